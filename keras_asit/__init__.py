@@ -1,0 +1,7 @@
+"""ASiT in Keras: vision transformers over audio spectrograms that learn from unlabelled sound."""
+
+from keras_asit import layers, losses, models, optimizers, schedules
+
+__version__ = "0.1.0"
+
+__all__ = ["layers", "losses", "models", "optimizers", "schedules"]

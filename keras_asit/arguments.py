@@ -1,0 +1,50 @@
+"""Checks of public arguments, so that one mistake reads the same everywhere."""
+
+import numbers
+
+
+def check_positive_integer(name, value):
+    """Raise `ValueError` unless `value` is an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+
+
+def check_number(name, value, low=None, high=None):
+    """Raise `ValueError` unless `value` is a real number in [`low`, `high`]."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number or value != value or _outside(value, low, high):
+        raise ValueError(
+            f"`{name}` must be a number{_describe_range(low, high)}. Received: {name}={value!r}"
+        )
+
+
+def check_choice(name, value, choices):
+    """Raise `ValueError` unless `value` is one of `choices`."""
+    if value not in choices:
+        accepted = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"`{name}` must be one of {accepted}. Received: {name}={value!r}")
+
+
+def as_pair(name, value):
+    """Return `value`, a positive integer or two of them, as a tuple of two."""
+    pair = (value, value) if isinstance(value, numbers.Integral) else value
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise ValueError(
+            f"`{name}` must be an integer or a pair of integers (along time, along mel). "
+            f"Received: {name}={value!r}"
+        )
+    for side in pair:
+        check_positive_integer(name, side)
+    return tuple(int(side) for side in pair)
+
+
+def _outside(value, low, high):
+    return (low is not None and value < low) or (high is not None and value > high)
+
+
+def _describe_range(low, high):
+    if low is not None and high is not None:
+        return f" between {low} and {high}"
+    if low is not None:
+        return f" of at least {low}"
+    return "" if high is None else f" of at most {high}"

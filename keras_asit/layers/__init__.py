@@ -1,0 +1,17 @@
+"""Keras layers that ASiT is composed of; each can be used alone."""
+
+from keras_asit.layers.group_masking import GroupMasking
+from keras_asit.layers.log_mel_filterbank import LogMelFilterbank
+from keras_asit.layers.patch_embedding import PatchEmbedding
+from keras_asit.layers.projection_head import ProjectionHead
+from keras_asit.layers.reconstruction_head import ReconstructionHead
+from keras_asit.layers.transformer_block import TransformerBlock
+
+__all__ = [
+    "GroupMasking",
+    "LogMelFilterbank",
+    "PatchEmbedding",
+    "ProjectionHead",
+    "ReconstructionHead",
+    "TransformerBlock",
+]

@@ -1,0 +1,254 @@
+"""Group masked model learning: corrupt groups of connected patches of spectrograms."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_asit.arguments import check_choice, check_number, check_positive_integer
+
+KINDS = ("zeros", "noise", "time", "freq")
+
+
+@keras.saving.register_keras_serializable(package="keras_asit")
+class GroupMasking(keras.layers.Layer):
+    """Corrupt random rectangles of spectrograms and say where (GMML).
+
+    For every spectrogram, rectangles are drawn until their union covers a random share of it,
+    and what they cover is dropped. With probability `replace_probability`, a spectrogram is
+    corrupted in another way instead: its rectangles cover a share up to `replace_ratio` and
+    show the same region of another clip of the batch. A single clip is always dropped from,
+    since there is no other to show.
+
+    A rectangle's sides are uniform between `align` and 30 % of the spectrogram's. The layer
+    corrupts whenever it is called, in training and outside.
+
+    Args:
+        drop_ratio: float in [0, 0.9]. The dropped share is uniform between this and 0.5, or
+            equals it where it is below 0.5. Defaults to `0.7`.
+        kind: str, or list of strs of which every spectrogram draws one. What is dropped:
+            `"zeros"` and `"noise"` fill rectangles with zeros and with Gaussian noise, `"time"`
+            and `"freq"` fill whole bands of frames and of mel bins with zeros. Defaults to
+            `"zeros"`.
+        replace_ratio: float in [0, 0.9]. The replaced share, in the same way. Defaults to `0.3`.
+        replace_probability: float in [0, 1]. Defaults to `0.5`.
+        align: int. Corners and sides are multiples of this many frames and bins. Defaults to
+            `1`.
+        max_side: float in (0, 1]. The longest side, as a share of the spectrogram's. Defaults
+            to `0.3`.
+        seed: int. Defaults to `None`, a random one.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
+
+    Input shape:
+        `(batch, frames, mels)` or `(batch, views, frames, mels)`; frames and mels must be known.
+
+    Output shape:
+        A pair of the same shape as the input: the corrupted spectrograms, and the mask, which
+        is 1 where they were corrupted and 0 elsewhere.
+
+    Example:
+
+    ```python
+    masking = keras_asit.layers.GroupMasking(drop_ratio=0.5, kind=["zeros", "time"], seed=1)
+    corrupted, mask = masking(keras.random.normal((8, 592, 128)))
+    ```
+
+    Reference: Atito et al., "ASiT", arXiv 2211.13189, section III; Atito et al., "GMML is All
+    you Need", arXiv 2205.14986.
+    """
+
+    def __init__(
+        self,
+        drop_ratio=0.7,
+        kind="zeros",
+        replace_ratio=0.3,
+        replace_probability=0.5,
+        align=1,
+        max_side=0.3,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        # Beyond 0.9, hardly any rectangle still hits what is left over along the borders.
+        check_number("drop_ratio", drop_ratio, 0, 0.9)
+        check_number("replace_ratio", replace_ratio, 0, 0.9)
+        check_number("replace_probability", replace_probability, 0, 1)
+        check_positive_integer("align", align)
+        check_number("max_side", max_side, 0, 1)
+        kinds = [kind] if isinstance(kind, str) else list(kind)
+        if not kinds:
+            raise ValueError(f"`kind` must name at least one of {KINDS}. Received: kind={kind!r}")
+        for name in kinds:
+            check_choice("kind", name, KINDS)
+        self.drop_ratio = drop_ratio
+        self.kind = kind
+        self.kinds = kinds
+        self.replace_ratio = replace_ratio
+        self.replace_probability = replace_probability
+        self.align = align
+        self.max_side = max_side
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape):
+        if len(input_shape) not in (3, 4) or None in input_shape[-2:]:
+            raise ValueError(
+                "Spectrograms must have shape (batch, frames, mels) or (batch, views, frames, "
+                f"mels), with frames and mels known. Received: shape={tuple(input_shape)}"
+            )
+        if min(input_shape[-2:]) <= self.align:
+            raise ValueError(
+                "Both sides of a spectrogram must be larger than `align`. Received: "
+                f"shape={tuple(input_shape)}, align={self.align}"
+            )
+        self.built = True
+
+    def call(self, spectrograms):
+        shape = ops.shape(spectrograms)
+        count = shape[0] if len(shape) == 3 else shape[0] * shape[1]
+        choices = self._uniform((count, 4))
+        replaced = ops.logical_and(choices[:, 0] < self.replace_probability, shape[0] > 1)
+        share = ops.where(
+            replaced,
+            _interpolate(choices[:, 1], min(0.5, self.replace_ratio), self.replace_ratio),
+            _interpolate(choices[:, 1], min(0.5, self.drop_ratio), self.drop_ratio),
+        )
+        kind = ops.floor(choices[:, 2] * len(self.kinds))
+        rows, columns = self._draw_rectangles(count, shape[-2:], kind, replaced)
+        mask = ops.reshape(_cover(rows, columns, share), shape)
+
+        def per_view(values):
+            return ops.reshape(values, (*shape[:-2], 1, 1))
+
+        content = ops.where(
+            per_view(replaced),
+            _take_other_clips(spectrograms, choices[:, 3]),
+            self._dropped_content(spectrograms, per_view(kind)),
+        )
+        corrupted = ops.where(mask > 0, content, spectrograms)
+        return corrupted, ops.cast(mask, spectrograms.dtype)
+
+    def _uniform(self, shape):
+        return keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
+
+    def _draw_rectangles(self, count, sides, kind, replaced):
+        """Draw which frames and which bins each rectangle spans.
+
+        Returns two arrays of zeros and ones, (count, rectangles, frames) and
+        (count, rectangles, mels).
+        """
+        uniform = self._uniform((count, self._enough_rectangles(sides), 4))
+        rows = self._draw_intervals(uniform[..., 0], uniform[..., 1], sides[0])
+        columns = self._draw_intervals(uniform[..., 2], uniform[..., 3], sides[1])
+        for index, name in enumerate(self.kinds):
+            is_band = ops.logical_and(kind == index, ops.logical_not(replaced))[:, None, None]
+            if name == "time":
+                columns = ops.where(is_band, 1.0, columns)
+            elif name == "freq":
+                rows = ops.where(is_band, 1.0, rows)
+        return rows, columns
+
+    def _draw_intervals(self, start, length, side):
+        align, longest = self.align, self._longest(side)
+        start = ops.floor(start * (side - align)) // align * align
+        length = ops.minimum(ops.floor(_interpolate(length, align, longest)), side - start)
+        stop = start + ops.round(length / align) * align
+        positions = ops.arange(side, dtype="float32")
+        covered = ops.logical_and(positions >= start[..., None], positions < stop[..., None])
+        return ops.cast(covered, "float32")
+
+    def _longest(self, side):
+        return max(self.align + 1, int(side * self.max_side))
+
+    def _enough_rectangles(self, sides):
+        """Return how many rectangles are drawn: twice those that reach the share on average.
+
+        A pixel (t, m) stays uncovered by n rectangles with probability
+        (1 - P(t in rows) P(m in columns))^n. The spread of the number needed is far smaller
+        than its mean; where even twice the mean does not do, all of them are the mask.
+        """
+        chances = [self._interval_coverage(side) for side in sides]
+        uncovered = 1 - chances[0][:, None] * chances[1][None, :]
+        ratio = max(self.drop_ratio, self.replace_ratio)
+        number = 1
+        while 1 - np.mean(uncovered**number) < ratio:
+            number += 1
+        return 2 * number + 16
+
+    def _interval_coverage(self, side):
+        """Return the probability that a random interval covers each position of a side."""
+        align = self.align
+        coverage = np.zeros(side)
+        starts = np.arange(side - align) // align * align
+        lengths = np.arange(align, self._longest(side))
+        for start, weight in zip(*np.unique(starts, return_counts=True)):
+            rounded = np.round(np.minimum(lengths, side - start) / align) * align
+            spans = np.arange(side)[:, None] < start + rounded[None, :]
+            coverage[start:] += weight * spans.mean(axis=1)[start:]
+        return coverage / len(starts)
+
+    def _dropped_content(self, spectrograms, kind):
+        content = ops.zeros_like(spectrograms)
+        for index, name in enumerate(self.kinds):
+            if name == "noise":
+                noise = keras.random.normal(
+                    ops.shape(spectrograms), dtype=spectrograms.dtype, seed=self.seed_generator
+                )
+                content = ops.where(kind == index, noise, content)
+        return content
+
+    def compute_output_shape(self, input_shape):
+        return input_shape, input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "drop_ratio": self.drop_ratio,
+            "kind": self.kind,
+            "replace_ratio": self.replace_ratio,
+            "replace_probability": self.replace_probability,
+            "align": self.align,
+            "max_side": self.max_side,
+            "seed": self.seed,
+        }
+
+
+def _interpolate(uniform, low, high):
+    return low + uniform * (high - low)
+
+
+def _cover(rows, columns, share):
+    """Return the union of as many leading rectangles as it takes to cover `share` of each clip.
+
+    The union grows with the number of rectangles, so bisection finds that number for the whole
+    batch at once; each union is one matrix product.
+    """
+    num_rectangles, frames = rows.shape[1:]
+    num_pixels = frames * columns.shape[2]
+    indices = ops.arange(num_rectangles, dtype="float32")[None, :]
+    rows = ops.transpose(rows, (0, 2, 1))
+
+    def union(number):
+        used = ops.cast(indices < number[:, None], "float32")
+        return ops.cast(ops.matmul(rows * used[:, None, :], columns) > 0, "float32")
+
+    too_few = ops.zeros_like(share)
+    enough = ops.where(share > 0, ops.full_like(share, num_rectangles), too_few)
+    for _ in range(math.ceil(math.log2(num_rectangles))):
+        middle = ops.floor((too_few + enough) / 2)
+        reached = ops.sum(union(middle), axis=(1, 2)) >= share * num_pixels
+        enough = ops.where(reached, middle, enough)
+        too_few = ops.where(reached, too_few, middle)
+    return union(enough)
+
+
+def _take_other_clips(spectrograms, uniform):
+    """Return for each spectrogram one of another clip of the batch, the same view of it."""
+    shape = ops.shape(spectrograms)
+    batch, views = shape[0], 1 if len(shape) == 3 else shape[1]
+    index = ops.arange(batch * views, dtype="int32")
+    steps = 1 + ops.cast(uniform * ops.cast(batch - 1, "float32"), "int32")
+    other = (index + steps * views) % (batch * views)
+    flat = ops.reshape(spectrograms, (-1, *shape[-2:]))
+    return ops.reshape(ops.take(flat, other, axis=0), shape)

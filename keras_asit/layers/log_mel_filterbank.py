@@ -1,0 +1,193 @@
+"""Log-mel filterbank of waveforms, as Kaldi computes it."""
+
+import math
+
+import keras
+import numpy as np
+
+from keras_asit.arguments import check_number, check_positive_integer
+from keras_asit.layers.graph_operations import operations_for
+
+FLOOR = 1.1920929e-07
+PREEMPHASIS = 0.97
+
+
+@keras.saving.register_keras_serializable(package="keras_asit")
+class LogMelFilterbank(keras.layers.Layer):
+    """Kaldi-compatible log-mel filterbank: waveforms in, spectrograms out.
+
+    Works inside a model on any backend and inside a `tf.data` pipeline under any backend, with
+    the same numerics.
+
+    The mean of each waveform is removed; frames of 25 ms every 10 ms lie wholly inside the
+    waveform (`snip_edges`). Per frame: the mean is removed, pre-emphasis 0.97, symmetric Hann
+    window, power spectrum over the next power of two samples, triangular filters equally
+    spaced on the mel scale 1127 ln(1 + f / 700) and linear in mel between `low_frequency` and
+    the Nyquist frequency, natural logarithm with a floor of 1.1920929e-07. No dither.
+    Filters that are narrower than one FFT bin may stay at the floor, as in Kaldi.
+
+    Args:
+        sample_rate: int. Sample rate of the waveforms in Hz. Defaults to `16000`.
+        num_mels: int. Number of mel bins. Defaults to `128`.
+        window_seconds: float. Length of a frame. Defaults to `0.025`.
+        shift_seconds: float. Distance between frames. Defaults to `0.01`.
+        low_frequency: float. Lower edge of the first filter in Hz. Defaults to `20.0`.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`. The computation is always
+            in float32; half precision cannot hold it.
+
+    Input shape:
+        `(batch, samples)` or `(samples,)`, in [-1, 1].
+
+    Output shape:
+        `(batch, frames, num_mels)` or `(frames, num_mels)` with
+        `frames = 1 + (samples - window) // shift`, or 0 for less than one window.
+
+    Example:
+
+    ```python
+    filterbank = keras_asit.layers.LogMelFilterbank(sample_rate=16000)
+    spectrograms = filterbank(np.random.uniform(-1, 1, (2, 16000)))  # (2, 98, 128)
+    ```
+
+    Reference: Povey et al., "The Kaldi Speech Recognition Toolkit", ASRU 2011; constants as in
+    Gong et al., "AST", arXiv 2104.01778, section 3.1.
+    """
+
+    def __init__(
+        self,
+        sample_rate=16000,
+        num_mels=128,
+        window_seconds=0.025,
+        shift_seconds=0.01,
+        low_frequency=20.0,
+        **kwargs,
+    ):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        check_positive_integer("sample_rate", sample_rate)
+        check_positive_integer("num_mels", num_mels)
+        check_number("window_seconds", window_seconds, 2 / sample_rate)
+        check_number("shift_seconds", shift_seconds, 1 / sample_rate)
+        check_number("low_frequency", low_frequency, 0, sample_rate / 2 - 1)
+        # The layer must not turn the tensors of a tf.data pipeline into those of the backend.
+        self._convert_input_args = False
+        self._allow_non_tensor_positional_args = True
+        self.sample_rate = sample_rate
+        self.num_mels = num_mels
+        self.window_seconds = window_seconds
+        self.shift_seconds = shift_seconds
+        self.low_frequency = low_frequency
+        self.window = int(sample_rate * window_seconds)
+        self.shift = int(sample_rate * shift_seconds)
+        self.fft_size = 2 ** math.ceil(math.log2(self.window))
+        self._taper = np.hanning(self.window).astype("float32")
+        filters = mel_filters(sample_rate, num_mels, self.fft_size, low_frequency)
+        self._filter_groups = _group_filters(filters)
+
+    def num_frames(self, num_samples):
+        """Return how many frames a waveform of `num_samples` samples has."""
+        return max(0, 1 + (num_samples - self.window) // self.shift)
+
+    def call(self, waveforms):
+        ops = operations_for(waveforms)
+        waveforms = ops.convert_to_tensor(waveforms, "float32")
+        _check_waveforms(waveforms.shape)
+        if len(waveforms.shape) == 1:
+            return self._log_mel(ops, waveforms[None])[0]
+        return self._log_mel(ops, waveforms)
+
+    def _log_mel(self, ops, waveforms):
+        real, imaginary = ops.rfft(self._frames(ops, waveforms), fft_length=self.fft_size)
+        power = real * real + imaginary * imaginary
+        energies = [
+            ops.matmul(power[..., first:last], filters)
+            for first, last, filters in self._filter_groups
+        ]
+        return ops.log(ops.maximum(ops.concatenate(energies, axis=-1), FLOOR))
+
+    def _frames(self, ops, waveforms):
+        """Return frames without their mean, pre-emphasised and tapered.
+
+        Removing each frame's mean removes the waveform's too. Pre-emphasis is applied to the
+        whole waveform before it is cut, which differs only in the first sample of a frame,
+        where the taper is zero. From the mean of a pre-emphasised frame follows what the
+        frame's own mean adds to each of its samples.
+        """
+        num_frames = self._num_frames(ops, waveforms)
+        previous = ops.concatenate([waveforms[:, :1], waveforms[:, :-1]], axis=-1)
+        frames = self._cut(ops, waveforms - PREEMPHASIS * previous, num_frames)
+        first = previous[:, :: self.shift][:, :num_frames]
+        last = waveforms[:, self.window - 1 :: self.shift][:, :num_frames]
+        offset = ops.mean(frames, axis=-1) - PREEMPHASIS / self.window * (last - first)
+        return (frames - offset[..., None]) * self._taper
+
+    def _num_frames(self, ops, waveforms):
+        num_samples = waveforms.shape[-1]
+        if num_samples is not None:
+            return self.num_frames(num_samples)
+        return ops.maximum(0, 1 + (ops.shape(waveforms)[-1] - self.window) // self.shift)
+
+    def _cut(self, ops, waveforms, num_frames):
+        """Cut waveforms into overlapping frames by laying shifted hops side by side."""
+        hops = math.ceil(self.window / self.shift)
+        padded = ops.pad(waveforms, [[0, 0], [0, hops * self.shift]])
+        padded = padded[:, : (num_frames + hops - 1) * self.shift]
+        padded = ops.reshape(padded, (-1, num_frames + hops - 1, self.shift))
+        rest = self.window - (hops - 1) * self.shift
+        parts = [padded[:, hop : hop + num_frames] for hop in range(hops)]
+        return ops.concatenate([*parts[:-1], parts[-1][..., :rest]], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        num_samples = input_shape[-1]
+        num_frames = None if num_samples is None else self.num_frames(num_samples)
+        return (*input_shape[:-1], num_frames, self.num_mels)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "sample_rate": self.sample_rate,
+            "num_mels": self.num_mels,
+            "window_seconds": self.window_seconds,
+            "shift_seconds": self.shift_seconds,
+            "low_frequency": self.low_frequency,
+        }
+
+
+def mel_filters(sample_rate, num_mels, fft_size, low_frequency):
+    """Return triangular filters, linear in mel, as a matrix of (FFT bins without Nyquist, mels).
+
+    Args:
+        sample_rate: int. In Hz.
+        num_mels: int. Number of filters.
+        fft_size: int. Number of samples of the FFT.
+        low_frequency: float. Lower edge of the first filter in Hz.
+
+    Returns:
+        A float32 array of shape `(fft_size // 2, num_mels)`.
+    """
+
+    def mel(frequency):
+        return 1127.0 * np.log1p(frequency / 700.0)
+
+    edges = np.linspace(mel(low_frequency), mel(sample_rate / 2), num_mels + 2)
+    left, center, right = edges[:-2], edges[1:-1], edges[2:]
+    bins = mel(np.arange(fft_size // 2) * sample_rate / fft_size)[:, None]
+    rising, falling = (bins - left) / (center - left), (right - bins) / (right - center)
+    return np.maximum(0.0, np.minimum(rising, falling)).astype("float32")
+
+
+def _group_filters(filters, num_groups=4):
+    """Split filters into groups, each with the few FFT bins that its filters span."""
+    groups = []
+    for columns in np.array_split(filters, num_groups, axis=1):
+        used = np.nonzero(columns.any(axis=1))[0]
+        first, last = (used[0], used[-1] + 1) if len(used) else (0, 1)
+        groups.append((int(first), int(last), columns[first:last]))
+    return groups
+
+
+def _check_waveforms(shape):
+    if len(shape) not in (1, 2):
+        raise ValueError(
+            "Waveforms must have shape (batch, samples) or (samples,); mix channels down first. "
+            f"Received: shape={tuple(shape)}"
+        )

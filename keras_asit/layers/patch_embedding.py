@@ -1,0 +1,167 @@
+"""From a spectrogram to the tokens of a transformer."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_asit.arguments import as_pair, check_positive_integer
+from keras_asit.layers.mlp import weight_initializer
+
+
+@keras.saving.register_keras_serializable(package="keras_asit")
+class PatchEmbedding(keras.layers.Layer):
+    """Cut spectrograms into patches and embed them as tokens, behind a [CLS] token.
+
+    A strided convolution embeds each patch. Tokens are in time-major order: all mel patches of
+    the first frames, then all of the next. A learned position embedding is added. For
+    spectrograms of another size than `spectrogram_shape`, the grid of position embeddings is
+    interpolated bicubically, with the pixel centres and the kernel (a = -0.75) of PyTorch's
+    `interpolate(..., mode="bicubic", align_corners=False)`.
+
+    Args:
+        hidden_dim: int. Width of the tokens.
+        spectrogram_shape: pair of ints, (frames, mels). The size that the position embeddings
+            are learned for. Defaults to `(592, 128)`.
+        patch_size: int or pair of ints, (frames, mels) of a patch. Defaults to `(16, 16)`.
+        patch_stride: int or pair of ints. Distance between patches along both axes; smaller
+            than `patch_size`, patches overlap, as in AST. Defaults to `None`, `patch_size`.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
+
+    Input shape:
+        `(batch, frames, mels)`.
+
+    Output shape:
+        `(batch, 1 + patches, hidden_dim)`, [CLS] first.
+
+    Example:
+
+    ```python
+    embedding = keras_asit.layers.PatchEmbedding(hidden_dim=192)
+    tokens = embedding(keras.random.normal((2, 592, 128)))  # (2, 1 + 37 * 8, 192)
+    ```
+
+    Reference: Atito et al., "ASiT", arXiv 2211.13189, section III; Dosovitskiy et al., "An
+    Image is Worth 16x16 Words", arXiv 2010.11929, equation 1.
+    """
+
+    def __init__(
+        self,
+        hidden_dim,
+        spectrogram_shape=(592, 128),
+        patch_size=(16, 16),
+        patch_stride=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_positive_integer("hidden_dim", hidden_dim)
+        self.hidden_dim = hidden_dim
+        self.spectrogram_shape = as_pair("spectrogram_shape", spectrogram_shape)
+        self.patch_size = as_pair("patch_size", patch_size)
+        stride = self.patch_size if patch_stride is None else patch_stride
+        self.patch_stride = as_pair("patch_stride", stride)
+        self.grid_shape = self.compute_grid_shape(self.spectrogram_shape)
+
+    def compute_grid_shape(self, spectrogram_shape):
+        """Return the number of patches along time and along mel of a spectrogram.
+
+        Args:
+            spectrogram_shape: pair of ints, (frames, mels).
+
+        Returns:
+            A pair of ints.
+
+        Raises:
+            ValueError: if not even one patch fits.
+        """
+        sizes = zip(spectrogram_shape, self.patch_size, self.patch_stride)
+        grid_shape = tuple((size - patch) // stride + 1 for size, patch, stride in sizes)
+        if min(grid_shape) < 1:
+            raise ValueError(
+                f"A spectrogram of {tuple(spectrogram_shape)} (frames, mels) is smaller than a "
+                f"patch of {self.patch_size}. Give longer audio or a smaller `patch_size`."
+            )
+        return grid_shape
+
+    def build(self, input_shape=None):
+        initializer = weight_initializer()
+        num_patches = self.grid_shape[0] * self.grid_shape[1]
+        self.kernel = self.add_weight(
+            name="kernel", shape=(*self.patch_size, 1, self.hidden_dim), initializer=initializer
+        )
+        self.bias = self.add_weight(name="bias", shape=(self.hidden_dim,), initializer="zeros")
+        self.class_token = self.add_weight(
+            name="class_token", shape=(1, 1, self.hidden_dim), initializer=initializer
+        )
+        self.position_embedding = self.add_weight(
+            name="position_embedding",
+            shape=(1, 1 + num_patches, self.hidden_dim),
+            initializer=initializer,
+        )
+        self.built = True
+
+    def call(self, spectrograms):
+        grid_shape = self.compute_grid_shape(spectrograms.shape[1:])
+        patches = ops.conv(
+            ops.expand_dims(spectrograms, -1),
+            self.kernel,
+            strides=self.patch_stride,
+            padding="valid",
+            data_format="channels_last",
+        )
+        num_patches = grid_shape[0] * grid_shape[1]
+        patches = ops.reshape(patches, (-1, num_patches, self.hidden_dim)) + self.bias
+        class_position, patch_positions = self._positions(grid_shape)
+        patches = patches + patch_positions
+        class_token = ops.broadcast_to(
+            self.class_token + class_position, (ops.shape(patches)[0], 1, self.hidden_dim)
+        )
+        return ops.concatenate([class_token, patches], axis=1)
+
+    def _positions(self, grid_shape):
+        positions = ops.convert_to_tensor(self.position_embedding)
+        class_position, patch_positions = positions[:, :1], positions[:, 1:]
+        if grid_shape != self.grid_shape:
+            patch_positions = interpolate_grid(patch_positions, self.grid_shape, grid_shape)
+        return class_position, patch_positions
+
+    def compute_output_shape(self, input_shape):
+        grid_shape = self.compute_grid_shape(input_shape[1:])
+        return (input_shape[0], 1 + grid_shape[0] * grid_shape[1], self.hidden_dim)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "hidden_dim": self.hidden_dim,
+            "spectrogram_shape": self.spectrogram_shape,
+            "patch_size": self.patch_size,
+            "patch_stride": self.patch_stride,
+        }
+
+
+def interpolate_grid(embeddings, old_shape, new_shape):
+    """Resample a grid of embeddings, `(1, old positions, width)`, to another grid shape."""
+    width = embeddings.shape[-1]
+    along_time, along_mel = (
+        ops.cast(_bicubic_matrix(old, new), embeddings.dtype)
+        for old, new in zip(old_shape, new_shape)
+    )
+    grid = ops.reshape(embeddings, (*old_shape, width))
+    grid = ops.einsum("at,bm,tmd->abd", along_time, along_mel, grid)
+    return ops.reshape(grid, (1, new_shape[0] * new_shape[1], width))
+
+
+def _bicubic_matrix(old_size, new_size):
+    """Weights of `old_size` samples in each of `new_size`; samples past the border repeat it."""
+    centers = (np.arange(new_size) + 0.5) * old_size / new_size - 0.5
+    matrix = np.zeros((new_size, old_size))
+    for offset in (-1, 0, 1, 2):
+        neighbors = np.floor(centers).astype(int) + offset
+        weights = _cubic_kernel(np.abs(centers - neighbors))
+        np.add.at(matrix, (np.arange(new_size), np.clip(neighbors, 0, old_size - 1)), weights)
+    return matrix
+
+
+def _cubic_kernel(distance, a=-0.75):
+    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+    return np.where(distance <= 1, near, far)

@@ -1,0 +1,140 @@
+"""From tokens to similarities with learned prototypes."""
+
+import keras
+from keras import ops
+
+from keras_asit.arguments import check_positive_integer
+from keras_asit.layers.mlp import MLP, weight_initializer
+
+
+@keras.saving.register_keras_serializable(package="keras_asit")
+class ProjectionHead(keras.layers.Layer):
+    """Project tokens and compare them with class prototypes and patch prototypes.
+
+    Three dense layers (GELU, GELU, linear) lead to a bottleneck that is L2-normalised; the
+    logits are its inner products with prototypes of unit norm. The first token is compared
+    with the class prototypes, each of the others with the patch prototypes.
+
+    Args:
+        num_class_prototypes: int. Number of logits of the [CLS] token. Defaults to `8192`.
+        num_patch_prototypes: int. Number of logits of each patch token, or `None` to share the
+            class prototypes, as the second generation of ASiT does. Defaults to `1024`.
+        hidden_dim: int. Width of both hidden layers. Defaults to `2048`.
+        bottleneck_dim: int. Width of the bottleneck. Defaults to `256`.
+        trainable_gain: bool. Whether each prototype has a trainable gain, its norm, which
+            starts at 1; otherwise the norm stays 1. Defaults to `False`.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
+
+    Input shape:
+        `(batch, 1 + patches, width)`, [CLS] first. There may be no patches.
+
+    Output shape:
+        A pair: class logits `(batch, num_class_prototypes)` and patch logits
+        `(batch, patches, num_patch_prototypes)`.
+
+    Example:
+
+    ```python
+    head = keras_asit.layers.ProjectionHead(num_class_prototypes=64, num_patch_prototypes=32)
+    class_logits, patch_logits = head(keras.random.normal((2, 297, 192)))
+    ```
+
+    Reference: Atito et al., "ASiT", arXiv 2211.13189, section III; Caron et al., "Emerging
+    Properties in Self-Supervised Vision Transformers", arXiv 2104.14294, section 3.1;
+    Salimans and Kingma, "Weight Normalization", arXiv 1602.07868.
+    """
+
+    def __init__(
+        self,
+        num_class_prototypes=8192,
+        num_patch_prototypes=1024,
+        hidden_dim=2048,
+        bottleneck_dim=256,
+        trainable_gain=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_positive_integer("num_class_prototypes", num_class_prototypes)
+        if num_patch_prototypes is not None:
+            check_positive_integer("num_patch_prototypes", num_patch_prototypes)
+        check_positive_integer("hidden_dim", hidden_dim)
+        check_positive_integer("bottleneck_dim", bottleneck_dim)
+        self.num_class_prototypes = num_class_prototypes
+        self.num_patch_prototypes = num_patch_prototypes
+        self.hidden_dim = hidden_dim
+        self.bottleneck_dim = bottleneck_dim
+        self.trainable_gain = trainable_gain
+
+    def build(self, input_shape):
+        self.mlp = MLP(
+            [self.hidden_dim, self.hidden_dim, self.bottleneck_dim],
+            activate_last=False,
+            dtype=self.dtype_policy,
+            name="mlp",
+        )
+        self.mlp.build((None, None, input_shape[-1]))
+        self.class_prototypes = self._add_prototypes(self.num_class_prototypes, "class_prototypes")
+        self.patch_prototypes = self.class_prototypes
+        if self.num_patch_prototypes is not None:
+            self.patch_prototypes = self._add_prototypes(
+                self.num_patch_prototypes, "patch_prototypes"
+            )
+        self.built = True
+
+    def _add_prototypes(self, num_prototypes, name):
+        prototypes = _Prototypes(
+            num_prototypes, self.trainable_gain, dtype=self.dtype_policy, name=name
+        )
+        prototypes.build((None, None, self.bottleneck_dim))
+        return prototypes
+
+    def call(self, tokens):
+        # Half precision cannot hold the squares of small activations.
+        bottleneck = ops.normalize(ops.cast(self.mlp(tokens), "float32"), axis=-1)
+        bottleneck = ops.cast(bottleneck, self.compute_dtype)
+        return self.class_prototypes(bottleneck[:, 0]), self.patch_prototypes(bottleneck[:, 1:])
+
+    def compute_output_shape(self, input_shape):
+        batch, length = input_shape[:2]
+        patches = None if length is None else length - 1
+        num_patch_prototypes = self.num_patch_prototypes or self.num_class_prototypes
+        return (batch, self.num_class_prototypes), (batch, patches, num_patch_prototypes)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_class_prototypes": self.num_class_prototypes,
+            "num_patch_prototypes": self.num_patch_prototypes,
+            "hidden_dim": self.hidden_dim,
+            "bottleneck_dim": self.bottleneck_dim,
+            "trainable_gain": self.trainable_gain,
+        }
+
+
+class _Prototypes(keras.layers.Layer):
+    """A linear layer without bias whose columns have unit norm, or a trainable one."""
+
+    def __init__(self, num_prototypes, trainable_gain, **kwargs):
+        super().__init__(**kwargs)
+        self.num_prototypes = num_prototypes
+        self.trainable_gain = trainable_gain
+
+    def build(self, input_shape):
+        self.direction = self.add_weight(
+            name="direction",
+            shape=(input_shape[-1], self.num_prototypes),
+            initializer=weight_initializer(),
+            autocast=False,
+        )
+        self.gain = None
+        if self.trainable_gain:
+            self.gain = self.add_weight(
+                name="gain", shape=(self.num_prototypes,), initializer="ones", autocast=False
+            )
+        self.built = True
+
+    def call(self, x):
+        prototypes = ops.normalize(self.direction, axis=0)
+        if self.gain is not None:
+            prototypes = prototypes * self.gain
+        return ops.matmul(x, ops.cast(prototypes, x.dtype))

@@ -1,0 +1,43 @@
+"""Mean absolute error of a reconstruction where it was masked."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_asit")
+class MaskedReconstructionLoss(keras.losses.Loss):
+    """Mean absolute error over masked pixels only; 0 where nothing is masked.
+
+    Pass the mask as `sample_weight`.
+
+    Args:
+        reduction: str. As for any Keras loss. Defaults to `"mean_with_sample_weight"`, the mean
+            over masked pixels.
+        name: str. Defaults to `"masked_reconstruction_loss"`.
+        **kwargs: Arguments of `keras.losses.Loss`.
+
+    Call arguments:
+        y_true: the clean spectrograms, `(..., frames, mels)`.
+        y_pred: their reconstruction, of the same shape.
+        sample_weight: the mask, of the same shape, 1 where the input was corrupted.
+
+    Example:
+
+    ```python
+    loss = keras_asit.losses.MaskedReconstructionLoss()
+    value = loss(clean, reconstruction, sample_weight=mask)
+    ```
+
+    Reference: Atito et al., "ASiT", arXiv 2211.13189, section III.
+    """
+
+    def __init__(
+        self,
+        reduction="mean_with_sample_weight",
+        name="masked_reconstruction_loss",
+        **kwargs,
+    ):
+        super().__init__(reduction=reduction, name=name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        return ops.abs(y_true - y_pred)

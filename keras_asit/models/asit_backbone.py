@@ -1,0 +1,148 @@
+"""The ASiT encoder."""
+
+import keras
+import keras_hub
+import numpy as np
+
+from keras_asit.arguments import as_pair, check_number, check_positive_integer
+from keras_asit.layers import PatchEmbedding, TransformerBlock
+
+
+@keras.saving.register_keras_serializable(package="keras_asit")
+class ASiTBackbone(keras_hub.models.Backbone):
+    """ASiT encoder: a vision transformer over log-mel spectrograms.
+
+    Patch embedding with a [CLS] token and learned positions, pre-norm transformer blocks, a
+    final layer normalisation. The usual sizes are tiny (192 wide, 12 layers, 3 heads), small
+    (384, 12, 6) and base (768, 12, 12).
+
+    Args:
+        spectrogram_shape: pair of ints, (frames, mels). Defaults to `(592, 128)`, 6 seconds.
+        patch_size: int or pair of ints, (frames, mels) of a patch. Defaults to `(16, 16)`.
+        num_layers: int. Number of transformer blocks. Defaults to `12`.
+        num_heads: int. Attention heads per block; must divide `hidden_dim`. Defaults to `12`.
+        hidden_dim: int. Width of the tokens. Defaults to `768`.
+        mlp_dim: int. Width of the hidden layer of each block's MLP. Defaults to `3072`.
+        drop_path_rate: float in [0, 1). Stochastic depth of the last block; it rises linearly
+            from 0 in the first. Defaults to `0.0`.
+        patch_stride: int or pair of ints. Distance between patches; smaller than `patch_size`,
+            they overlap. Defaults to `None`, `patch_size`.
+        layer_norm_epsilon: float. Defaults to `1e-6`.
+        dtype: str or `keras.DTypePolicy`. Defaults to `None`, the global policy.
+        **kwargs: Arguments of `keras_hub.models.Backbone`, such as `name` and `trainable`.
+
+    Input shape:
+        `(batch, frames, mels)`, normalised as `ASiTAudioConverter` does.
+
+    Output shape:
+        `(batch, 1 + patches, hidden_dim)`, [CLS] first, then patches in time-major order.
+
+    Example:
+
+    ```python
+    backbone = keras_asit.models.ASiTBackbone(num_heads=3, hidden_dim=192, mlp_dim=768)
+    tokens = backbone(np.random.normal(size=(2, 592, 128)))  # (2, 297, 192)
+    ```
+
+    Reference: Atito et al., "ASiT: Local-Global Audio Spectrogram vIsion Transformer for Event
+    Classification", arXiv 2211.13189, section III.
+    """
+
+    def __init__(
+        self,
+        spectrogram_shape=(592, 128),
+        patch_size=(16, 16),
+        num_layers=12,
+        num_heads=12,
+        hidden_dim=768,
+        mlp_dim=3072,
+        drop_path_rate=0.0,
+        patch_stride=None,
+        layer_norm_epsilon=1e-6,
+        dtype=None,
+        **kwargs,
+    ):
+        check_positive_integer("num_layers", num_layers)
+        check_number("drop_path_rate", drop_path_rate, 0, 0.999)
+        spectrogram_shape = as_pair("spectrogram_shape", spectrogram_shape)
+
+        # === Layers ===
+        embedding = PatchEmbedding(
+            hidden_dim,
+            spectrogram_shape=spectrogram_shape,
+            patch_size=patch_size,
+            patch_stride=patch_stride,
+            dtype=dtype,
+            name="patch_embedding",
+        )
+        blocks = [
+            TransformerBlock(
+                num_heads,
+                mlp_dim,
+                drop_path_rate=float(rate),
+                layer_norm_epsilon=layer_norm_epsilon,
+                dtype=dtype,
+                name=f"transformer_block_{index}",
+            )
+            for index, rate in enumerate(np.linspace(0, drop_path_rate, num_layers))
+        ]
+        norm = keras.layers.LayerNormalization(epsilon=layer_norm_epsilon, dtype=dtype, name="norm")
+
+        # === Functional Model ===
+        inputs = keras.Input(shape=spectrogram_shape, name="spectrograms")
+        outputs = _encode(inputs, embedding, blocks, norm)
+        super().__init__(inputs=inputs, outputs=outputs, dtype=dtype, **kwargs)
+
+        # === Config ===
+        self.patch_embedding = embedding
+        self.transformer_blocks = blocks
+        self.norm = norm
+        self.spectrogram_shape = spectrogram_shape
+        self.patch_size = embedding.patch_size
+        self.patch_stride = embedding.patch_stride
+        self.grid_shape = embedding.grid_shape
+        self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.hidden_dim = hidden_dim
+        self.mlp_dim = mlp_dim
+        self.drop_path_rate = drop_path_rate
+        self.layer_norm_epsilon = layer_norm_epsilon
+
+    def encode(self, spectrograms, training=False):
+        """Encode spectrograms of any size; positions are interpolated where it differs.
+
+        Args:
+            spectrograms: tensor of shape `(batch, frames, mels)`.
+            training: bool. Whether stochastic depth is active. Defaults to `False`.
+
+        Returns:
+            A tensor of shape `(batch, 1 + patches, hidden_dim)`.
+        """
+        return _encode(
+            spectrograms,
+            self.patch_embedding,
+            self.transformer_blocks,
+            self.norm,
+            training=training,
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "spectrogram_shape": self.spectrogram_shape,
+            "patch_size": self.patch_size,
+            "num_layers": self.num_layers,
+            "num_heads": self.num_heads,
+            "hidden_dim": self.hidden_dim,
+            "mlp_dim": self.mlp_dim,
+            "drop_path_rate": self.drop_path_rate,
+            "patch_stride": self.patch_stride,
+            "layer_norm_epsilon": self.layer_norm_epsilon,
+        }
+
+
+def _encode(spectrograms, embedding, blocks, norm, training=None):
+    tokens = embedding(spectrograms)
+    for block in blocks:
+        tokens = block(tokens, training=training)
+    return norm(tokens)

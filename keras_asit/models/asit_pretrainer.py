@@ -1,0 +1,374 @@
+"""Self-supervised pre-training of ASiT: a student, its momentum teacher, and their step."""
+
+import keras
+from keras import ops
+
+from keras_asit.arguments import check_number
+from keras_asit.layers import GroupMasking
+from keras_asit.losses import DistillationLoss, MaskedReconstructionLoss
+from keras_asit.models.asit_backbone import ASiTBackbone
+from keras_asit.models.asit_network import ASiTNetwork
+
+Schedule = keras.optimizers.schedules.LearningRateSchedule
+
+
+@keras.saving.register_keras_serializable(package="keras_asit")
+class ASiTPretrainer(keras.Model):
+    """Pre-train an `ASiTBackbone` on unlabelled audio.
+
+    The student sees corrupted views of clips and learns to reconstruct them, to assign each
+    patch to the prototypes that the teacher assigns the clean patch to, and each clip to those
+    that the teacher assigns the clip's other view to. The teacher is a moving average of the
+    student, heads included; it receives no gradients.
+
+    The defaults are the first generation of the method. The second is the configuration
+    `GroupMasking(drop_ratio=0.5)`, `num_patch_prototypes=None`, `trainable_gain=True`, all
+    three loss weights halved, and short crops in the batches.
+
+    Args:
+        backbone: an `ASiTBackbone`, of the student. Its patches must tile the spectrogram.
+        masking: a `GroupMasking` layer. Defaults to `None`, one with its defaults.
+        num_class_prototypes: int. Prototypes for [CLS]. Defaults to `8192`.
+        num_patch_prototypes: int. Prototypes for patches, or `None` to share those for [CLS].
+            Defaults to `1024`.
+        trainable_gain: bool. Whether prototypes have a trainable norm. Defaults to `False`.
+        projection_hidden_dim: int. Defaults to `2048`.
+        projection_bottleneck_dim: int. Defaults to `256`.
+        reconstruction_hidden_dim: int. Defaults to `768`.
+        reconstruction_bottleneck_dim: int. Defaults to `128`.
+        global_loss_weight: float. Weight of the [CLS] loss. Defaults to `1.0`.
+        local_loss_weight: float. Weight of the patch loss. Defaults to `1.0`.
+        reconstruction_loss_weight: float. Defaults to `2.0`.
+        student_temperature: float. Defaults to `0.1`.
+        center_momentum: float. Defaults to `0.9`.
+        **kwargs: Arguments of `keras.Model`, such as `name`.
+
+    Batches are dicts: `"clean"`, `(batch, 2, frames, mels)`, two views of each clip; optional
+    `"local"`, `(batch, crops, frames, mels)`, short crops that only the student sees. A batch
+    that holds `"corrupted"` and `"mask"`, shaped like `"clean"`, is used as it is.
+
+    Logs: `loss`, the weighted total, and unweighted `global_loss`, `local_loss` and
+    `reconstruction_loss`.
+
+    Example:
+
+    ```python
+    backbone = keras_asit.models.ASiTBackbone(
+        spectrogram_shape=(64, 32), num_layers=2, num_heads=2, hidden_dim=32, mlp_dim=64
+    )
+    pretrainer = keras_asit.models.ASiTPretrainer(
+        backbone, num_class_prototypes=64, num_patch_prototypes=32
+    )
+    pretrainer.compile(keras_asit.optimizers.AdamW(1e-3, weight_decay=0.04, clipnorm=3.0))
+    pretrainer.fit({"clean": np.random.normal(size=(8, 2, 64, 32))}, batch_size=4)
+    pretrainer.teacher.backbone.save_to_preset("my_preset")
+    ```
+
+    Reference: Atito et al., "ASiT: Local-Global Audio Spectrogram vIsion Transformer for Event
+    Classification", arXiv 2211.13189, section III.
+    """
+
+    def __init__(
+        self,
+        backbone,
+        masking=None,
+        num_class_prototypes=8192,
+        num_patch_prototypes=1024,
+        trainable_gain=False,
+        projection_hidden_dim=2048,
+        projection_bottleneck_dim=256,
+        reconstruction_hidden_dim=768,
+        reconstruction_bottleneck_dim=128,
+        global_loss_weight=1.0,
+        local_loss_weight=1.0,
+        reconstruction_loss_weight=2.0,
+        student_temperature=0.1,
+        center_momentum=0.9,
+        **kwargs,
+    ):
+        # Spectrograms stay in float32, for masks and targets, whatever the precision.
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        _check_backbone(backbone)
+        loss_weights = {
+            "global_loss_weight": global_loss_weight,
+            "local_loss_weight": local_loss_weight,
+            "reconstruction_loss_weight": reconstruction_loss_weight,
+        }
+        for name, weight in loss_weights.items():
+            check_number(name, weight, 0)
+        self._arguments = {
+            "num_class_prototypes": num_class_prototypes,
+            "num_patch_prototypes": num_patch_prototypes,
+            "trainable_gain": trainable_gain,
+            "projection_hidden_dim": projection_hidden_dim,
+            "projection_bottleneck_dim": projection_bottleneck_dim,
+            "reconstruction_hidden_dim": reconstruction_hidden_dim,
+            "reconstruction_bottleneck_dim": reconstruction_bottleneck_dim,
+            **loss_weights,
+            "student_temperature": student_temperature,
+            "center_momentum": center_momentum,
+        }
+        self.masking = GroupMasking(dtype="float32") if masking is None else masking
+        heads = {
+            "projection": {
+                "num_class_prototypes": num_class_prototypes,
+                "num_patch_prototypes": num_patch_prototypes,
+                "hidden_dim": projection_hidden_dim,
+                "bottleneck_dim": projection_bottleneck_dim,
+                "trainable_gain": trainable_gain,
+            },
+            "reconstruction": {
+                "hidden_dim": reconstruction_hidden_dim,
+                "bottleneck_dim": reconstruction_bottleneck_dim,
+            },
+        }
+        self.student = ASiTNetwork(backbone, **heads, name="student")
+        # Variables need different paths in the teacher: PyTorch's modules know them by path.
+        with keras.name_scope("teacher"):
+            teacher_backbone = _copy_without_drop_path(backbone)
+        self.teacher = ASiTNetwork(teacher_backbone, **heads, name="teacher")
+        self.student.build()
+        self.teacher.build()
+        self._freeze_teacher()
+        self.reset_teacher()
+
+        temperatures = {
+            "student_temperature": student_temperature,
+            "center_momentum": center_momentum,
+        }
+        self.global_distillation = DistillationLoss(
+            num_class_prototypes, views="other", **temperatures, name="global_distillation"
+        )
+        self.local_distillation = DistillationLoss(
+            num_patch_prototypes or num_class_prototypes,
+            views="same",
+            **temperatures,
+            name="local_distillation",
+        )
+        self.masked_reconstruction = MaskedReconstructionLoss()
+        self.loss_trackers = [
+            keras.metrics.Mean(name=name)
+            for name in ("global_loss", "local_loss", "reconstruction_loss")
+        ]
+        self.step = self.add_weight(
+            name="step",
+            shape=(),
+            initializer="zeros",
+            dtype="int32",
+            trainable=False,
+            aggregation="only_first_replica",
+        )
+        self.teacher_momentum = 0.996
+        self.teacher_temperature = 0.04
+        self.built = True
+
+    def reset_teacher(self):
+        """Make the teacher equal to the student, as it is before the first step."""
+        self.teacher.set_weights(self.student.get_weights())
+
+    def _freeze_teacher(self):
+        # Only the variables: a teacher's backbone saved as a preset must load as trainable.
+        for variable in self.teacher.variables:
+            variable.trainable = False
+
+    @property
+    def trainable(self):
+        """Whether the student is trained; the teacher never is."""
+        return keras.Model.trainable.fget(self)
+
+    @trainable.setter
+    def trainable(self, value):
+        keras.Model.trainable.fset(self, value)
+        self._freeze_teacher()
+
+    def compile(
+        self, optimizer="adamw", teacher_momentum=0.996, teacher_temperature=0.04, **kwargs
+    ):
+        """Configure training.
+
+        Args:
+            optimizer: a Keras optimizer, usually a `keras_asit.optimizers.AdamW`.
+            teacher_momentum: float in [0, 1], or a `LearningRateSchedule` of the step. The share
+                of itself that the teacher keeps in a step. Defaults to `0.996`.
+            teacher_temperature: positive float, or a schedule. Defaults to `0.04`.
+            **kwargs: Other arguments of `keras.Model.compile`, such as `jit_compile` and
+                `steps_per_execution`. Losses are fixed.
+
+        Raises:
+            ValueError: for a `loss`, or for a number out of range.
+        """
+        if kwargs.get("loss") is not None:
+            raise ValueError(
+                "The losses of pre-training are fixed; weigh them with the arguments "
+                f"`*_loss_weight` of ASiTPretrainer. Received: loss={kwargs['loss']!r}"
+            )
+        if not isinstance(teacher_momentum, Schedule):
+            check_number("teacher_momentum", teacher_momentum, 0, 1)
+        if not isinstance(teacher_temperature, Schedule):
+            check_number("teacher_temperature", teacher_temperature, 1e-6)
+        super().compile(optimizer=optimizer, **kwargs)
+        self.teacher_momentum = teacher_momentum
+        self.teacher_temperature = teacher_temperature
+
+    def call(self, inputs, training=False):
+        """Corrupt, and run student and teacher.
+
+        Returns:
+            A dict of `"corrupted"`, `"mask"` and `"reconstruction"`, shaped like `"clean"`, and
+            `"student_class_logits"`, `"student_patch_logits"`, `"teacher_class_logits"` and
+            `"teacher_patch_logits"`, shaped (batch, views, ..., prototypes).
+        """
+        clean = inputs["clean"]
+        self._check_batch(inputs)
+        if "corrupted" in inputs:
+            corrupted, mask = inputs["corrupted"], ops.cast(inputs["mask"], "float32")
+        else:
+            corrupted, mask = self.masking(clean)
+        class_logits, patch_logits, reconstruction = self._per_view(
+            self.student, corrupted, training=training
+        )
+        if "local" in inputs:
+            crop_logits = self._per_view(
+                self.student.project_crops, inputs["local"], training=training
+            )
+            class_logits = ops.concatenate([class_logits, crop_logits], axis=1)
+        teacher_class_logits, teacher_patch_logits = self._per_view(self.teacher.project, clean)
+        return {
+            "corrupted": corrupted,
+            "mask": mask,
+            "reconstruction": reconstruction,
+            "student_class_logits": class_logits,
+            "student_patch_logits": patch_logits,
+            "teacher_class_logits": ops.stop_gradient(teacher_class_logits),
+            "teacher_patch_logits": ops.stop_gradient(teacher_patch_logits),
+        }
+
+    def _per_view(self, network, views, **kwargs):
+        """Run a network on (batch, views, ...) as one batch of all views."""
+        num_views = views.shape[1]
+        outputs = network(ops.reshape(views, (-1, *views.shape[2:])), **kwargs)
+        return keras.tree.map_structure(
+            lambda x: ops.reshape(x, (-1, num_views, *x.shape[1:])), outputs
+        )
+
+    def compute_loss(self, x, y=None, y_pred=None, sample_weight=None, training=True):
+        temperature = _value_at(self.teacher_temperature, self.step)
+        losses = (
+            self.global_distillation(
+                y_pred["teacher_class_logits"],
+                y_pred["student_class_logits"],
+                temperature,
+                training=training,
+            ),
+            self.local_distillation(
+                y_pred["teacher_patch_logits"],
+                y_pred["student_patch_logits"],
+                temperature,
+                training=training,
+            ),
+            self.masked_reconstruction(
+                x["clean"], y_pred["reconstruction"], sample_weight=y_pred["mask"]
+            ),
+        )
+        for tracker, loss in zip(self.loss_trackers, losses):
+            tracker.update_state(loss, sample_weight=ops.shape(x["clean"])[0])
+        weights = [
+            self._arguments[f"{name}_loss_weight"] for name in ("global", "local", "reconstruction")
+        ]
+        total = sum(weight * loss for weight, loss in zip(weights, losses))
+        return total + sum(self.losses)
+
+    def train_step(self, *args):
+        """Run Keras's own step, then move the teacher towards the student."""
+        if keras.config.backend() == "jax":
+            return self._jax_train_step(*args)
+        logs = super().train_step(*args)
+        self._update_teacher()
+        return logs
+
+    def _jax_train_step(self, state, data):
+        logs, state = super().train_step(state, data)
+        trainable, non_trainable, optimizer, metrics = state
+        mapping = [
+            *zip(self.trainable_variables, trainable),
+            *zip(self.non_trainable_variables, non_trainable),
+        ]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            self._update_teacher()
+        non_trainable = [
+            scope.get_current_value(variable) for variable in self.non_trainable_variables
+        ]
+        return logs, (trainable, non_trainable, optimizer, metrics)
+
+    def _update_teacher(self):
+        momentum = _value_at(self.teacher_momentum, self.step)
+        for average, weight in zip(self.teacher.weights, self.student.weights):
+            keep = ops.cast(momentum, average.dtype)
+            average.assign(average * keep + ops.stop_gradient(weight.value) * (1 - keep))
+        self.step.assign(self.step + 1)
+
+    def _check_batch(self, inputs):
+        shape = (2, *self.student.backbone.spectrogram_shape)
+        for name in ("clean", "corrupted", "mask"):
+            if name in inputs and tuple(inputs[name].shape[1:]) != shape:
+                raise ValueError(
+                    f"A batch's {name!r} must have shape (batch, {', '.join(map(str, shape))}), "
+                    "two views of each clip in the backbone's `spectrogram_shape`. Received: "
+                    f"shape={tuple(inputs[name].shape)}"
+                )
+        if ("corrupted" in inputs) != ("mask" in inputs):
+            raise ValueError(
+                "A batch must hold 'corrupted' and 'mask' both or neither. Received: "
+                f"{sorted(inputs)}"
+            )
+
+    def get_compile_config(self):
+        config = super().get_compile_config() or {}
+        for name in ("teacher_momentum", "teacher_temperature"):
+            config[name] = keras.saving.serialize_keras_object(getattr(self, name))
+        return config
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "backbone": keras.saving.serialize_keras_object(self.student.backbone),
+            "masking": keras.saving.serialize_keras_object(self.masking),
+            **self._arguments,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for name in ("backbone", "masking"):
+            config[name] = keras.saving.deserialize_keras_object(
+                config[name], custom_objects=custom_objects
+            )
+        return cls(**config)
+
+
+def _check_backbone(backbone):
+    if not isinstance(backbone, ASiTBackbone):
+        raise ValueError(f"`backbone` must be an ASiTBackbone. Received: {type(backbone).__name__}")
+    grid_and_patch = zip(backbone.grid_shape, backbone.patch_size)
+    tiled = tuple(number * side for number, side in grid_and_patch)
+    if backbone.patch_stride != backbone.patch_size or tiled != backbone.spectrogram_shape:
+        raise ValueError(
+            "To be reconstructed, the spectrogram must be tiled by patches that do not overlap. "
+            f"Received: spectrogram_shape={backbone.spectrogram_shape}, "
+            f"patch_size={backbone.patch_size}, patch_stride={backbone.patch_stride}. Choose a "
+            "spectrogram shape that is a multiple of the patch size."
+        )
+
+
+def _copy_without_drop_path(backbone):
+    config = {**backbone.get_config(), "drop_path_rate": 0.0, "name": f"{backbone.name}_teacher"}
+    return backbone.__class__.from_config(config)
+
+
+def _value_at(value, step):
+    return value(step) if isinstance(value, Schedule) else value

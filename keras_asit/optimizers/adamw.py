@@ -1,0 +1,96 @@
+"""AdamW whose weight decay may follow a schedule."""
+
+import keras
+from keras import ops
+
+# TensorFlow's variables are named by their whole path and a number behind a colon.
+NOT_DECAYED = r"(^|/)(bias|beta|gamma)(:\d+)?$"
+
+
+@keras.saving.register_keras_serializable(package="keras_asit")
+class AdamW(keras.optimizers.AdamW):
+    """Keras's AdamW with weight decay that may be a schedule and spares biases and norms.
+
+    Args:
+        learning_rate: float or `LearningRateSchedule`. Defaults to `0.001`.
+        weight_decay: float or `LearningRateSchedule`. Defaults to `0.04`.
+        epsilon: float. Added to the denominator after bias correction, as in PyTorch.
+            Defaults to `1e-8`.
+        clipnorm: float. The gradient of each variable is scaled to at most this norm. Defaults
+            to `None`, no clipping.
+        **kwargs: Other arguments of `keras.optimizers.AdamW`, such as `beta_2`.
+
+    Biases and the weights of normalisation layers are not decayed, whatever their rank;
+    `exclude_from_weight_decay` replaces that choice.
+
+    Example:
+
+    ```python
+    decay = keras_asit.schedules.WarmupCosine(0.04, 0.4, total_steps=10_000)
+    optimizer = keras_asit.optimizers.AdamW(5e-4, weight_decay=decay, clipnorm=3.0)
+    ```
+
+    Reference: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", arXiv 1711.05101;
+    Kingma and Ba, "Adam", arXiv 1412.6980, algorithm 1.
+    """
+
+    def __init__(
+        self,
+        learning_rate=0.001,
+        weight_decay=0.04,
+        epsilon=1e-8,
+        clipnorm=None,
+        name="adamw",
+        **kwargs,
+    ):
+        super().__init__(
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            epsilon=epsilon,
+            clipnorm=clipnorm,
+            name=name,
+            **kwargs,
+        )
+        self.exclude_from_weight_decay(var_names=[NOT_DECAYED])
+
+    @property
+    def weight_decay(self):
+        """The weight decay of the next step: a float, or a tensor if it follows a schedule."""
+        if isinstance(self._weight_decay, keras.optimizers.schedules.LearningRateSchedule):
+            return self._weight_decay(self.iterations)
+        return self._weight_decay
+
+    @weight_decay.setter
+    def weight_decay(self, value):
+        self._weight_decay = value
+
+    @property
+    def epsilon(self):
+        """The epsilon of the next step, for Keras's formulation of Adam.
+
+        Keras adds epsilon to the square root of the second moment before its bias is corrected;
+        algorithm 1 of the Adam paper, and PyTorch, add it after.
+        """
+        local_step = ops.cast(self.iterations + 1, "float32")
+        return self._epsilon * ops.sqrt(1 - ops.power(self.beta_2, local_step))
+
+    @epsilon.setter
+    def epsilon(self, value):
+        self._epsilon = value
+
+    def get_config(self):
+        config = super().get_config()
+        config["epsilon"] = self._epsilon
+        config["weight_decay"] = self._weight_decay
+        if isinstance(self._weight_decay, keras.optimizers.schedules.LearningRateSchedule):
+            config["weight_decay"] = keras.optimizers.schedules.serialize(self._weight_decay)
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        if isinstance(config.get("weight_decay"), dict):
+            schedule = keras.optimizers.schedules.deserialize(
+                config["weight_decay"], custom_objects=custom_objects
+            )
+            config = {**config, "weight_decay": schedule}
+        return super().from_config(config, custom_objects=custom_objects)

@@ -1,0 +1,36 @@
+"""Packaging of keras_asit."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PICTURES = ["matplotlib"]
+TESTS = ["pytest", "pytest-xdist", "ruff", "scikit-learn", "tensorboard", *PICTURES]
+
+setup(
+    name="keras-asit",
+    version="0.1.0",
+    description="ASiT in Keras 3: audio spectrogram transformers that learn from unlabelled sound",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["keras_asit", "keras_asit.*"]),
+    python_requires=">=3.11",
+    install_requires=[
+        "keras>=3.15",
+        "keras-hub>=0.31",
+        "librosa>=0.11",
+        "numpy>=1.26",
+        "soundfile>=0.13",
+        "soxr>=0.5",
+        "tensorflow>=2.17",
+    ],
+    extras_require={
+        "jax": ["jax>=0.5"],
+        "torch": ["torch>=2.6"],
+        "pictures": PICTURES,
+        "quickstart": ["scikit-learn", *PICTURES],
+        "tensorboard": ["tensorboard", *PICTURES],
+        "test": TESTS,
+    },
+)
