@@ -28,6 +28,10 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         standard_deviation: float. Defaults to `4.5689974`, AudioSet's.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
+    Call arguments:
+        waveforms: tensor of the shape below.
+        num_frames: int. Overrides the constructor's for this call. Defaults to `None`.
+
     Input shape:
         `(batch, samples)` or `(samples,)`, in [-1, 1].
 
@@ -70,19 +74,20 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         """Return the shape of one spectrogram, (frames, mels)."""
         return (self.num_frames, self.num_mels)
 
-    def call(self, waveforms):
+    def call(self, waveforms, num_frames=None):
         log_mels = self.filterbank(waveforms)
-        return (self._fit_length(log_mels) - self.mean) / (2 * self.standard_deviation)
+        log_mels = self._fit_length(log_mels, num_frames or self.num_frames)
+        return (log_mels - self.mean) / (2 * self.standard_deviation)
 
-    def _fit_length(self, log_mels):
+    def _fit_length(self, log_mels, num_frames):
         ops = operations_for(log_mels)
         axes = len(log_mels.shape)
-        padding = [[0, 0]] * (axes - 2) + [[0, self.num_frames], [0, 0]]
-        fitted = ops.pad(log_mels, padding)[..., : self.num_frames, :]
-        return ops.reshape(fitted, (-1, *self.audio_shape())[3 - axes :])
+        padding = [[0, 0]] * (axes - 2) + [[0, num_frames], [0, 0]]
+        fitted = ops.pad(log_mels, padding)[..., :num_frames, :]
+        return ops.reshape(fitted, (-1, num_frames, self.num_mels)[3 - axes :])
 
-    def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], self.num_frames, self.num_mels)
+    def compute_output_shape(self, input_shape, num_frames=None):
+        return (*input_shape[:-1], num_frames or self.num_frames, self.num_mels)
 
     def get_config(self):
         return {

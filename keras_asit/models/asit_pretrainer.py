@@ -6,6 +6,7 @@ from keras import ops
 from keras_asit.arguments import check_number
 from keras_asit.layers import GroupMasking
 from keras_asit.losses import DistillationLoss, MaskedReconstructionLoss
+from keras_asit.models.asit_audio_converter import ASiTAudioConverter
 from keras_asit.models.asit_backbone import ASiTBackbone
 from keras_asit.models.asit_network import ASiTNetwork
 
@@ -28,6 +29,8 @@ class ASiTPretrainer(keras.Model):
     Args:
         backbone: an `ASiTBackbone`, of the student. Its patches must tile the spectrogram.
         masking: a `GroupMasking` layer. Defaults to `None`, one with its defaults.
+        audio_converter: an `ASiTAudioConverter`, for batches of waveforms instead of
+            spectrograms: the filterbank then runs on the device. Defaults to `None`.
         num_class_prototypes: int. Prototypes for [CLS]. Defaults to `8192`.
         num_patch_prototypes: int. Prototypes for patches, or `None` to share those for [CLS].
             Defaults to `1024`.
@@ -45,7 +48,8 @@ class ASiTPretrainer(keras.Model):
 
     Batches are dicts: `"clean"`, `(batch, 2, frames, mels)`, two views of each clip; optional
     `"local"`, `(batch, crops, frames, mels)`, short crops that only the student sees. A batch
-    that holds `"corrupted"` and `"mask"`, shaped like `"clean"`, is used as it is.
+    that holds `"corrupted"` and `"mask"`, shaped like `"clean"`, is used as it is. With an
+    `audio_converter`, `"clean"` and `"local"` may be waveforms, `(batch, views, samples)`.
 
     Logs: `loss`, the weighted total, and unweighted `global_loss`, `local_loss` and
     `reconstruction_loss`.
@@ -72,6 +76,7 @@ class ASiTPretrainer(keras.Model):
         self,
         backbone,
         masking=None,
+        audio_converter=None,
         num_class_prototypes=8192,
         num_patch_prototypes=1024,
         trainable_gain=False,
@@ -84,11 +89,13 @@ class ASiTPretrainer(keras.Model):
         reconstruction_loss_weight=2.0,
         student_temperature=0.1,
         center_momentum=0.9,
+        name="asit_pretrainer",
         **kwargs,
     ):
         # Spectrograms stay in float32, for masks and targets, whatever the precision.
-        super().__init__(**{**kwargs, "dtype": "float32"})
+        super().__init__(name=name, **{**kwargs, "dtype": "float32"})
         _check_backbone(backbone)
+        _check_converter(audio_converter, backbone)
         loss_weights = {
             "global_loss_weight": global_loss_weight,
             "local_loss_weight": local_loss_weight,
@@ -109,6 +116,7 @@ class ASiTPretrainer(keras.Model):
             "center_momentum": center_momentum,
         }
         self.masking = GroupMasking(dtype="float32") if masking is None else masking
+        self.audio_converter = audio_converter
         heads = {
             "projection": {
                 "num_class_prototypes": num_class_prototypes,
@@ -214,12 +222,13 @@ class ASiTPretrainer(keras.Model):
         """Corrupt, and run student and teacher.
 
         Returns:
-            A dict of `"corrupted"`, `"mask"` and `"reconstruction"`, shaped like `"clean"`, and
-            `"student_class_logits"`, `"student_patch_logits"`, `"teacher_class_logits"` and
+            A dict of the spectrograms `"clean"`, `"corrupted"`, `"mask"` and `"reconstruction"`,
+            (batch, views, frames, mels), and `"student_class_logits"`, `"student_patch_logits"`, `"teacher_class_logits"` and
             `"teacher_patch_logits"`, shaped (batch, views, ..., prototypes).
         """
-        clean = inputs["clean"]
+        inputs = {name: self._to_spectrograms(name, views) for name, views in inputs.items()}
         self._check_batch(inputs)
+        clean = inputs["clean"]
         if "corrupted" in inputs:
             corrupted, mask = inputs["corrupted"], ops.cast(inputs["mask"], "float32")
         else:
@@ -234,6 +243,7 @@ class ASiTPretrainer(keras.Model):
             class_logits = ops.concatenate([class_logits, crop_logits], axis=1)
         teacher_class_logits, teacher_patch_logits = self._per_view(self.teacher.project, clean)
         return {
+            "clean": clean,
             "corrupted": corrupted,
             "mask": mask,
             "reconstruction": reconstruction,
@@ -242,6 +252,21 @@ class ASiTPretrainer(keras.Model):
             "teacher_class_logits": ops.stop_gradient(teacher_class_logits),
             "teacher_patch_logits": ops.stop_gradient(teacher_patch_logits),
         }
+
+    def _to_spectrograms(self, name, views):
+        if len(views.shape) != 3:
+            return views
+        if self.audio_converter is None:
+            raise ValueError(
+                f"A batch's {name!r} has shape {tuple(views.shape)}, that of waveforms. Give "
+                "ASiTPretrainer an `audio_converter`, or batches of spectrograms, (batch, views, "
+                "frames, mels)."
+            )
+        patch_frames = self.student.backbone.patch_size[0]
+        num_frames = self.audio_converter.filterbank.num_frames(views.shape[-1])
+        return self._per_view(
+            self.audio_converter, views, num_frames=num_frames // patch_frames * patch_frames
+        )
 
     def _per_view(self, network, views, **kwargs):
         """Run a network on (batch, views, ...) as one batch of all views."""
@@ -257,17 +282,17 @@ class ASiTPretrainer(keras.Model):
             self.global_distillation(
                 y_pred["teacher_class_logits"],
                 y_pred["student_class_logits"],
-                temperature,
+                temperature=temperature,
                 training=training,
             ),
             self.local_distillation(
                 y_pred["teacher_patch_logits"],
                 y_pred["student_patch_logits"],
-                temperature,
+                temperature=temperature,
                 training=training,
             ),
             self.masked_reconstruction(
-                x["clean"], y_pred["reconstruction"], sample_weight=y_pred["mask"]
+                y_pred["clean"], y_pred["reconstruction"], sample_weight=y_pred["mask"]
             ),
         )
         for tracker, loss in zip(self.loss_trackers, losses):
@@ -338,13 +363,14 @@ class ASiTPretrainer(keras.Model):
             "name": self.name,
             "backbone": keras.saving.serialize_keras_object(self.student.backbone),
             "masking": keras.saving.serialize_keras_object(self.masking),
+            "audio_converter": keras.saving.serialize_keras_object(self.audio_converter),
             **self._arguments,
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
-        for name in ("backbone", "masking"):
+        for name in ("backbone", "masking", "audio_converter"):
             config[name] = keras.saving.deserialize_keras_object(
                 config[name], custom_objects=custom_objects
             )
@@ -362,6 +388,21 @@ def _check_backbone(backbone):
             f"Received: spectrogram_shape={backbone.spectrogram_shape}, "
             f"patch_size={backbone.patch_size}, patch_stride={backbone.patch_stride}. Choose a "
             "spectrogram shape that is a multiple of the patch size."
+        )
+
+
+def _check_converter(audio_converter, backbone):
+    if audio_converter is None:
+        return
+    if not isinstance(audio_converter, ASiTAudioConverter):
+        raise ValueError(
+            "`audio_converter` must be an ASiTAudioConverter. Received: "
+            f"{type(audio_converter).__name__}"
+        )
+    if audio_converter.num_mels != backbone.spectrogram_shape[1]:
+        raise ValueError(
+            f"`audio_converter` makes {audio_converter.num_mels} mel bins, but the backbone "
+            f"reads {backbone.spectrogram_shape[1]}. Make them equal."
         )
 
 

@@ -1,0 +1,152 @@
+"""Batches of random views of audio clips, for `ASiTPretrainer.fit`."""
+
+import numbers
+
+from keras_asit.arguments import check_number, check_positive_integer
+from keras_asit.data.clip_passes import check_seed, clip_passes
+from keras_asit.data.random_views import RandomViews
+from keras_asit.data.read_manifest import read_manifest
+from keras_asit.models.asit_audio_converter import (
+    AUDIOSET_MEAN,
+    AUDIOSET_STANDARD_DEVIATION,
+    ASiTAudioConverter,
+)
+
+PATCH_FRAMES = 16
+
+
+def pretraining_dataset(
+    source,
+    sample_rate=16000,
+    batch_size=32,
+    crop_seconds=6.0,
+    num_local_crops=0,
+    local_crop_seconds=2.0,
+    num_mels=128,
+    mean=AUDIOSET_MEAN,
+    standard_deviation=AUDIOSET_STANDARD_DEVIATION,
+    roll_probability=0.5,
+    spectrograms=True,
+    shuffle=True,
+    seed=None,
+    drop_remainder=True,
+    num_parallel_calls=None,
+):
+    """Return a finite dataset of batches to pre-train on: one pass over audio files.
+
+    Each file is decoded once a pass. A waveform that is shorter than a crop is padded with
+    zeros at its end; with `roll_probability` it is rolled by a random offset; then two random
+    crops become two views. All crops of one clip start whole frame shifts (10 ms) apart: where
+    they overlap they share their frames, which then are computed only once.
+
+    Works under every backend. Files that cannot be read are skipped with a warning, as in
+    `keras_asit.data.audio_dataset`. They are found only by decoding them, so that the
+    dataset's cardinality is unknown, and Keras learns the number of batches in its first
+    epoch. Schedules can take it from the number of files, `len(read_manifest(source))`.
+
+    Args:
+        source: str, `os.PathLike`, or list of them. A folder, a list of audio files, or a
+            manifest; see `keras_asit.data.read_manifest`.
+        sample_rate: int. Sample rate in Hz; files of another one are resampled. Defaults to
+            `16000`.
+        batch_size: int. Number of clips of a batch. Defaults to `32`.
+        crop_seconds: float. Length of a crop. Its spectrogram has the largest multiple of 16
+            frames (of 10 ms) that it fills: 592 for 6 s. Defaults to `6.0`.
+        num_local_crops: int. Number of short crops of each clip, which only the student sees.
+            Defaults to `0`.
+        local_crop_seconds: float. Length of a short crop, at most `crop_seconds`. Its
+            spectrogram has 192 frames for 2 s. Defaults to `2.0`.
+        num_mels: int. Mel bins of a spectrogram. Defaults to `128`.
+        mean: float. Mean of the log-mels. Defaults to `-4.2677393`, AudioSet's.
+        standard_deviation: float. Defaults to `4.5689974`, AudioSet's.
+        roll_probability: float in [0, 1]. Defaults to `0.5`.
+        spectrograms: bool. Whether views are spectrograms, or the waveforms of the same crops
+            (for `ASiTAudioConverter` to convert on the device). Defaults to `True`.
+        shuffle: bool. Whether each pass has a random order of its own. Defaults to `True`.
+        seed: int. The same seed gives the same batches in the first pass of every run, in the
+            second pass, and so on; passes differ from each other. Defaults to `None`, a random
+            one.
+        drop_remainder: bool. Whether clips that do not fill a last batch are left out.
+            Defaults to `True`.
+        num_parallel_calls: int. How many clips are decoded and how many are converted at once.
+            Defaults to `None`: `tf.data` chooses.
+
+    Returns:
+        A `tf.data.Dataset` of dicts of float32: `"clean"` of shape `(batch, 2, frames, mels)`
+        and, with `num_local_crops`, `"local"` of shape `(batch, num_local_crops, frames,
+        mels)`. With `spectrograms=False`, `(batch, 2, samples)` and `(batch, num_local_crops,
+        samples)`.
+
+    Raises:
+        ValueError: If an argument is invalid, or the source names no existing audio file, or
+            fewer than `batch_size` with `drop_remainder`. A pass ends in
+            `tf.errors.InvalidArgumentError` if too few files of it could be read.
+
+    Example:
+
+    ```python
+    dataset = keras_asit.data.pretraining_dataset("recordings", batch_size=64, seed=1)
+    pretrainer.fit(dataset, epochs=100)
+    ```
+
+    Reference: Atito et al., "ASiT", arXiv 2211.13189, section IV.
+    """
+    import tensorflow as tf
+
+    check_positive_integer("sample_rate", sample_rate)
+    check_positive_integer("batch_size", batch_size)
+    _check_crops(crop_seconds, num_local_crops, local_crop_seconds)
+    check_number("roll_probability", roll_probability, 0, 1)
+    check_seed(seed)
+    if num_parallel_calls is not None:
+        check_positive_integer("num_parallel_calls", num_parallel_calls)
+
+    def converter(name, seconds):
+        full = ASiTAudioConverter(sample_rate, 1, num_mels, mean, standard_deviation)
+        frames = full.filterbank.num_frames(round(seconds * sample_rate))
+        if frames < PATCH_FRAMES:
+            raise ValueError(
+                f"`{name}` must give at least {PATCH_FRAMES} frames of 25 ms every 10 ms. "
+                f"Received: {name}={seconds!r}"
+            )
+        frames -= frames % PATCH_FRAMES
+        return ASiTAudioConverter(sample_rate, frames, num_mels, mean, standard_deviation)
+
+    views = RandomViews(
+        converter("crop_seconds", crop_seconds),
+        converter("local_crop_seconds", local_crop_seconds) if num_local_crops else None,
+        round(crop_seconds * sample_rate),
+        round(local_crop_seconds * sample_rate),
+        num_local_crops,
+        roll_probability,
+        spectrograms,
+    )
+    paths = read_manifest(source)
+    if drop_remainder and len(paths) < batch_size:
+        raise ValueError(
+            f"{len(paths)} audio files do not fill one batch; lower `batch_size` or set "
+            f"`drop_remainder=False`. Received: batch_size={batch_size}"
+        )
+    at_least = batch_size if drop_remainder else 1
+    clips = clip_passes(paths, sample_rate, shuffle, seed, num_parallel_calls, at_least)
+    return (
+        clips.map(
+            lambda waveform, _, seed: views(waveform, seed),
+            num_parallel_calls=num_parallel_calls or tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        .batch(batch_size, drop_remainder=drop_remainder)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def _check_crops(crop_seconds, num_local_crops, local_crop_seconds):
+    check_number("crop_seconds", crop_seconds, 0)
+    is_integer = isinstance(num_local_crops, numbers.Integral)
+    if not is_integer or isinstance(num_local_crops, bool) or num_local_crops < 0:
+        raise ValueError(
+            f"`num_local_crops` must be an integer of at least 0. "
+            f"Received: num_local_crops={num_local_crops!r}"
+        )
+    if num_local_crops:
+        check_number("local_crop_seconds", local_crop_seconds, 0, crop_seconds)

@@ -1,0 +1,119 @@
+"""Time a pre-training step against this machine's matrix product.
+
+Prints the rate of a step, in model FLOPs, as a share of numpy's float32 product of two
+2048 x 2048 matrices in the same process, the time of compilation, the share of masking, and the
+peak memory. Choose the backend with KERAS_BACKEND.
+
+    KERAS_BACKEND=jax python recipes/benchmarks/training_step.py --size tiny --clips 8
+"""
+
+import argparse
+import resource
+import time
+
+import keras
+import numpy as np
+
+import keras_asit
+
+SIZES = {"tiny": (192, 3), "small": (384, 6), "base": (768, 12)}
+SPECTROGRAM_SHAPE = (592, 128)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--size", choices=SIZES, default="base")
+    parser.add_argument("--clips", type=int, default=2, help="clips in a batch, of two views each")
+    parser.add_argument("--steps", type=int, default=3, help="timed steps")
+    arguments = parser.parse_args()
+
+    pretrainer = build_pretrainer(arguments.size)
+    clean = np.random.default_rng(1).normal(size=(arguments.clips, 2, *SPECTROGRAM_SHAPE))
+    batch = {"clean": clean.astype("float32")}
+    given_masks = {**batch, "corrupted": batch["clean"] * 0.5, "mask": np.ones_like(clean)}
+
+    rate = matrix_product_rate()
+    first, step = time_steps(pretrainer, batch, arguments.steps)
+    _, unmasked_step = time_steps(pretrainer, given_masks, arguments.steps)
+    rate = (rate + matrix_product_rate()) / 2
+    flops = step_flops(pretrainer, 2 * arguments.clips)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+    print(f"{keras.config.backend()}, {arguments.size}, {arguments.clips} clips")
+    print(f"  matrix product      {rate / 1e9:8.1f} GFLOP/s")
+    print(f"  step                {step:8.2f} s for {flops / 1e9:.0f} GFLOP")
+    print(f"  share of the rate   {flops / step / rate:8.0%}")
+    print(f"  masking             {max(0.0, step - unmasked_step) / step:8.1%} of the step")
+    print(f"  compilation         {first - step:8.1f} s")
+    print(f"  peak memory         {memory:8.1f} GiB")
+
+
+def build_pretrainer(size):
+    width, heads = SIZES[size]
+    backbone = keras_asit.models.ASiTBackbone(
+        SPECTROGRAM_SHAPE,
+        num_heads=heads,
+        hidden_dim=width,
+        mlp_dim=4 * width,
+        drop_path_rate=0.1,
+    )
+    pretrainer = keras_asit.models.ASiTPretrainer(backbone)
+    pretrainer.compile(keras_asit.optimizers.AdamW(1e-4, weight_decay=0.04, clipnorm=3.0))
+    return pretrainer
+
+
+def time_steps(pretrainer, batch, steps):
+    """Return the seconds of the first step and of the fastest of the next ones."""
+    seconds = []
+    for _ in range(1 + steps):
+        start = time.perf_counter()
+        pretrainer.train_on_batch(batch)
+        seconds.append(time.perf_counter() - start)
+    return seconds[0], min(seconds[1:])
+
+
+def matrix_product_rate(size=2048, repetitions=5):
+    """Return numpy's best floating-point operations per second."""
+    left, right = np.random.default_rng(1).normal(size=(2, size, size)).astype("float32")
+    seconds = []
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        left @ right
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds)
+
+
+def step_flops(pretrainer, views):
+    """Count the products of matrices: student forward and twice that backward, teacher forward.
+
+    Of a product with a kernel, 2 FLOPs per weight and token; of attention, 2 x 2 per pair of
+    tokens and channel.
+    """
+    backbone = pretrainer.student.backbone
+    patches = backbone.grid_shape[0] * backbone.grid_shape[1]
+    tokens = patches + 1
+    block = 4 * backbone.hidden_dim**2 + 2 * backbone.hidden_dim * backbone.mlp_dim
+    attention = 4 * tokens**2 * backbone.hidden_dim
+    encoder = backbone.num_layers * (2 * tokens * block + attention)
+    embedding = 2 * patches * backbone.hidden_dim * np.prod(backbone.patch_size)
+
+    projection, reconstruction = (
+        pretrainer.student.projection_head,
+        pretrainer.student.reconstruction_head,
+    )
+    heads = 2 * tokens * kernel_size(projection.mlp)
+    heads += 2 * np.prod(projection.class_prototypes.direction.shape)
+    heads += 2 * patches * np.prod(projection.patch_prototypes.direction.shape)
+    heads += 2 * patches * kernel_size(reconstruction.mlp)
+    heads += 2 * patches * np.prod(reconstruction.kernel.shape)
+    return 4 * views * float(encoder + embedding + heads)
+
+
+def kernel_size(mlp):
+    return sum(np.prod(layer.kernel.shape) for layer in mlp.dense_layers)
+
+
+if __name__ == "__main__":
+    main()
