@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_asit.data.decode_audio import decode_audio
 
+END = -1
 MAX_NAMED = 10
 
 
@@ -37,43 +38,34 @@ def clip_passes(paths, sample_rate, shuffle, seed, num_parallel_calls, at_least=
     clips = _Clips(paths, sample_rate, shuffle, seed, at_least)
 
     def begin(_):
-        number, seed, order = tf.numpy_function(clips.begin_pass, [], [tf.int64] * 3)
-        return tf.ensure_shape(number, []), tf.ensure_shape(seed, []), order
+        entries = tf.numpy_function(clips.begin_pass, [], tf.int64)
+        return tf.ensure_shape(entries, [len(paths) + 1, 2])
 
-    def run(number, seed, order):
-        def decode(index):
-            waveform, path = tf.numpy_function(
-                clips.decode, [number, index], [tf.float32, tf.string]
-            )
-            return _with_shapes(waveform, path, tf.stack([seed, index]))
+    def decode(entry):
+        waveform, path = tf.numpy_function(clips.decode, [entry], [tf.float32, tf.string])
+        return tf.ensure_shape(waveform, [None]), tf.ensure_shape(path, []), entry
 
-        def end(number):
-            waveform, path = tf.numpy_function(clips.end_pass, [number], [tf.float32, tf.string])
-            return _with_shapes(waveform, path, tf.stack([seed, number]))
-
-        files = tf.data.Dataset.from_tensor_slices(tf.ensure_shape(order, [len(paths)]))
-        decoded = files.map(
-            decode,
-            num_parallel_calls=num_parallel_calls or tf.data.AUTOTUNE,
-            deterministic=True,
+    def is_clip(waveform, _, entry):
+        # Elements come here in order: at the end of a pass, all its files have been decoded.
+        return tf.cond(
+            entry[1] == END,
+            lambda: tf.ensure_shape(tf.numpy_function(clips.end_pass, [entry], tf.bool), []),
+            lambda: tf.size(waveform) > 0,
         )
-        ending = tf.data.Dataset.from_tensors(number).map(end)
-        return decoded.concatenate(ending).filter(lambda waveform, *_: tf.size(waveform) > 0)
 
-    return tf.data.Dataset.range(1).map(begin).flat_map(run)
-
-
-def _with_shapes(waveform, path, seed):
-    import tensorflow as tf
-
-    return tf.ensure_shape(waveform, [None]), tf.ensure_shape(path, []), seed
+    entries = tf.data.Dataset.range(1).map(begin).unbatch()
+    decoded = entries.map(
+        decode, num_parallel_calls=num_parallel_calls or tf.data.AUTOTUNE, deterministic=True
+    )
+    return decoded.filter(is_clip)
 
 
 class _Clips:
     """What happens in Python during passes; tensors come and go as numpy arrays.
 
-    Passes are told apart by their numbers, because several may be under way at once, and one
-    that is broken off never ends.
+    An entry of a pass is the pass's random number and the index of a file, or `END`. The
+    number tells passes apart, because several may be under way at once, and one that is broken
+    off never ends; and with the index it is the seed of the clip.
     """
 
     def __init__(self, paths, sample_rate, shuffle, seed, at_least):
@@ -83,32 +75,36 @@ class _Clips:
         # From Python's generator, so that `keras.utils.set_random_seed` governs this too.
         self.seed = random.randrange(2**32) if seed is None else int(seed)
         self.at_least = at_least
-        self.numbers = count()
+        self.passes = count()
         self.failures = defaultdict(list)
         self.warned = set()
 
     def begin_pass(self):
-        """Return the number of a new pass, its seed, and indices of files in its order."""
-        number = next(self.numbers)
-        generator = np.random.default_rng([self.seed, number])
-        seed = generator.integers(2**63 - 1)
-        indices = np.arange(len(self.paths))
-        return np.int64(number), seed, generator.permutation(indices) if self.shuffle else indices
+        """Return the entries of a new pass."""
+        generator = np.random.default_rng([self.seed, next(self.passes)])
+        number = generator.integers(2**63)
+        order = np.arange(len(self.paths))
+        if self.shuffle:
+            generator.shuffle(order)
+        order = np.append(order, END)
+        return np.stack([np.full_like(order, number), order], axis=1)
 
-    def decode(self, number, index):
-        """Return waveform and path of a file; an empty waveform if it cannot be read."""
+    def decode(self, entry):
+        """Return waveform and path of a file; an empty waveform if there is none."""
+        number, index = entry
+        if index == END:
+            return _NO_CLIP
         path = self.paths[index]
         try:
-            waveform = decode_audio(path, self.sample_rate)
+            return decode_audio(path, self.sample_rate), os.fsencode(path)
         except (OSError, RuntimeError, ValueError) as error:
             reason = getattr(error, "error_string", error)
             self.failures[int(number)].append((path, str(reason)))
-            return _no_clip()
-        return waveform, os.fsencode(path)
+            return _NO_CLIP
 
-    def end_pass(self, number):
-        """Warn about what could not be read; return an empty waveform, like `decode`."""
-        failures = self.failures.pop(int(number), [])
+    def end_pass(self, entry):
+        """Warn about the files that could not be read. Return False: an end is no clip."""
+        failures = sorted(self.failures.pop(int(entry[0]), []))
         readable = len(self.paths) - len(failures)
         if readable < self.at_least:
             raise ValueError(
@@ -122,7 +118,7 @@ class _Clips:
                 f"Skipped {len(new)} of {len(self.paths)} audio files: {_describe(new)}",
                 stacklevel=1,
             )
-        return _no_clip()
+        return np.False_
 
 
 def check_seed(seed):
@@ -135,10 +131,9 @@ def check_seed(seed):
         )
 
 
-def _no_clip():
-    return np.zeros(0, "float32"), b""
-
-
 def _describe(failures):
     named = "; ".join(f"{path} ({reason})" for path, reason in failures[:MAX_NAMED])
     return f"{named}; ..." if len(failures) > MAX_NAMED else named
+
+
+_NO_CLIP = np.zeros(0, "float32"), b""

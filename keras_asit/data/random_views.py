@@ -86,30 +86,43 @@ class RandomViews:
     def _spectrograms(self, waveform, starts):
         import tensorflow as tf
 
-        first = tf.reduce_min(starts)
-        last = tf.reduce_max(tf.stack(starts) + self.lengths)
-        return tf.cond(
-            last - first <= sum(self.lengths),
-            lambda: self._shared_spectrograms(waveform[first:last], starts - first),
-            lambda: self._separate_spectrograms(waveform, starts),
-        )
-
-    def _shared_spectrograms(self, stretch, starts):
-        import tensorflow as tf
-
+        stretch, frames = self._join(waveform, tf.stack(starts))
         converter = self.converters[0]
         log_mels = converter.filterbank(stretch)
         log_mels = (log_mels - converter.mean) / (2 * converter.standard_deviation)
         views = []
-        for index, converter in enumerate(self.converters):
-            frame = starts[index] // self.shift
+        for frame, converter in zip(tf.unstack(frames), self.converters):
             view = log_mels[frame : frame + converter.num_frames]
             views.append(tf.ensure_shape(view, converter.audio_shape()))
         return views
 
-    def _separate_spectrograms(self, waveform, starts):
-        crops = self._crops(waveform, starts)
-        return [converter(crop) for converter, crop in zip(self.converters, crops)]
+    def _join(self, waveform, starts):
+        """Return what the crops cover of a waveform, without the gaps, and their frames in it.
+
+        Gaps are whole frame shifts long, and no crop has a frame across one.
+        """
+        import tensorflow as tf
+
+        order = tf.argsort(starts)
+        starts = tf.unstack(tf.gather(starts, order))
+        stops = tf.unstack(starts + tf.gather(self._extents(), order))
+        covered = left_out = starts[0]
+        pieces, frames = [], []
+        for start, stop in zip(starts, stops):
+            left_out += tf.maximum(0, start - covered)
+            frames.append((start - left_out) // self.shift)
+            begin = tf.maximum(start, covered)
+            covered = tf.maximum(covered, stop)
+            pieces.append(waveform[begin : tf.maximum(begin, stop)])
+        return tf.concat(pieces, 0), tf.gather(tf.stack(frames), tf.argsort(order))
+
+    def _extents(self):
+        """Return for each crop how many samples its frames span, in whole shifts."""
+        window = self.converters[0].filterbank.window
+        last_frame = -(-window // self.shift)
+        return [
+            (converter.num_frames - 1 + last_frame) * self.shift for converter in self.converters
+        ]
 
 
 def _scale(uniform, number):

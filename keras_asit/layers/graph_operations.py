@@ -33,6 +33,7 @@ class _TensorFlowOperations:
         self.pad = tf.pad
         self.reshape = tf.reshape
         self.shape = tf.shape
+        self.zeros = tf.zeros
         self._tf = tf
 
     def rfft(self, x, fft_length):

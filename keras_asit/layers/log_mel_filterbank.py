@@ -96,6 +96,9 @@ class LogMelFilterbank(keras.layers.Layer):
         return self._log_mel(ops, waveforms)
 
     def _log_mel(self, ops, waveforms):
+        if waveforms.shape[-1] is not None and not self.num_frames(waveforms.shape[-1]):
+            # TensorFlow and PyTorch refuse a Fourier transform of no frames.
+            return ops.zeros((ops.shape(waveforms)[0], 0, self.num_mels), dtype="float32")
         real, imaginary = ops.rfft(self._frames(ops, waveforms), fft_length=self.fft_size)
         power = real * real + imaginary * imaginary
         energies = [

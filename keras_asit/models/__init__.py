@@ -1,7 +1,17 @@
 """The models of ASiT and the converter of their input."""
 
-from keras_asit.models.asit_audio_converter import ASiTAudioConverter
+from keras_asit.models.asit_audio_converter import (
+    AUDIOSET_MEAN,
+    AUDIOSET_STANDARD_DEVIATION,
+    ASiTAudioConverter,
+)
 from keras_asit.models.asit_backbone import ASiTBackbone
 from keras_asit.models.asit_pretrainer import ASiTPretrainer
 
-__all__ = ["ASiTAudioConverter", "ASiTBackbone", "ASiTPretrainer"]
+__all__ = [
+    "AUDIOSET_MEAN",
+    "AUDIOSET_STANDARD_DEVIATION",
+    "ASiTAudioConverter",
+    "ASiTBackbone",
+    "ASiTPretrainer",
+]

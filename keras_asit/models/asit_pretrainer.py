@@ -223,8 +223,9 @@ class ASiTPretrainer(keras.Model):
 
         Returns:
             A dict of the spectrograms `"clean"`, `"corrupted"`, `"mask"` and `"reconstruction"`,
-            (batch, views, frames, mels), and `"student_class_logits"`, `"student_patch_logits"`, `"teacher_class_logits"` and
-            `"teacher_patch_logits"`, shaped (batch, views, ..., prototypes).
+            (batch, views, frames, mels), and of `"student_class_logits"`,
+            `"student_patch_logits"`, `"teacher_class_logits"` and `"teacher_patch_logits"`,
+            (batch, views, ..., prototypes).
         """
         inputs = {name: self._to_spectrograms(name, views) for name, views in inputs.items()}
         self._check_batch(inputs)
@@ -332,6 +333,22 @@ class ASiTPretrainer(keras.Model):
             average.assign(average * keep + ops.stop_gradient(weight.value) * (1 - keep))
         self.step.assign(self.step + 1)
 
+    def schedule_values(self):
+        """Return learning rate, weight decay, teacher momentum and temperature, as floats.
+
+        Returns:
+            A dict of the values of the next step, by the names of the arguments they come from.
+        """
+        # Under mixed_float16, the optimizer is wrapped by one that scales the loss.
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        values = {
+            "learning_rate": optimizer.learning_rate,
+            "weight_decay": optimizer.weight_decay or 0.0,
+            "teacher_momentum": _value_at(self.teacher_momentum, self.step),
+            "teacher_temperature": _value_at(self.teacher_temperature, self.step),
+        }
+        return {name: float(ops.convert_to_numpy(value)) for name, value in values.items()}
+
     def _check_batch(self, inputs):
         shape = (2, *self.student.backbone.spectrogram_shape)
         for name in ("clean", "corrupted", "mask"):
@@ -346,6 +363,21 @@ class ASiTPretrainer(keras.Model):
                 "A batch must hold 'corrupted' and 'mask' both or neither. Received: "
                 f"{sorted(inputs)}"
             )
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        for index, state in enumerate(self._seed_states()):
+            store[f"seed_{index}"] = state
+
+    def load_own_variables(self, store):
+        own = {name: store[name] for name in store if not name.startswith("seed_")}
+        super().load_own_variables(own)
+        for index, state in enumerate(self._seed_states()):
+            state.assign(store[f"seed_{index}"])
+
+    def _seed_states(self):
+        # Keras saves no states of random generators; a resumed run would repeat old masks.
+        return [state for state in self.variables if state.name == "seed_generator_state"]
 
     def get_compile_config(self):
         config = super().get_compile_config() or {}

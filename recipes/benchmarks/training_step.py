@@ -106,9 +106,10 @@ def step_flops(pretrainer, views):
     heads = 2 * tokens * kernel_size(projection.mlp)
     heads += 2 * np.prod(projection.class_prototypes.direction.shape)
     heads += 2 * patches * np.prod(projection.patch_prototypes.direction.shape)
-    heads += 2 * patches * kernel_size(reconstruction.mlp)
-    heads += 2 * patches * np.prod(reconstruction.kernel.shape)
-    return 4 * views * float(encoder + embedding + heads)
+    painting = 2 * patches * kernel_size(reconstruction.mlp)
+    painting += 2 * patches * np.prod(reconstruction.kernel.shape)
+    # The teacher reconstructs nothing.
+    return views * float(4 * (encoder + embedding + heads) + 3 * painting)
 
 
 def kernel_size(mlp):

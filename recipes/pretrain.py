@@ -1,0 +1,281 @@
+"""Pre-train ASiT on a folder or a manifest of audio files.
+
+    python recipes/pretrain.py RECORDINGS --size base --output runs/base
+
+The defaults are the published ones, of the first generation of the method; `--generation 2`
+changes those that the second changed. The output folder receives checkpoints, TensorBoard's logs,
+a table of the losses, and at the end the presets `student` and `teacher`. The same command goes
+on from the last checkpoint where it was interrupted. Choose the backend with KERAS_BACKEND.
+"""
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+import keras
+
+import keras_asit
+
+SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
+
+# What the two generations of the method do differently.
+GENERATIONS = {
+    1: {
+        "drop_ratio": 0.7,
+        "local_crops": 0,
+        "patch_prototypes": 1024,
+        "trainable_gain": False,
+        "global_weight": 1.0,
+        "local_weight": 1.0,
+        "reconstruction_weight": 2.0,
+        "temperature_epochs": 30,
+    },
+    2: {
+        "drop_ratio": 0.5,
+        "local_crops": 4,
+        "patch_prototypes": 0,
+        "trainable_gain": True,
+        "global_weight": 0.5,
+        "local_weight": 0.5,
+        "reconstruction_weight": 1.0,
+        "temperature_epochs": 5,
+    },
+}
+
+
+def main():
+    arguments = parse_arguments()
+    # Keras warns when the first epoch tells it how many batches there are.
+    warnings.filterwarnings("ignore", message="Your input ran out of data")
+    try:
+        paths = keras_asit.data.read_manifest(arguments.source)
+        if arguments.precision != "float32":
+            keras.config.set_dtype_policy(arguments.precision)
+        keras.utils.set_random_seed(arguments.seed)
+        dataset = build_dataset(paths, arguments)
+        steps_per_epoch = max(1, len(paths) // arguments.batch_size)
+        pretrainer = build_pretrainer(arguments)
+        compile_pretrainer(pretrainer, arguments, steps_per_epoch)
+    except (ValueError, OSError) as error:
+        sys.exit(f"pretrain.py: {error}")
+    print(
+        f"{len(paths)} files, {steps_per_epoch} steps an epoch, "
+        f"{pretrainer.student.backbone.count_params():,} parameters in the backbone"
+    )
+    pretrainer.fit(
+        dataset,
+        epochs=arguments.epochs,
+        shuffle=False,
+        callbacks=build_callbacks(arguments, next(iter(dataset))),
+    )
+    save_presets(pretrainer, arguments)
+
+
+def build_dataset(paths, arguments):
+    return keras_asit.data.pretraining_dataset(
+        paths,
+        sample_rate=arguments.sample_rate,
+        batch_size=arguments.batch_size,
+        crop_seconds=arguments.crop_seconds,
+        num_local_crops=arguments.local_crops,
+        local_crop_seconds=arguments.local_crop_seconds,
+        mean=arguments.mean,
+        standard_deviation=arguments.standard_deviation,
+        roll_probability=arguments.roll_probability,
+        spectrograms=not arguments.filterbank_on_device,
+        seed=arguments.seed,
+    )
+
+
+def build_pretrainer(arguments):
+    width, depth, heads = SIZES[arguments.size]
+    converter = build_converter(arguments)
+    backbone = keras_asit.models.ASiTBackbone(
+        spectrogram_shape=converter.audio_shape(),
+        num_layers=depth,
+        num_heads=heads,
+        hidden_dim=width,
+        mlp_dim=4 * width,
+        drop_path_rate=arguments.drop_path_rate,
+    )
+    masking = keras_asit.layers.GroupMasking(
+        drop_ratio=arguments.drop_ratio,
+        kind=arguments.mask_kind,
+        replace_ratio=arguments.replace_ratio,
+        replace_probability=arguments.replace_probability,
+        align=arguments.align,
+        seed=arguments.seed,
+        dtype="float32",
+    )
+    return keras_asit.models.ASiTPretrainer(
+        backbone,
+        masking=masking,
+        audio_converter=converter if arguments.filterbank_on_device else None,
+        num_class_prototypes=arguments.class_prototypes,
+        num_patch_prototypes=arguments.patch_prototypes or None,
+        trainable_gain=arguments.trainable_gain,
+        global_loss_weight=arguments.global_weight,
+        local_loss_weight=arguments.local_weight,
+        reconstruction_loss_weight=arguments.reconstruction_weight,
+        student_temperature=arguments.student_temperature,
+        center_momentum=arguments.center_momentum,
+    )
+
+
+def build_converter(arguments):
+    converter = keras_asit.models.ASiTAudioConverter(
+        arguments.sample_rate,
+        mean=arguments.mean,
+        standard_deviation=arguments.standard_deviation,
+    )
+    samples = round(arguments.crop_seconds * arguments.sample_rate)
+    frames = converter.filterbank.num_frames(samples)
+    config = {**converter.get_config(), "num_frames": frames - frames % 16}
+    return converter.from_config(config)
+
+
+def compile_pretrainer(pretrainer, arguments, steps_per_epoch):
+    steps = arguments.epochs * steps_per_epoch
+    schedules = keras_asit.schedules
+    pretrainer.compile(
+        keras_asit.optimizers.AdamW(
+            schedules.WarmupCosine(
+                arguments.learning_rate * arguments.batch_size / 256,
+                arguments.final_learning_rate,
+                steps,
+                min(arguments.warmup_epochs * steps_per_epoch, steps - 1),
+            ),
+            weight_decay=schedules.WarmupCosine(
+                arguments.weight_decay, arguments.final_weight_decay, steps
+            ),
+            clipnorm=arguments.clip_norm,
+        ),
+        teacher_momentum=schedules.WarmupCosine(arguments.teacher_momentum, 1.0, steps),
+        teacher_temperature=schedules.LinearRamp(
+            arguments.teacher_temperature,
+            arguments.final_teacher_temperature,
+            arguments.temperature_epochs * steps_per_epoch,
+        ),
+        steps_per_execution=arguments.steps_per_execution,
+    )
+
+
+def build_callbacks(arguments, batch):
+    logs = arguments.output / "logs"
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    return [
+        keras.callbacks.BackupAndRestore(arguments.output / "backup", delete_checkpoint=False),
+        keras_asit.callbacks.LogSchedules(),
+        keras.callbacks.TensorBoard(logs),
+        keras_asit.callbacks.ReconstructionPictures(batch, logs / "train"),
+        keras.callbacks.CSVLogger(arguments.output / "losses.csv", append=True),
+        keras.callbacks.ModelCheckpoint(arguments.output / "pretrainer.keras"),
+        keras.callbacks.TerminateOnNaN(),
+    ]
+
+
+def save_presets(pretrainer, arguments):
+    converter = build_converter(arguments)
+    for name in ("student", "teacher"):
+        preset = arguments.output / name
+        getattr(pretrainer, name).backbone.save_to_preset(str(preset))
+        converter.save_to_preset(str(preset))
+    print(f"Presets: {arguments.output / 'teacher'} (for use) and {arguments.output / 'student'}")
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("source", metavar="FOLDER|MANIFEST", help="audio files, or a .txt, .csv or .json of them")
+    add("--output", type=Path, default=Path("runs/pretrain"), help="(default: %(default)s)")
+    add("--generation", type=int, choices=GENERATIONS, default=1, help="of the method")
+    add("--size", choices=SIZES, default="base", help="of the backbone (default: %(default)s)")
+    add("--epochs", type=positive_integer, default=100, help="(default: %(default)s)")
+    add("--batch-size", type=positive_integer, default=64, help="clips (default: %(default)s)")
+    add("--seed", type=int, default=1, help="of everything random (default: %(default)s)")
+    add("--steps-per-execution", type=positive_integer, default=1, help="(default: %(default)s)")
+    add(
+        "--precision",
+        choices=["float32", "mixed_bfloat16", "mixed_float16"],
+        default="float32",
+        help="(default: %(default)s)",
+    )
+
+    group = parser.add_argument_group("views")
+    number(group, "--sample-rate", 16000, positive_integer, "Hz")
+    number(group, "--crop-seconds", 6.0)
+    number(group, "--local-crops", None, int, "short crops; 0, or 4 in generation 2")
+    number(group, "--local-crop-seconds", 2.0)
+    number(group, "--roll-probability", 0.5)
+    number(group, "--mean", keras_asit.models.AUDIOSET_MEAN, help="of log-mels")
+    number(group, "--standard-deviation", keras_asit.models.AUDIOSET_STANDARD_DEVIATION)
+    group.add_argument(
+        "--filterbank-on-device",
+        action="store_true",
+        help="deliver waveforms, and compute spectrograms in the training step",
+    )
+
+    group = parser.add_argument_group("masking")
+    number(group, "--drop-ratio", None, help="0.7, or 0.5 in generation 2")
+    group.add_argument(
+        "--mask-kind",
+        nargs="+",
+        choices=["zeros", "noise", "time", "freq"],
+        default=["zeros"],
+        help="what is dropped; of several, each view draws one (default: zeros)",
+    )
+    number(group, "--replace-ratio", 0.3)
+    number(group, "--replace-probability", 0.5)
+    number(group, "--align", 1, positive_integer, "of rectangles, in frames and bins")
+
+    group = parser.add_argument_group("model and losses")
+    number(group, "--drop-path-rate", 0.1)
+    number(group, "--class-prototypes", 8192, positive_integer)
+    number(group, "--patch-prototypes", None, int, "1024; 0, shared, in generation 2")
+    group.add_argument(
+        "--trainable-gain",
+        action=argparse.BooleanOptionalAction,
+        help="of the prototypes (default: no, or yes in generation 2)",
+    )
+    number(group, "--global-weight", None, help="of the loss; 1, or 0.5 in generation 2")
+    number(group, "--local-weight", None, help="1, or 0.5 in generation 2")
+    number(group, "--reconstruction-weight", None, help="2, or 1 in generation 2")
+    number(group, "--student-temperature", 0.1)
+    number(group, "--center-momentum", 0.9)
+
+    group = parser.add_argument_group("optimisation")
+    number(group, "--learning-rate", 5e-4, help="for 256 clips; scaled to the batch")
+    number(group, "--final-learning-rate", 1e-6)
+    number(group, "--warmup-epochs", 10, int)
+    number(group, "--weight-decay", 0.04)
+    number(group, "--final-weight-decay", 0.4)
+    number(group, "--clip-norm", 3.0, help="of each variable's gradient")
+    number(group, "--teacher-momentum", 0.996, help="rises to 1")
+    number(group, "--teacher-temperature", 0.04)
+    number(group, "--final-teacher-temperature", 0.07)
+    number(group, "--temperature-epochs", None, positive_integer, "30, or 5 in generation 2")
+
+    arguments = parser.parse_args()
+    for name, value in GENERATIONS[arguments.generation].items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
+    return arguments
+
+
+def number(group, flag, default, type=float, help=""):
+    suffix = "" if default is None else "(default: %(default)s)"
+    group.add_argument(flag, type=type, default=default, help=f"{help} {suffix}".strip())
+
+
+def positive_integer(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return value
+
+
+if __name__ == "__main__":
+    main()

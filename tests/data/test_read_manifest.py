@@ -1,0 +1,115 @@
+"""`read_manifest`: which audio files a folder, a list or a manifest names."""
+
+import json
+import os
+
+import pytest
+
+from keras_asit.data import read_manifest
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with audio files at several depths, and other files (all empty)."""
+    for name in ("b.wav", "a.FLAC", "deep/er/c.mp3", "deep/d.Opus", "notes.md", "deep/._b.wav"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def names(paths, folder):
+    return [os.path.relpath(path, folder) for path in paths]
+
+
+def test_a_folder_is_searched_for_audio_files_in_sorted_order(folder):
+    paths = read_manifest(folder)
+    assert names(paths, folder) == ["a.FLAC", "b.wav", "deep/d.Opus", "deep/er/c.mp3"]
+    assert paths == read_manifest(str(folder))
+
+
+def test_a_list_keeps_its_order_and_becomes_absolute(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert read_manifest(["b.wav", folder / "a.FLAC"]) == [
+        str(folder / "b.wav"),
+        str(folder / "a.FLAC"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("list.txt", "b.wav\n\n  deep/er/c.mp3 \r\n"),
+        ("list.csv", "label,path\ndog,b.wav\ncat,deep/er/c.mp3\n"),
+        ("list.csv", "\ufefffilename,label\r\nb.wav,dog\r\ndeep/er/c.mp3,cat\r\n"),
+        ("list.csv", 'wav, file\nx, b.wav\ny, "deep/er/c.mp3"\n'),
+        ("list.JSON", json.dumps({"data": [{"wav": "b.wav"}, {"wav": "deep/er/c.mp3"}]})),
+    ],
+)
+def test_paths_of_a_manifest_start_at_its_folder(folder, name, content):
+    (folder / name).write_text(content, encoding="utf-8", newline="")
+    assert names(read_manifest(folder / name), folder) == ["b.wav", "deep/er/c.mp3"]
+
+
+def test_absolute_paths_of_a_manifest_stay_as_they_are(folder):
+    manifest = folder / "deep" / "list.txt"
+    manifest.write_text(str(folder / "b.wav"))
+    assert read_manifest(manifest) == [str(folder / "b.wav")]
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("list.csv", "label,sound\ndog,b.wav\n", "path, file, filename, wav.*label, sound"),
+        ("list.csv", "", "Its columns: none"),
+        ("list.csv", "path,label\nb.wav,dog\n,cat\n", "Line 3 .* is empty in column 'path'"),
+        ("list.json", '{"data": [', "not valid JSON"),
+        ("list.json", '{"data": [{"path": "b.wav"}]}', "must have the form"),
+        ("list.json", "[1, 2]", "must have the form"),
+        ("list.json", '{"data": []}', "is empty"),
+        ("list.txt", "\n", "is empty"),
+        ("list.yaml", "b.wav", "must be a .txt, .csv or .json file"),
+    ],
+)
+def test_a_manifest_that_cannot_be_read_says_why(folder, name, content, message):
+    (folder / name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_manifest(folder / name)
+
+
+def test_a_manifest_in_another_encoding_says_so(folder):
+    (folder / "list.txt").write_bytes("höre.wav".encode("latin-1"))
+    with pytest.raises(ValueError, match="not UTF-8"):
+        read_manifest(folder / "list.txt")
+
+
+def test_all_missing_files_are_reported_at_once(folder):
+    lines = ["b.wav"] + [f"missing{index}.wav" for index in range(7)]
+    (folder / "list.txt").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=r"names 7 of 8 files .*missing0.*missing4.wav', \.\.\."):
+        read_manifest(folder / "list.txt")
+
+
+@pytest.mark.parametrize(
+    "source, message",
+    [
+        ([], "is empty"),
+        ([3], "Received: 3"),
+        (7, "must be a folder, a list of paths, or a"),
+        ("nowhere/at/all", "does not exist"),
+    ],
+)
+def test_other_sources_are_refused(source, message):
+    with pytest.raises(ValueError, match=message):
+        read_manifest(source)
+
+
+def test_a_folder_without_audio_is_refused(tmp_path):
+    (tmp_path / "notes.md").touch()
+    with pytest.raises(ValueError, match=r"holds no audio file; accepted are \.wav"):
+        read_manifest(tmp_path)
+
+
+def test_an_audio_file_by_itself_is_to_be_given_as_a_list(folder):
+    with pytest.raises(ValueError, match="give audio files as a list"):
+        read_manifest(folder / "b.wav")

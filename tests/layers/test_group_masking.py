@@ -1,0 +1,316 @@
+"""Group masking: its distribution against the reference's, and the exact content."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from layer_checks import assert_config_round_trip, build_functional_model, to_numpy
+
+from keras_asit.layers import GroupMasking
+
+GOLDEN = json.loads(
+    (Path(__file__).parents[1] / "golden" / "masking_statistics.json").read_text(encoding="utf-8")
+)
+
+
+def normal_spectrograms(*shape):
+    return np.random.normal(size=shape).astype("float32")
+
+
+def draw_masks(masking, number, frames, mels, batch_size=100):
+    blank = np.ones((batch_size, frames, mels), "float32")
+    return np.concatenate([to_numpy(masking(blank)[1]) for _ in range(number // batch_size)])
+
+
+def mean_of_bins(values, width=16):
+    return values.reshape(-1, width).mean(axis=1)
+
+
+def run_lengths(masks):
+    """Return the lengths of all runs of ones along the last axis."""
+    lines = np.pad(masks.reshape(-1, masks.shape[-1]).astype(int), ((0, 0), (1, 1)))
+    edges = np.diff(lines, axis=1)
+    return np.nonzero(edges == -1)[1] - np.nonzero(edges == 1)[1]
+
+
+def compile_call(masking):
+    """Return the layer's call compiled for the backend; PyTorch's stays eager."""
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(masking, jit_compile=True)
+    if keras.config.backend() == "torch":
+        return masking
+    import jax
+
+    function = jax.jit(masking.stateless_call)
+
+    def call(spectrograms):
+        state = [variable.value for variable in masking.non_trainable_variables]
+        outputs, state = function([], state, spectrograms)
+        for variable, value in zip(masking.non_trainable_variables, state):
+            variable.assign(value)
+        return outputs
+
+    return call
+
+
+# A band spans a whole side, so what it covers is far more correlated than what a rectangle
+# does: over the reference's 800 masks, the mean of a bin has itself a standard error of 0.017.
+# The 600 replaced ones of the reference are nearly as few.
+@pytest.mark.parametrize(
+    ("statistics", "arguments", "number", "coverage_tolerance"),
+    [
+        ("208x128/align_1/drop_0.7", {"drop_ratio": 0.7}, 1000, 0.03),
+        ("208x128/align_16/drop_0.7", {"drop_ratio": 0.7, "align": 16}, 800, 0.03),
+        ("208x128/align_1/time_0.7", {"drop_ratio": 0.7, "kind": "time"}, 500, 0.06),
+        ("208x128/align_1/freq_0.7", {"drop_ratio": 0.7, "kind": "freq"}, 500, 0.06),
+        ("208x128/align_1/replace_0.3", {"replace_ratio": 0.3}, 600, 0.045),
+        ("208x128/align_16/replace_0.3", {"replace_ratio": 0.3, "align": 16}, 600, 0.045),
+        ("592x128/align_1/drop_0.7", {"drop_ratio": 0.7}, 400, 0.045),
+    ],
+)
+def test_masks_are_distributed_as_the_reference(statistics, arguments, number, coverage_tolerance):
+    expected = GOLDEN[statistics]
+    frames, mels = map(int, statistics.split("/")[0].split("x"))
+    replaced = float("replace_ratio" in arguments)
+    masking = GroupMasking(**arguments, replace_probability=replaced, seed=3)
+    masks = draw_masks(masking, number, frames, mels)
+    shares = masks.mean(axis=(1, 2))
+
+    assert abs(shares.mean() - expected["ratio_mean"]) < 0.01
+    deciles = np.quantile(shares, np.arange(1, 10) / 10)
+    np.testing.assert_allclose(deciles, expected["ratio_deciles"], atol=0.0125)
+    over_time, over_mel = masks.mean(axis=(0, 2)), masks.mean(axis=(0, 1))
+    np.testing.assert_allclose(
+        mean_of_bins(over_time), expected["coverage_over_time"], atol=coverage_tolerance
+    )
+    np.testing.assert_allclose(
+        mean_of_bins(over_mel), expected["coverage_over_mel"], atol=coverage_tolerance
+    )
+    along_frames = run_lengths(masks[:, :, ::8].transpose(0, 2, 1))
+    along_mels = run_lengths(masks[:, ::16])
+    np.testing.assert_allclose(
+        along_frames.mean(), expected["masked_run_frames_mean_std"][0], rtol=0.1
+    )
+    np.testing.assert_allclose(along_mels.mean(), expected["masked_run_mels_mean_std"][0], rtol=0.1)
+    if "kind" not in arguments:  # Bands are the same in every line: far fewer independent runs.
+        np.testing.assert_allclose(
+            along_frames.std(), expected["masked_run_frames_mean_std"][1], rtol=0.1
+        )
+
+
+def test_every_mask_reaches_its_share_and_stops_there():
+    masking = GroupMasking(drop_ratio=0.4, replace_probability=0.0, seed=1)
+    shares = to_numpy(masking(normal_spectrograms(16, 40, 24))[1]).mean(axis=(1, 2))
+    assert shares.min() >= 0.4
+    # The last rectangle is at most 11 frames by 6 bins.
+    assert shares.max() < 0.4 + 11 * 6 / (40 * 24)
+
+
+def test_zeros_replace_what_is_masked_and_nothing_else_changes():
+    spectrograms = normal_spectrograms(4, 2, 40, 24)
+    corrupted, mask = to_numpy(GroupMasking(replace_probability=0.0, seed=1)(spectrograms))
+    assert corrupted.shape == mask.shape == spectrograms.shape
+    assert set(np.unique(mask)) == {0, 1}
+    np.testing.assert_array_equal(corrupted, spectrograms * (1 - mask))
+
+
+def test_noise_is_standard_normal_and_nothing_else_changes():
+    spectrograms = np.full((16, 40, 24), 100, "float32")
+    masking = GroupMasking(kind="noise", replace_probability=0.0, seed=1)
+    corrupted, mask = to_numpy(masking(spectrograms))
+    np.testing.assert_array_equal(corrupted[mask == 0], 100)
+    noise = corrupted[mask == 1]
+    assert abs(noise.mean()) < 0.05
+    assert abs(noise.std() - 1) < 0.05
+    assert len(np.unique(noise)) > 0.99 * len(noise)
+
+
+def test_time_bands_span_all_mels():
+    corrupted, mask = to_numpy(
+        GroupMasking(kind="time", replace_probability=0.0, seed=1)(np.ones((8, 40, 24), "float32"))
+    )
+    np.testing.assert_array_equal(mask, np.broadcast_to(mask[:, :, :1], mask.shape))
+    np.testing.assert_array_equal(corrupted, 1 - mask)
+    assert np.all((mask[:, :, 0].sum(axis=1) >= 20) & (mask[:, :, 0].sum(axis=1) < 40))
+
+
+def test_freq_bands_span_all_frames():
+    corrupted, mask = to_numpy(
+        GroupMasking(kind="freq", replace_probability=0.0, seed=1)(np.ones((8, 40, 24), "float32"))
+    )
+    np.testing.assert_array_equal(mask, np.broadcast_to(mask[:, :1], mask.shape))
+    np.testing.assert_array_equal(corrupted, 1 - mask)
+    assert np.all((mask[:, 0].sum(axis=1) >= 12) & (mask[:, 0].sum(axis=1) < 24))
+
+
+def test_every_spectrogram_draws_one_of_several_kinds():
+    masking = GroupMasking(kind=["noise", "time", "freq"], replace_probability=0.0, seed=1)
+    corrupted, mask = to_numpy(masking(np.full((60, 40, 24), 100, "float32")))
+    is_noise = np.array([np.any(c[m == 1] != 0) for c, m in zip(corrupted, mask)])
+    is_time = np.all(mask == mask[:, :, :1], axis=(1, 2))
+    is_freq = np.all(mask == mask[:, :1], axis=(1, 2))
+    np.testing.assert_array_equal(is_noise + is_time.astype(int) + is_freq, 1)
+    assert min(is_noise.sum(), is_time.sum(), is_freq.sum()) > 8
+
+
+def test_replaced_regions_show_the_same_region_of_the_same_view_of_another_clip():
+    clips, views, frames, mels = 4, 2, 40, 24
+    values = np.arange(clips * views * frames * mels, dtype="float32")
+    spectrograms = values.reshape(clips, views, frames, mels)
+    masking = GroupMasking(replace_probability=1.0, replace_ratio=0.6, seed=1)
+    donors = set()
+    for _ in range(6):
+        corrupted, mask = to_numpy(masking(spectrograms))
+        np.testing.assert_array_equal(corrupted[mask == 0], spectrograms[mask == 0])
+        # Every value says where it comes from.
+        source = np.stack(np.unravel_index(corrupted.astype(int), spectrograms.shape))
+        here = np.indices(spectrograms.shape)
+        np.testing.assert_array_equal(source[1:], here[1:])
+        for clip in range(clips):
+            for view in range(views):
+                masked = mask[clip, view] == 1
+                (donor,) = np.unique(source[0, clip, view][masked])
+                assert donor != clip
+                donors.add((clip, int(donor)))
+    assert len(donors) == clips * (clips - 1)
+
+
+def test_replacement_happens_with_its_probability():
+    masking = GroupMasking(replace_probability=0.25, seed=1)
+    corrupted, mask = to_numpy(masking(np.ones((400, 20, 20), "float32")))
+    # Of spectrograms of ones, replaced ones stay ones.
+    replaced = np.all(corrupted == 1, axis=(1, 2))
+    assert mask.any(axis=(1, 2)).all()
+    assert 0.25 - 0.09 < replaced.mean() < 0.25 + 0.09  # Four standard errors.
+    assert mask[replaced].mean() < 0.4
+    assert mask[~replaced].mean() > 0.5
+
+
+def test_a_single_clip_is_dropped_from_and_never_replaced():
+    masking = GroupMasking(replace_probability=1.0, seed=1)
+    corrupted, mask = to_numpy(masking(np.ones((1, 2, 40, 24), "float32")))
+    np.testing.assert_array_equal(corrupted, 1 - mask)
+    assert mask.mean(axis=(2, 3)).min() >= 0.5
+
+
+def test_aligned_rectangles_have_corners_and_sides_on_the_grid():
+    masking = GroupMasking(align=4, seed=1)
+    mask = to_numpy(masking(normal_spectrograms(8, 40, 24))[1])
+    cells = mask[:, ::4, ::4].repeat(4, axis=1).repeat(4, axis=2)
+    np.testing.assert_array_equal(mask, cells)
+
+
+def test_no_share_means_no_mask():
+    spectrograms = normal_spectrograms(4, 40, 24)
+    masking = GroupMasking(drop_ratio=0.0, replace_ratio=0.0, seed=1)
+    corrupted, mask = to_numpy(masking(spectrograms))
+    assert not mask.any()
+    np.testing.assert_array_equal(corrupted, spectrograms)
+
+
+def test_equal_seeds_give_equal_masks_and_every_call_another():
+    spectrograms = normal_spectrograms(4, 40, 24)
+    first, again = GroupMasking(seed=7), GroupMasking(seed=7)
+    masks = [to_numpy(layer(spectrograms)[1]) for layer in (first, first, again, again)]
+    np.testing.assert_array_equal(masks[0], masks[2])
+    np.testing.assert_array_equal(masks[1], masks[3])
+    assert np.any(masks[0] != masks[1])
+    assert np.any(masks[0] != to_numpy(GroupMasking(seed=8)(spectrograms)[1]))
+
+
+def test_spectrograms_of_a_batch_get_different_masks():
+    mask = to_numpy(GroupMasking(seed=1)(normal_spectrograms(4, 2, 40, 24))[1]).reshape(8, -1)
+    assert len(np.unique(mask, axis=0)) == 8
+
+
+def test_compiled_calls_corrupt_and_draw_anew():
+    spectrograms = normal_spectrograms(4, 2, 40, 24)
+    masking = GroupMasking(kind=["zeros", "noise", "time"], seed=1)
+    masking.build(spectrograms.shape)
+    call = compile_call(masking)
+    corrupted, mask = to_numpy(call(spectrograms))
+    assert set(np.unique(mask)) == {0, 1}
+    np.testing.assert_array_equal(corrupted[mask == 0], spectrograms[mask == 0])
+    assert np.all(corrupted[mask == 1] != spectrograms[mask == 1])
+    assert np.any(mask != to_numpy(call(spectrograms)[1]))
+
+
+def test_compiled_calls_equal_eager_ones():
+    spectrograms = normal_spectrograms(4, 2, 40, 24)
+    eager, compiled = GroupMasking(seed=1), GroupMasking(seed=1)
+    compiled.build(spectrograms.shape)
+    expected = to_numpy(eager(spectrograms))
+    for actual, wanted in zip(to_numpy(compile_call(compiled)(spectrograms)), expected):
+        np.testing.assert_array_equal(actual, wanted)
+
+
+def test_functional_model_takes_any_batch_size_and_saves(tmp_path):
+    masking = GroupMasking(seed=1)
+    model = build_functional_model(masking, np.zeros((4, 2, 40, 24)))
+    assert [tuple(output.shape) for output in model.outputs] == [(None, 2, 40, 24)] * 2
+    for batch in (1, 4):
+        spectrograms = normal_spectrograms(batch, 2, 40, 24)
+        corrupted, mask = to_numpy(model.predict(spectrograms, verbose=0))
+        np.testing.assert_array_equal(corrupted[mask == 0], spectrograms[mask == 0])
+        assert mask.mean() > 0.25
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    # The state of the random numbers is saved too.
+    for actual, expected in zip(to_numpy(loaded(spectrograms)), to_numpy(model(spectrograms))):
+        np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_has_the_masks_of_full_precision(policy):
+    spectrograms = normal_spectrograms(4, 2, 40, 24)
+    expected, expected_mask = to_numpy(GroupMasking(seed=1)(spectrograms))
+    corrupted, mask = GroupMasking(seed=1, dtype=policy)(spectrograms)
+    assert keras.backend.standardize_dtype(corrupted.dtype) == policy.removeprefix("mixed_")
+    np.testing.assert_array_equal(to_numpy(mask), expected_mask)
+    np.testing.assert_allclose(to_numpy(corrupted), expected, rtol=0.01, atol=0.01)
+
+
+def test_config_round_trip():
+    assert_config_round_trip(
+        GroupMasking(
+            drop_ratio=0.6,
+            kind=["noise", "freq"],
+            replace_ratio=0.2,
+            replace_probability=0.3,
+            align=2,
+            max_side=0.4,
+            seed=5,
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"drop_ratio": 0.95}, "`drop_ratio` must be a number between 0 and 0.9"),
+        ({"drop_ratio": "0.7"}, "`drop_ratio` must be a number"),
+        ({"replace_ratio": -0.1}, "`replace_ratio` must be a number between 0 and 0.9"),
+        ({"replace_probability": 1.5}, "`replace_probability` must be a number between 0 and 1"),
+        ({"kind": "blobs"}, "`kind` must be one of 'zeros', 'noise', 'time', 'freq'.*'blobs'"),
+        ({"kind": []}, "`kind` must name at least one"),
+        ({"align": 0}, "`align` must be a positive integer"),
+        ({"max_side": 2}, "`max_side` must be a number between 0 and 1"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        GroupMasking(**arguments)
+
+
+def test_bad_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"must have shape.*shape=\(40, 24\)"):
+        GroupMasking()(ops.zeros((40, 24)))
+    with pytest.raises(ValueError, match=r"frames and mels known"):
+        GroupMasking()(keras.Input((None, 24)))
+    with pytest.raises(ValueError, match=r"larger than `align`.*align=24"):
+        GroupMasking(align=24)(ops.zeros((2, 40, 24)))

@@ -1,0 +1,56 @@
+"""The README's first command, in miniature."""
+
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import keras_hub
+import pytest
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The quickstart's output folder and what it printed, after two epochs."""
+    output = tmp_path_factory.mktemp("quickstart")
+    finished = subprocess.run(
+        [sys.executable, RECIPES / "quickstart.py", "--epochs", "2", "--output", output],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=RECIPES.parent,
+    )
+    return output, finished.stdout
+
+
+@pytest.mark.slow
+def test_prints_accuracies_of_three_kinds_of_features(run):
+    accuracies = dict(re.findall(r"^  (.+?) +(\d+\.\d)%$", run[1], flags=re.MULTILINE))
+    assert list(accuracies) == [
+        "spectrogram averages",
+        "untrained network",
+        "pre-trained teacher",
+    ]
+    # 14 categories; whatever hears anything at all is far above chance.
+    assert all(15 < float(accuracy) < 100 for accuracy in accuracies.values())
+
+
+@pytest.mark.slow
+def test_writes_pictures_and_a_preset_that_keras_hub_loads(run):
+    output, _ = run
+    for picture in ("losses.png", "reconstruction.png"):
+        assert (output / picture).read_bytes().startswith(b"\x89PNG")
+    backbone = keras_hub.models.Backbone.from_preset(str(output / "preset"))
+    converter = keras_hub.layers.AudioConverter.from_preset(str(output / "preset"))
+    assert backbone.spectrogram_shape == converter.audio_shape()
+
+
+def test_says_in_one_line_that_a_folder_has_no_audio(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["quickstart.py", "--audio", str(tmp_path)])
+    with pytest.raises(SystemExit) as exit:
+        runpy.run_path(str(RECIPES / "quickstart.py"), run_name="__main__")
+    assert exit.value.code.startswith("quickstart.py: ")
+    assert str(tmp_path) in exit.value.code
