@@ -6,7 +6,7 @@ from keras_asit.arguments import check_number, check_positive_integer
 from keras_asit.data.clip_passes import check_seed, clip_passes
 from keras_asit.data.random_views import RandomViews
 from keras_asit.data.read_manifest import read_manifest
-from keras_asit.models.asit_audio_converter import (
+from keras_asit.models import (
     AUDIOSET_MEAN,
     AUDIOSET_STANDARD_DEVIATION,
     ASiTAudioConverter,

@@ -4,9 +4,9 @@
 class RandomViews:
     """Cut two random crops, and short ones, out of a waveform inside a `tf.data` pipeline.
 
-    The starts of the crops of one waveform lie whole frame shifts apart. Crops of a clip that
-    is not much longer than they are overlap, and so have most of their frames in common: the
-    filterbank then runs once over the stretch from the first crop to the last.
+    The starts of the crops of one waveform lie whole frame shifts apart, so that crops which
+    overlap have frames in common: the filterbank runs once over all that the crops cover. Two
+    crops of 6 s of a clip of 10 s cover 7.3 s on average, and it takes that part of the time.
 
     Args:
         converter: `ASiTAudioConverter` that makes the spectrogram of a crop.

@@ -201,6 +201,13 @@ class GroupMasking(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape, input_shape
 
+    def save_own_variables(self, store):
+        # Keras leaves this out, and training that is resumed would repeat its first masks.
+        store["seed_generator_state"] = self.seed_generator.state
+
+    def load_own_variables(self, store):
+        self.seed_generator.state.assign(store["seed_generator_state"])
+
     def get_config(self):
         return {
             **super().get_config(),

@@ -86,8 +86,9 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         fitted = ops.pad(log_mels, padding)[..., :num_frames, :]
         return ops.reshape(fitted, (-1, num_frames, self.num_mels)[3 - axes :])
 
-    def compute_output_shape(self, input_shape, num_frames=None):
-        return (*input_shape[:-1], num_frames or self.num_frames, self.num_mels)
+    def compute_output_spec(self, waveforms, num_frames=None):
+        shape = (*waveforms.shape[:-1], num_frames or self.num_frames, self.num_mels)
+        return keras.KerasTensor(shape, "float32")
 
     def get_config(self):
         return {

@@ -1,0 +1,114 @@
+"""The projection head: the reference's logits, and prototypes of unit norm."""
+
+import numpy as np
+import pytest
+from golden_model import build_reference_pretrainer
+from layer_checks import (
+    assert_close,
+    assert_config_round_trip,
+    assert_near_in_half_precision,
+    assert_works_in_functional_model,
+    to_numpy,
+)
+
+from keras_asit.layers import ProjectionHead
+
+
+def random_tokens(*shape):
+    return np.random.normal(size=shape).astype("float32")
+
+
+def make_head(dtype="float32", **kwargs):
+    sizes = {
+        "num_class_prototypes": 6,
+        "num_patch_prototypes": 4,
+        "hidden_dim": 10,
+        "bottleneck_dim": 5,
+    }
+    return ProjectionHead(**{**sizes, **kwargs}, dtype=dtype)
+
+
+def test_logits_equal_the_reference(golden_forward, golden_trajectory):
+    head = build_reference_pretrainer(golden_trajectory).student.projection_head
+    class_logits, patch_logits = head(golden_forward["features"])
+    assert_close(class_logits, golden_forward["cls"], atol=1e-5)
+    assert_close(patch_logits, golden_forward["data"], atol=1e-5)
+
+
+def test_logits_are_cosines():
+    head = make_head()
+    class_logits, patch_logits = to_numpy(head(random_tokens(3, 7, 8)))
+    assert class_logits.shape == (3, 6)
+    assert patch_logits.shape == (3, 6, 4)
+    assert np.abs(class_logits).max() <= 1
+    assert np.abs(patch_logits).max() <= 1
+
+
+def test_the_length_of_a_prototype_does_not_matter():
+    head = make_head()
+    tokens = random_tokens(3, 7, 8)
+    before = to_numpy(head(tokens))
+    direction = head.class_prototypes.direction
+    direction.assign(direction * 5)
+    assert_close(head(tokens), before, atol=1e-6)
+
+
+def test_a_trainable_gain_scales_its_prototype():
+    head = make_head(trainable_gain=True)
+    tokens = random_tokens(3, 7, 8)
+    class_logits, patch_logits = to_numpy(head(tokens))
+    head.class_prototypes.gain.assign([1, 2, 3, 4, 5, 6])
+    scaled_logits, same_logits = to_numpy(head(tokens))
+    np.testing.assert_allclose(scaled_logits, class_logits * [1, 2, 3, 4, 5, 6], atol=1e-6)
+    np.testing.assert_array_equal(same_logits, patch_logits)
+    assert head.class_prototypes.gain.trainable
+
+
+def test_prototypes_may_be_shared():
+    head = make_head(num_patch_prototypes=None)
+    tokens = random_tokens(2, 3, 8)
+    tokens[:, 1:] = tokens[:, :1]
+    class_logits, patch_logits = to_numpy(head(tokens))
+    np.testing.assert_allclose(patch_logits[:, 0], class_logits, atol=1e-6)
+    np.testing.assert_allclose(patch_logits[:, 1], class_logits, atol=1e-6)
+    assert len(head.weights) == len(make_head_weights()) - 1
+
+
+def make_head_weights():
+    head = make_head()
+    head.build((None, None, 8))
+    return head.weights
+
+
+def test_a_class_token_alone_has_no_patch_logits():
+    class_logits, patch_logits = make_head()(random_tokens(3, 1, 8))
+    assert class_logits.shape == (3, 6)
+    assert patch_logits.shape == (3, 0, 4)
+
+
+@pytest.mark.parametrize("num_patch_prototypes", [4, None])
+def test_functional_model_computes_and_saves_the_same(num_patch_prototypes, tmp_path):
+    head = make_head(num_patch_prototypes=num_patch_prototypes, trainable_gain=True)
+    assert_works_in_functional_model(head, random_tokens(2, 3, 8), tmp_path)
+
+
+def test_half_precision_is_near():
+    assert_near_in_half_precision(make_head, random_tokens(2, 3, 8), atol=0.02)
+
+
+def test_half_precision_survives_tiny_activations():
+    # The squares of such numbers are zero in float16.
+    tokens = random_tokens(2, 3, 8) * 1e-3
+    assert_near_in_half_precision(make_head, tokens, atol=0.05)
+
+
+def test_config_round_trip():
+    assert_config_round_trip(make_head(num_patch_prototypes=None, trainable_gain=True))
+
+
+@pytest.mark.parametrize(
+    "name", ["num_class_prototypes", "num_patch_prototypes", "hidden_dim", "bottleneck_dim"]
+)
+def test_bad_arguments_are_refused(name):
+    with pytest.raises(ValueError, match=f"`{name}` must be a positive integer.*{name}=0"):
+        make_head(**{name: 0})

@@ -1,0 +1,129 @@
+"""The transformer block: the reference's numbers, and stochastic depth."""
+
+import numpy as np
+import pytest
+from golden_model import build_reference_pretrainer
+from keras import ops
+from layer_checks import (
+    assert_close,
+    assert_config_round_trip,
+    assert_near_in_half_precision,
+    assert_works_in_functional_model,
+    to_numpy,
+)
+
+from keras_asit.layers import TransformerBlock
+
+
+def random_tokens(*shape):
+    return np.random.normal(size=shape).astype("float32")
+
+
+def make_block(dtype="float32", **kwargs):
+    return TransformerBlock(**{"num_heads": 2, "mlp_dim": 16, **kwargs}, dtype=dtype)
+
+
+def test_every_block_equals_the_reference(golden_forward, golden_trajectory):
+    backbone = build_reference_pretrainer(golden_trajectory).student.backbone
+    tokens = golden_forward["tokens"]
+    for index, block in enumerate(backbone.transformer_blocks):
+        expected = golden_forward[f"block_{index}"]
+        assert_close(block(tokens), expected, atol=1e-5)
+        tokens = expected
+
+
+def test_attention_mixes_tokens_of_one_sample_only():
+    block = make_block()
+    tokens = random_tokens(3, 5, 8)
+    before = to_numpy(block(tokens))
+    tokens[1, 4] += 5
+    changed = np.any(to_numpy(block(tokens)) != before, axis=2)
+    np.testing.assert_array_equal(changed, [[False] * 5, [True] * 5, [False] * 5])
+
+
+def make_block_without_mlp(**kwargs):
+    """Return a block that only adds its attention to its input."""
+    block = make_block(**kwargs)
+    block.build((None, None, 8))
+    last = block.mlp.dense_layers[-1]
+    last.kernel.assign(ops.zeros_like(last.kernel))
+    block.attention_output.bias.assign(ops.ones_like(block.attention_output.bias))
+    return block
+
+
+def test_training_drops_the_branch_of_whole_samples_and_scales_it_up_otherwise():
+    block = make_block_without_mlp(drop_path_rate=0.25, seed=1)
+    tokens = random_tokens(400, 3, 8)
+    branch = to_numpy(block(tokens, training=False)) - tokens
+    trained = to_numpy(block(tokens, training=True)) - tokens
+    dropped = np.all(np.abs(trained) < 1e-6, axis=(1, 2))
+    assert 0.25 - 0.09 < dropped.mean() < 0.25 + 0.09  # Four standard errors.
+    np.testing.assert_allclose(trained[~dropped], branch[~dropped] / 0.75, atol=1e-5)
+
+
+def test_both_branches_are_dropped_independently():
+    block = make_block(drop_path_rate=0.5, seed=1)
+    tokens = random_tokens(400, 3, 8)
+    unchanged = np.all(np.abs(to_numpy(block(tokens, training=True)) - tokens) < 1e-6, axis=(1, 2))
+    assert 0.25 - 0.09 < unchanged.mean() < 0.25 + 0.09
+
+
+def test_stochastic_depth_keeps_the_expectation():
+    block = make_block_without_mlp(drop_path_rate=0.5, seed=1)
+    tokens = np.broadcast_to(random_tokens(1, 3, 8), (2000, 3, 8))
+    branch = to_numpy(block(tokens[:1], training=False)) - tokens[:1]
+    trained = to_numpy(block(tokens, training=True)) - tokens
+    np.testing.assert_allclose(trained.mean(axis=0), branch[0], rtol=0.1, atol=1e-3)
+
+
+def test_inference_drops_nothing():
+    tokens = random_tokens(8, 3, 8)
+    block = make_block(drop_path_rate=0.9, seed=1)
+    expected = make_block()
+    expected.build((None, None, 8))
+    block.build((None, None, 8))
+    expected.set_weights(block.get_weights())
+    assert_close(block(tokens), expected(tokens), atol=1e-6)
+    assert_close(block(tokens, training=False), expected(tokens), atol=1e-6)
+
+
+def test_equal_seeds_drop_the_same_samples():
+    tokens = random_tokens(64, 3, 8)
+
+    def dropped(seed):
+        block = make_block_without_mlp(drop_path_rate=0.5, seed=seed)
+        return np.all(to_numpy(block(tokens, training=True)) == tokens, axis=(1, 2))
+
+    np.testing.assert_array_equal(dropped(3), dropped(3))
+    assert np.any(dropped(3) != dropped(4))
+
+
+def test_functional_model_computes_and_saves_the_same(tmp_path):
+    assert_works_in_functional_model(make_block(), random_tokens(2, 5, 8), tmp_path)
+
+
+def test_half_precision_is_near():
+    assert_near_in_half_precision(make_block, random_tokens(2, 5, 8), atol=0.05)
+
+
+def test_config_round_trip():
+    assert_config_round_trip(make_block(drop_path_rate=0.1, layer_norm_epsilon=1e-5, seed=2))
+
+
+def test_width_must_be_a_multiple_of_the_heads():
+    with pytest.raises(ValueError, match="multiple of `num_heads`.*width=8, num_heads=3"):
+        make_block(num_heads=3)(ops.zeros((1, 5, 8)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_heads": 0}, "`num_heads` must be a positive integer"),
+        ({"mlp_dim": 2.5}, "`mlp_dim` must be a positive integer"),
+        ({"drop_path_rate": 1.0}, "`drop_path_rate` must be a number between 0 and 0.999"),
+        ({"layer_norm_epsilon": -1}, "`layer_norm_epsilon` must be a number of at least 0"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make_block(**arguments)

@@ -1,0 +1,334 @@
+"""Pre-training: parity with the original code, the teacher, batches, saving, precision."""
+
+import keras
+import keras_hub
+import numpy as np
+import pytest
+from golden_model import build_reference_pretrainer
+from golden_weights import read_network
+from keras import ops
+
+from keras_asit.layers import GroupMasking
+from keras_asit.models import ASiTAudioConverter, ASiTBackbone, ASiTPretrainer
+from keras_asit.optimizers import AdamW
+from keras_asit.schedules import LinearRamp, WarmupCosine
+
+SHAPE = (32, 32)
+
+
+class Table(keras.optimizers.schedules.LearningRateSchedule):
+    """The values of a list, one a step."""
+
+    def __init__(self, values):
+        super().__init__()
+        self.values = [float(value) for value in values]
+
+    def __call__(self, step):
+        return ops.take(ops.convert_to_tensor(self.values, "float32"), ops.cast(step, "int32"))
+
+    def get_config(self):
+        return {"values": self.values}
+
+
+def build(masking_seed=1, **kwargs):
+    backbone = ASiTBackbone(
+        SHAPE, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32, drop_path_rate=0.1
+    )
+    sizes = {
+        "num_class_prototypes": 24,
+        "num_patch_prototypes": 16,
+        "projection_hidden_dim": 32,
+        "projection_bottleneck_dim": 8,
+        "reconstruction_hidden_dim": 32,
+        "reconstruction_bottleneck_dim": 16,
+    }
+    masking = GroupMasking(seed=masking_seed, dtype="float32")
+    return ASiTPretrainer(backbone, **{"masking": masking, **sizes, **kwargs})
+
+
+def compiled(pretrainer=None, **kwargs):
+    pretrainer = build() if pretrainer is None else pretrainer
+    pretrainer.compile(AdamW(1e-3, weight_decay=0.04, clipnorm=3.0), **kwargs)
+    return pretrainer
+
+
+def batch_of(clips=4, views=2, shape=SHAPE, seed=1):
+    views = np.random.default_rng(seed).normal(size=(clips, views, *shape))
+    return views.astype("float32")
+
+
+def weights_of(layer):
+    return [np.copy(ops.convert_to_numpy(weight)) for weight in layer.weights]
+
+
+# --- The original code ---
+
+
+def test_six_steps_equal_those_of_the_original_code(golden_trajectory):
+    golden = golden_trajectory
+    pretrainer = build_reference_pretrainer(golden)
+    temperatures = np.append(np.linspace(0.04, 0.07, 2), [0.07] * 4)[golden["epoch"]]
+    pretrainer.compile(
+        AdamW(Table(golden["lr"]), weight_decay=Table(golden["weight_decay"]), clipnorm=3.0),
+        teacher_momentum=Table(golden["teacher_momentum"]),
+        teacher_temperature=Table(temperatures),
+    )
+    for clean, mask, losses in zip(golden["clean"], golden["mask"], golden["losses"]):
+        clean, mask = np.swapaxes(clean, 0, 1), np.swapaxes(mask, 0, 1).astype("float32")
+        pretrainer.reset_metrics()
+        logs = pretrainer.train_on_batch(
+            {"clean": clean, "corrupted": clean * (1 - mask), "mask": mask}, return_dict=True
+        )
+        names = ("global_loss", "local_loss", "reconstruction_loss", "loss")
+        np.testing.assert_allclose([logs[name] for name in names], losses[:4], rtol=0, atol=1e-4)
+
+    for network, prefix, atol in (
+        (pretrainer.student, "student/", 1e-3),
+        (pretrainer.teacher, "teacher/", 1e-5),
+    ):
+        for name, (value, convert) in read_network(network).items():
+            expected = convert(golden[prefix + name])
+            np.testing.assert_allclose(value, expected, rtol=0, atol=atol, err_msg=name)
+    for loss, name in (
+        (pretrainer.global_distillation, "cls_center"),
+        (pretrainer.local_distillation, "data_center"),
+    ):
+        center = ops.convert_to_numpy(loss.center)
+        np.testing.assert_allclose(center, golden[name][0], rtol=0, atol=1e-5)
+
+
+def test_logits_and_reconstruction_equal_those_of_the_original_code(
+    golden_forward, golden_trajectory
+):
+    student = build_reference_pretrainer(golden_trajectory).student
+    outputs = student(golden_forward["corrupted"])
+    for output, name in zip(outputs, ("cls", "data", "reconstruction")):
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(output), golden_forward[name], rtol=0, atol=1e-5
+        )
+
+
+# --- Learning ---
+
+
+def test_learns_to_tell_and_to_reconstruct_simple_spectrograms():
+    generator = np.random.default_rng(1)
+    bands = np.sin(np.arange(32) / 3 + generator.uniform(0, 6, size=(16, 1, 1, 1)))
+    clean = np.broadcast_to(bands, (16, 2, *SHAPE)).astype("float32")
+    pretrainer = compiled()
+    history = pretrainer.fit({"clean": clean}, batch_size=8, epochs=20, verbose=0).history
+    assert history["reconstruction_loss"][-1] < 0.8 * history["reconstruction_loss"][0]
+    assert set(history) == {"loss", "global_loss", "local_loss", "reconstruction_loss"}
+
+
+def test_loss_is_the_weighted_sum_of_three():
+    pretrainer = compiled(
+        build(global_loss_weight=0.25, local_loss_weight=0.5, reconstruction_loss_weight=4.0)
+    )
+    logs = pretrainer.evaluate({"clean": batch_of()}, verbose=0, return_dict=True)
+    expected = (
+        0.25 * logs["global_loss"] + 0.5 * logs["local_loss"] + 4 * logs["reconstruction_loss"]
+    )
+    assert logs["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_fits_a_tf_data_dataset():
+    import tensorflow as tf
+
+    dataset = tf.data.Dataset.from_tensor_slices({"clean": batch_of(8)}).batch(4)
+    logs = compiled().fit(dataset, validation_data=dataset, verbose=0).history
+    assert all(np.isfinite(value).all() for value in logs.values())
+    assert "val_global_loss" in logs
+
+
+@pytest.mark.skipif(keras.config.backend() == "torch", reason="PyTorch runs step by step")
+def test_several_steps_per_execution_are_the_same_steps():
+    one, two = compiled(), compiled(steps_per_execution=2)
+    two.set_weights(one.get_weights())
+    data = {"clean": batch_of(8)}
+    for pretrainer in (one, two):
+        # Stochastic depth has a random generator of its own in each.
+        for block in pretrainer.student.backbone.transformer_blocks:
+            block.drop_path.rate = 0.0
+        pretrainer.fit(data, batch_size=4, shuffle=False, verbose=0)
+    for a, b in zip(weights_of(one.teacher), weights_of(two.teacher)):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    assert int(two.step) == 2
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="compiles by default elsewhere")
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_runs_with_and_without_xla(jit_compile):
+    logs = compiled(jit_compile=jit_compile).fit({"clean": batch_of()}, verbose=0).history
+    assert np.isfinite(logs["loss"][0])
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_trains_in_mixed_precision(policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        pretrainer = compiled()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert pretrainer.student.backbone.compute_dtype == policy.removeprefix("mixed_")
+    before = weights_of(pretrainer.student)
+    logs = pretrainer.fit({"clean": batch_of()}, epochs=2, verbose=0).history
+    assert all(np.isfinite(value).all() for value in logs.values())
+    assert any((a != b).any() for a, b in zip(before, weights_of(pretrainer.student)))
+
+
+# --- The teacher ---
+
+
+def test_teacher_starts_as_the_student():
+    pretrainer = build()
+    for a, b in zip(weights_of(pretrainer.teacher), weights_of(pretrainer.student)):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_teacher_is_never_trained_by_gradients():
+    pretrainer = build()
+    teacher = {id(variable) for variable in pretrainer.teacher.variables}
+    for trainable in (True, False, True):
+        pretrainer.trainable = trainable
+        assert not any(id(v) in teacher for v in pretrainer.trainable_variables)
+    assert pretrainer.trainable_variables
+
+
+def test_teacher_moves_towards_the_updated_student():
+    pretrainer = compiled(teacher_momentum=0.75)
+    before = weights_of(pretrainer.teacher)
+    pretrainer.train_on_batch({"clean": batch_of()})
+    for old, new, student in zip(
+        before, weights_of(pretrainer.teacher), weights_of(pretrainer.student)
+    ):
+        np.testing.assert_allclose(new, 0.75 * old + 0.25 * student, atol=1e-6)
+
+
+def test_momentum_and_temperature_follow_their_schedules():
+    pretrainer = compiled(
+        teacher_momentum=WarmupCosine(1.0, 0.0, total_steps=2),
+        teacher_temperature=LinearRamp(0.04, 0.08, ramp_steps=2),
+    )
+    before = weights_of(pretrainer.teacher)
+    pretrainer.train_on_batch({"clean": batch_of()})
+    for old, new in zip(before, weights_of(pretrainer.teacher)):
+        np.testing.assert_allclose(new, old, atol=1e-7)
+    values = pretrainer.schedule_values()
+    assert values["teacher_momentum"] == pytest.approx(0.5)
+    assert values["teacher_temperature"] == pytest.approx(0.06)
+    assert values["weight_decay"] == pytest.approx(0.04)
+
+
+def test_evaluation_changes_neither_weights_nor_centers():
+    pretrainer = compiled()
+    before = weights_of(pretrainer)
+    pretrainer.evaluate({"clean": batch_of()}, verbose=0)
+    for a, b in zip(before, weights_of(pretrainer)):
+        np.testing.assert_array_equal(a, b)
+
+
+# --- Batches ---
+
+
+def test_given_masks_are_used_as_they_are():
+    clean, mask = batch_of(), np.zeros((4, 2, *SHAPE), "float32")
+    mask[..., :16, :] = 1
+    outputs = build()({"clean": clean, "corrupted": clean - mask, "mask": mask})
+    np.testing.assert_array_equal(ops.convert_to_numpy(outputs["corrupted"]), clean - mask)
+    np.testing.assert_array_equal(ops.convert_to_numpy(outputs["mask"]), mask)
+
+
+def test_second_generation_learns_from_short_crops_of_another_size():
+    pretrainer = compiled(
+        build(
+            num_patch_prototypes=None,
+            trainable_gain=True,
+            global_loss_weight=0.5,
+            local_loss_weight=0.5,
+            reconstruction_loss_weight=1.0,
+        )
+    )
+    batch = {"clean": batch_of(), "local": batch_of(views=3, shape=(16, 32))}
+    logs = pretrainer.fit(batch, verbose=0).history
+    assert all(np.isfinite(value).all() for value in logs.values())
+    outputs = pretrainer(batch)
+    assert outputs["student_class_logits"].shape == (4, 5, 24)
+    assert outputs["student_patch_logits"].shape == (4, 2, 4, 24)
+
+
+def test_waveforms_become_the_spectrograms_that_the_converter_makes():
+    converter = ASiTAudioConverter(num_frames=32, num_mels=32)
+    pretrainer = compiled(build(audio_converter=converter))
+    waveforms = np.random.default_rng(1).uniform(-1, 1, (4, 2, 5600)).astype("float32")
+    outputs = pretrainer({"clean": waveforms})
+    expected = ops.convert_to_numpy(converter(waveforms[:, 1]))
+    np.testing.assert_allclose(ops.convert_to_numpy(outputs["clean"])[:, 1], expected, atol=1e-4)
+    assert np.isfinite(pretrainer.train_on_batch({"clean": waveforms}))
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ({"clean": batch_of(views=3)}, "two views"),
+        ({"clean": batch_of(shape=(48, 32))}, "spectrogram_shape"),
+        ({"clean": batch_of(), "mask": batch_of()}, "both or neither"),
+        ({"clean": batch_of()[:, :, 0]}, "audio_converter"),
+    ],
+)
+def test_a_batch_of_another_shape_is_an_error(batch, message):
+    with pytest.raises(ValueError, match=message):
+        build()(batch)
+
+
+def test_losses_are_not_to_be_chosen():
+    with pytest.raises(ValueError, match="loss_weight"):
+        compiled(loss="mse")
+
+
+@pytest.mark.parametrize("name", ["teacher_momentum", "teacher_temperature"])
+def test_numbers_out_of_range_are_errors(name):
+    with pytest.raises(ValueError, match=name):
+        compiled(**{name: -0.1})
+
+
+def test_patches_must_tile_the_spectrogram():
+    backbone = ASiTBackbone((40, 32), num_layers=1, num_heads=2, hidden_dim=16, mlp_dim=32)
+    with pytest.raises(ValueError, match="tiled"):
+        ASiTPretrainer(backbone)
+
+
+# --- Saving ---
+
+
+def test_a_loaded_pretrainer_goes_on_as_if_it_had_never_stopped(tmp_path):
+    pretrainer = build()
+    pretrainer.compile(
+        AdamW(WarmupCosine(1e-3, 0.0, 20, 2), weight_decay=WarmupCosine(0.04, 0.4, 20)),
+        teacher_momentum=WarmupCosine(0.9, 1.0, 20),
+        teacher_temperature=LinearRamp(0.04, 0.07, 10),
+    )
+    data = {"clean": batch_of(8)}
+    pretrainer.fit(data, batch_size=4, verbose=0)
+    pretrainer.save(tmp_path / "pretrainer.keras")
+    loaded = keras.saving.load_model(tmp_path / "pretrainer.keras", custom_objects={"Table": Table})
+    histories = [
+        model.fit(data, batch_size=4, shuffle=False, verbose=0).history
+        for model in (pretrainer, loaded)
+    ]
+    # Masks and stochastic depth go on too: the losses are the same, not only alike.
+    assert histories[0] == histories[1]
+
+
+@pytest.mark.parametrize("name", ["student", "teacher"])
+def test_a_network_is_saved_as_a_preset_that_can_be_trained(name, tmp_path):
+    pretrainer = compiled()
+    pretrainer.train_on_batch({"clean": batch_of()})
+    backbone = getattr(pretrainer, name).backbone
+    backbone.save_to_preset(str(tmp_path))
+    loaded = keras_hub.models.Backbone.from_preset(str(tmp_path))
+    assert len(loaded.trainable_variables) == len(loaded.weights)
+    inputs = batch_of()[:, 0]
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(loaded(inputs)), ops.convert_to_numpy(backbone(inputs))
+    )
