@@ -25,7 +25,7 @@ import keras_asit
 SAMPLE_RATE = 16000
 CROP_SECONDS = 1.0
 BATCH_SIZE = 16
-NEIGHBORS = 1
+NEIGHBORS = 5
 
 
 def main():
@@ -71,14 +71,14 @@ def build_pretrainer(seed):
     )
     return keras_asit.models.ASiTPretrainer(
         backbone,
-        masking=keras_asit.layers.GroupMasking(drop_ratio=0.5, seed=seed),
+        masking=keras_asit.layers.GroupMasking(seed=seed, dtype="float32"),
         num_class_prototypes=256,
         num_patch_prototypes=128,
         projection_hidden_dim=128,
         projection_bottleneck_dim=64,
         reconstruction_hidden_dim=128,
         reconstruction_bottleneck_dim=64,
-        reconstruction_loss_weight=0.2,
+        reconstruction_loss_weight=0.5,
     )
 
 
@@ -95,7 +95,7 @@ def compile_pretrainer(pretrainer, steps):
             clipnorm=3.0,
         ),
         teacher_momentum=schedules.WarmupCosine(0.98, 1.0, steps),
-        teacher_temperature=0.04,
+        teacher_temperature=0.02,
     )
 
 
@@ -168,7 +168,7 @@ def parse_arguments():
         help="folder of folders of recordings, one a category (default: quickstart_audio)",
     )
     add("--output", type=Path, default=Path("runs/quickstart"), help="(default: %(default)s)")
-    add("--epochs", type=int, default=40, help="(default: %(default)s)")
+    add("--epochs", type=int, default=12, help="(default: %(default)s)")
     add("--seed", type=int, default=1, help="(default: %(default)s)")
     return parser.parse_args()
 

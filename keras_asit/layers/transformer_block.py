@@ -87,7 +87,11 @@ class TransformerBlock(keras.layers.Layer):
         self.mlp_norm = add(layers.LayerNormalization, epsilon=epsilon, name="mlp_norm")
         self.mlp = add(MLP, [self.mlp_dim, width], activate_last=False, name="mlp")
         self.drop_path = layers.Dropout(
-            self.drop_path_rate, noise_shape=(None, 1, 1), seed=self.seed, name="drop_path"
+            self.drop_path_rate,
+            noise_shape=(None, 1, 1),
+            seed=self.seed,
+            dtype=self.dtype_policy,
+            name="drop_path",
         )
         self.built = True
 

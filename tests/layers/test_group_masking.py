@@ -70,7 +70,7 @@ def jit_on_jax(masking, shape):
     """
     if keras.config.backend() == "jax":
         return compile_on_jax(masking, shape)
-    return lambda spectrograms: corrupt(masking, spectrograms)
+    return lambda spectrograms: to_numpy(masking(spectrograms))
 
 
 def corrupt(masking, spectrograms):
@@ -84,12 +84,11 @@ def corrupt(masking, spectrograms):
     ("statistics", "arguments", "number", "tolerance"),
     [
         ("208x128/align_1/drop_0.7", {"drop_ratio": 0.7}, 1000, 0.03),
-        ("208x128/align_16/drop_0.7", {"drop_ratio": 0.7, "align": 16}, 800, 0.03),
+        ("208x128/align_16/drop_0.7", {"drop_ratio": 0.7, "align": 16}, 600, 0.03),
         ("208x128/align_1/time_0.7", {"drop_ratio": 0.7, "kind": "time"}, 500, 0.06),
         ("208x128/align_1/freq_0.7", {"drop_ratio": 0.7, "kind": "freq"}, 500, 0.06),
         ("208x128/align_1/replace_0.3", {"replace_ratio": 0.3}, 600, 0.045),
-        ("208x128/align_16/replace_0.3", {"replace_ratio": 0.3, "align": 16}, 600, 0.045),
-        ("592x128/align_1/drop_0.7", {"drop_ratio": 0.7}, 400, 0.045),
+        ("592x128/align_1/drop_0.7", {"drop_ratio": 0.7}, 300, 0.05),
     ],
 )
 def test_masks_are_distributed_as_the_reference(statistics, arguments, number, tolerance):

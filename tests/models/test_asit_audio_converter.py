@@ -1,11 +1,11 @@
-"""From waveforms to normalised spectrograms of a fixed length."""
+"""The converter: cut and padded, then normalised, everywhere the same."""
 
 import keras
 import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import ops
+from layer_checks import assert_close, assert_config_round_trip, to_numpy
 
 from keras_asit.layers import LogMelFilterbank
 from keras_asit.models import ASiTAudioConverter, ASiTBackbone
@@ -13,80 +13,127 @@ from keras_asit.models import ASiTAudioConverter, ASiTBackbone
 MEAN, STANDARD_DEVIATION = -4.2677393, 4.5689974
 
 
-def waveforms(samples=8000, batch=2):
-    return np.random.default_rng(1).uniform(-1, 1, (batch, samples)).astype("float32")
+def random_waveforms(*shape):
+    return np.random.uniform(-1, 1, shape).astype("float32")
 
 
-def convert(converter, *args, **kwargs):
-    return ops.convert_to_numpy(converter(*args, **kwargs))
+def test_long_audio_is_cut_and_normalised():
+    waveforms = random_waveforms(2, 2000)
+    converter = ASiTAudioConverter(num_frames=6)
+    spectrograms = to_numpy(converter(waveforms))
+    assert spectrograms.shape == (2, 6, 128)
+    log_mels = to_numpy(LogMelFilterbank(16000)(waveforms))[:, :6]
+    np.testing.assert_allclose(
+        spectrograms, (log_mels - MEAN) / (2 * STANDARD_DEVIATION), atol=1e-4
+    )
 
 
-def test_normalises_by_twice_the_standard_deviation():
-    log_mels = ops.convert_to_numpy(LogMelFilterbank()(waveforms()))
-    expected = (log_mels[:, :32] - MEAN) / (2 * STANDARD_DEVIATION)
-    actual = convert(ASiTAudioConverter(num_frames=32), waveforms())
-    np.testing.assert_allclose(actual, expected, atol=1e-5)
+def test_short_audio_is_padded_with_zeros_before_it_is_normalised():
+    waveforms = random_waveforms(2, 2000)
+    spectrograms = to_numpy(ASiTAudioConverter(num_frames=16)(waveforms))
+    assert spectrograms.shape == (2, 16, 128)
+    np.testing.assert_allclose(
+        spectrograms[:, :6], to_numpy(ASiTAudioConverter(num_frames=6)(waveforms)), atol=1e-5
+    )
+    np.testing.assert_allclose(spectrograms[:, 11:], -MEAN / (2 * STANDARD_DEVIATION), rtol=1e-5)
 
 
-def test_pads_with_zeros_before_normalising():
-    spectrograms = convert(ASiTAudioConverter(num_frames=64), waveforms())
-    frames = LogMelFilterbank().num_frames(8000)
-    padding = spectrograms[:, frames:]
-    assert padding.shape == (2, 64 - frames, 128)
-    np.testing.assert_allclose(padding, -MEAN / (2 * STANDARD_DEVIATION), rtol=1e-6)
+def test_audio_shorter_than_a_frame_is_padding_alone():
+    converter = ASiTAudioConverter(num_frames=4)
+    padding = -MEAN / (2 * STANDARD_DEVIATION)
+    for shape in ((300,), (2, 300)):
+        spectrograms = to_numpy(converter(random_waveforms(*shape)))
+        assert spectrograms.shape == (*shape[:-1], 4, 128)
+        np.testing.assert_allclose(spectrograms, padding, rtol=1e-5)
+    dataset = tf.data.Dataset.from_tensors(random_waveforms(300)).map(converter)
+    np.testing.assert_allclose(next(iter(dataset)).numpy(), padding, rtol=1e-5)
 
 
-def test_a_waveform_shorter_than_a_frame_is_all_padding():
-    spectrograms = convert(ASiTAudioConverter(num_frames=16), waveforms(100))
-    np.testing.assert_allclose(spectrograms, -MEAN / (2 * STANDARD_DEVIATION), rtol=1e-6)
+def test_one_waveform_equals_a_batch_of_one():
+    waveform = random_waveforms(2000)
+    converter = ASiTAudioConverter(num_frames=16)
+    assert_close(converter(waveform), to_numpy(converter(waveform[None]))[0], atol=1e-4)
 
 
-def test_one_waveform_is_converted_like_a_batch_of_one():
-    converter = ASiTAudioConverter(num_frames=32)
-    one = convert(converter, waveforms()[0])
-    assert one.shape == (32, 128)
-    np.testing.assert_allclose(one, convert(converter, waveforms())[0], atol=1e-5)
+def test_other_statistics_normalise_differently():
+    waveform = random_waveforms(2000)
+    converter = ASiTAudioConverter(num_frames=11, mean=1.0, standard_deviation=0.5)
+    assert_close(converter(waveform), to_numpy(LogMelFilterbank()(waveform)) - 1, atol=1e-4)
 
 
-@pytest.mark.parametrize("known_length", [True, False])
-def test_converts_alike_inside_tf_data(known_length):
-    converter = ASiTAudioConverter(num_frames=32)
-    signature = tf.TensorSpec((8000,) if known_length else (None,), tf.float32)
+@pytest.mark.parametrize("num_frames", [6, 16])
+def test_tf_data_equals_eager(num_frames):
+    waveforms = random_waveforms(2, 2000)
+    converter = ASiTAudioConverter(num_frames=num_frames)
+    dataset = tf.data.Dataset.from_tensor_slices(waveforms).map(converter).batch(2)
+    assert dataset.element_spec.shape.as_list() == [None, num_frames, 128]
+    spectrograms = next(iter(dataset)).numpy()
+    np.testing.assert_allclose(spectrograms, to_numpy(converter(waveforms)), atol=1e-3)
+
+
+def test_tf_data_knows_the_shape_of_audio_of_unknown_length():
+    waveforms = [random_waveforms(length) for length in (300, 2000, 4000)]
     dataset = tf.data.Dataset.from_generator(
-        lambda: iter(waveforms()), output_signature=signature
-    ).map(converter)
-    assert dataset.element_spec.shape == (32, 128)
-    inside = np.stack([spectrogram.numpy() for spectrogram in dataset])
-    np.testing.assert_allclose(inside, convert(converter, waveforms()), atol=1e-4)
+        lambda: iter(waveforms), output_signature=tf.TensorSpec((None,), "float32")
+    ).map(ASiTAudioConverter(num_frames=16))
+    assert dataset.element_spec.shape.as_list() == [16, 128]
+    assert [tuple(spectrogram.shape) for spectrogram in dataset] == [(16, 128)] * 3
 
 
-def test_works_inside_a_model():
-    inputs = keras.Input((8000,))
-    model = keras.Model(inputs, ASiTAudioConverter(num_frames=32)(inputs))
-    assert model.output_shape == (None, 32, 128)
-    expected = convert(ASiTAudioConverter(num_frames=32), waveforms())
-    np.testing.assert_allclose(model.predict(waveforms(), verbose=0), expected, atol=1e-4)
+def test_functional_model_computes_and_saves_the_same(tmp_path):
+    waveforms = random_waveforms(2, 2000)
+    converter = ASiTAudioConverter(num_frames=16)
+    inputs = keras.Input((2000,))
+    model = keras.Model(inputs, converter(inputs))
+    assert model.output_shape == (None, 16, 128)
+    expected = to_numpy(converter(waveforms))
+    assert_close(model.predict(waveforms, verbose=0), expected, atol=1e-4)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert_close(loaded.predict(waveforms, verbose=0), expected, atol=1e-4)
 
 
-def test_loads_from_the_preset_of_its_backbone(tmp_path):
-    backbone = ASiTBackbone((32, 128), num_layers=1, num_heads=2, hidden_dim=16, mlp_dim=32)
-    converter = ASiTAudioConverter(32000, num_frames=32, mean=-5.0, standard_deviation=3.0)
-    backbone.save_to_preset(str(tmp_path))
-    converter.save_to_preset(str(tmp_path))
-    loaded = keras_hub.layers.AudioConverter.from_preset(str(tmp_path))
-    assert isinstance(loaded, ASiTAudioConverter)
-    assert loaded.audio_shape() == (32, 128)
-    np.testing.assert_array_equal(convert(loaded, waveforms()), convert(converter, waveforms()))
+def test_six_seconds_make_the_default_size():
+    converter = ASiTAudioConverter(sample_rate=32000)
+    assert converter.audio_shape() == (592, 128)
+    assert converter.filterbank.num_frames(6 * 32000) == 598
+    assert converter.compute_output_shape((None, 6 * 32000)) == (None, 592, 128)
 
 
-def test_channels_must_be_mixed_down_first():
-    with pytest.raises(ValueError, match="mix channels down"):
-        ASiTAudioConverter()(np.zeros((2, 2, 8000), "float32"))
+def test_config_round_trip():
+    assert_config_round_trip(
+        ASiTAudioConverter(32000, num_frames=48, num_mels=32, mean=-5.0, standard_deviation=3.0)
+    )
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"sample_rate": 0}, {"num_frames": -1}, {"standard_deviation": 0.0}]
+    "load", [ASiTAudioConverter.from_preset, keras_hub.layers.AudioConverter.from_preset]
 )
-def test_impossible_arguments_are_errors(arguments):
-    with pytest.raises(ValueError, match=next(iter(arguments))):
+def test_loads_from_the_preset_of_its_backbone(load, tmp_path):
+    converter = ASiTAudioConverter(num_frames=48, num_mels=32, mean=-5.0)
+    backbone = ASiTBackbone((48, 32), num_layers=1, num_heads=1, hidden_dim=8, mlp_dim=8)
+    backbone.save_to_preset(str(tmp_path))
+    converter.save_to_preset(str(tmp_path))
+    loaded = load(str(tmp_path))
+    assert isinstance(loaded, ASiTAudioConverter)
+    assert loaded.get_config() == converter.get_config()
+
+
+def test_waveforms_with_channels_are_refused():
+    with pytest.raises(ValueError, match="mix channels down first"):
+        ASiTAudioConverter()(random_waveforms(2, 2000, 2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"sample_rate": 0}, "`sample_rate` must be a positive integer"),
+        ({"num_frames": 0}, "`num_frames` must be a positive integer"),
+        ({"num_mels": 12.5}, "`num_mels` must be a positive integer"),
+        ({"mean": "zero"}, "`mean` must be a number"),
+        ({"standard_deviation": 0}, "`standard_deviation` must be a number of at least"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
         ASiTAudioConverter(**arguments)

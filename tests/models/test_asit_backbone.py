@@ -1,111 +1,182 @@
-"""The encoder: parity with the original code, presets, sizes."""
+"""The encoder: the reference's features, other sizes, presets and fine-tuning."""
 
 import keras
 import keras_hub
 import numpy as np
 import pytest
 from golden_model import build_reference_pretrainer
-from keras import ops
+from layer_checks import assert_close, to_numpy
 
-from keras_asit.models import ASiTBackbone
-
-SMALL = {"num_layers": 2, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 32}
+from keras_asit.models import ASiTBackbone, ASiTPretrainer
 
 
-def spectrograms(frames=32, mels=32):
-    return np.random.default_rng(1).normal(size=(3, frames, mels)).astype("float32")
+def random_spectrograms(*shape):
+    return np.random.normal(size=shape).astype("float32")
 
 
-def assert_equal(a, b, atol=0.0):
-    np.testing.assert_allclose(ops.convert_to_numpy(a), ops.convert_to_numpy(b), rtol=0, atol=atol)
+def build_backbone(**kwargs):
+    arguments = {
+        "spectrogram_shape": (48, 32),
+        "num_layers": 2,
+        "num_heads": 2,
+        "hidden_dim": 8,
+        "mlp_dim": 16,
+        **kwargs,
+    }
+    return ASiTBackbone(**arguments)
 
 
-def test_every_activation_equals_that_of_the_original_code(golden_forward, golden_trajectory):
+def test_features_equal_the_reference(golden_forward, golden_trajectory):
     backbone = build_reference_pretrainer(golden_trajectory).student.backbone
-    tokens = backbone.patch_embedding(golden_forward["corrupted"])
-    assert_equal(tokens, golden_forward["tokens"], atol=1e-5)
-    for index, block in enumerate(backbone.transformer_blocks):
-        tokens = block(tokens)
-        assert_equal(tokens, golden_forward[f"block_{index}"], atol=1e-5)
-    assert_equal(backbone.norm(tokens), golden_forward["features"], atol=1e-5)
-    assert_equal(backbone(golden_forward["corrupted"]), golden_forward["features"], atol=1e-5)
+    features = backbone.predict(golden_forward["corrupted"], verbose=0)
+    assert_close(features, golden_forward["features"], atol=1e-5)
 
 
-def test_tokens_are_the_class_token_and_patches_in_time_major_order():
-    backbone = ASiTBackbone((48, 32), **SMALL)
+def test_output_is_a_class_token_and_one_token_a_patch():
+    backbone = build_backbone()
+    assert backbone.input_shape == (None, 48, 32)
+    assert backbone.output_shape == (None, 1 + 3 * 2, 8)
     assert backbone.grid_shape == (3, 2)
-    assert backbone.output_shape == (None, 1 + 3 * 2, 16)
-    inputs = spectrograms(48)
-    changed = np.copy(inputs)
-    changed[:, 16:32, :16] += 1  # The second patch in time, the first in mel.
-    embed = backbone.patch_embedding
-    moved = np.abs(ops.convert_to_numpy(embed(changed) - embed(inputs))).sum(axis=(0, 2))
-    assert np.flatnonzero(moved).tolist() == [1 + 2]
+    assert backbone.predict(random_spectrograms(3, 48, 32), verbose=0).shape == (3, 7, 8)
 
 
-def test_tiny_has_the_usual_number_of_parameters():
-    tiny = ASiTBackbone(num_heads=3, hidden_dim=192, mlp_dim=768)
-    assert tiny.count_params() == 5_444_352
+def test_output_is_normalised():
+    features = build_backbone().predict(random_spectrograms(3, 48, 32), verbose=0)
+    np.testing.assert_allclose(features.mean(axis=-1), 0, atol=1e-5)
+    np.testing.assert_allclose(features.std(axis=-1), 1, atol=0.01)
 
 
-def test_encodes_spectrograms_of_another_length():
-    backbone = ASiTBackbone((48, 32), **SMALL)
-    assert backbone.encode(spectrograms(80)).shape == (3, 1 + 5 * 2, 16)
-    assert_equal(backbone.encode(spectrograms(48)), backbone(spectrograms(48)), atol=1e-6)
+def test_encode_equals_the_model_at_its_own_size():
+    backbone = build_backbone()
+    spectrograms = random_spectrograms(3, 48, 32)
+    assert_close(backbone.encode(spectrograms), backbone(spectrograms), atol=1e-6)
 
 
-def test_stochastic_depth_rises_from_zero_to_its_rate():
-    backbone = ASiTBackbone((32, 32), **{**SMALL, "num_layers": 3}, drop_path_rate=0.2)
+def test_encode_takes_other_sizes():
+    backbone = build_backbone()
+    assert backbone.encode(random_spectrograms(2, 80, 32)).shape == (2, 1 + 5 * 2, 8)
+    assert backbone.encode(random_spectrograms(2, 16, 48)).shape == (2, 1 + 1 * 3, 8)
+
+
+def test_stochastic_depth_rises_linearly_over_the_blocks():
+    backbone = build_backbone(num_layers=5, drop_path_rate=0.4)
     rates = [block.drop_path_rate for block in backbone.transformer_blocks]
-    np.testing.assert_allclose(rates, [0, 0.1, 0.2])
+    np.testing.assert_allclose(rates, [0, 0.1, 0.2, 0.3, 0.4])
 
 
-@pytest.mark.parametrize("loader", [keras_hub.models.Backbone, ASiTBackbone])
-def test_a_preset_loads_bit_by_bit(loader, tmp_path):
-    backbone = ASiTBackbone((32, 32), **SMALL, drop_path_rate=0.1, patch_stride=8)
+def test_the_tiny_size_has_its_usual_number_of_parameters():
+    backbone = ASiTBackbone(num_heads=3, hidden_dim=192, mlp_dim=768)
+    embedding = 16 * 16 * 192 + 192 + 192 + (1 + 37 * 8) * 192
+    block = 192 * 3 * 192 + 3 * 192 + 192 * 192 + 192 + 2 * 192 * 768 + 768 + 192 + 4 * 192
+    assert backbone.count_params() == embedding + 12 * block + 2 * 192 == 5_445_312
+
+
+def test_config_round_trip():
+    backbone = build_backbone(
+        patch_size=(16, 8), patch_stride=(8, 8), drop_path_rate=0.1, layer_norm_epsilon=1e-5
+    )
+    config = backbone.get_config()
+    assert ASiTBackbone.from_config(config).get_config() == config
+    serialized = keras.saving.serialize_keras_object(backbone)
+    copy = keras.saving.deserialize_keras_object(serialized)
+    assert keras.saving.serialize_keras_object(copy) == serialized
+
+
+def test_overlapping_patches_make_more_tokens():
+    assert build_backbone(patch_stride=8).output_shape == (None, 1 + 5 * 3, 8)
+
+
+@pytest.mark.parametrize("load", [ASiTBackbone.from_preset, keras_hub.models.Backbone.from_preset])
+def test_a_preset_loads_bit_exact(load, tmp_path):
+    backbone = build_backbone(drop_path_rate=0.1)
     backbone.save_to_preset(str(tmp_path))
-    loaded = loader.from_preset(str(tmp_path))
+    loaded = load(str(tmp_path))
     assert isinstance(loaded, ASiTBackbone)
     assert loaded.get_config() == backbone.get_config()
-    assert_equal(loaded(spectrograms()), backbone(spectrograms()))
+    spectrograms = random_spectrograms(2, 48, 32)
+    for actual, expected in zip(loaded.get_weights(), backbone.get_weights()):
+        np.testing.assert_array_equal(actual, expected)
+    assert_close(loaded(spectrograms), backbone(spectrograms), atol=0)
 
 
-def test_a_preset_loads_in_half_precision(tmp_path):
-    backbone = ASiTBackbone((32, 32), **SMALL)
+def test_a_preset_may_load_without_its_weights(tmp_path):
+    backbone = build_backbone()
     backbone.save_to_preset(str(tmp_path))
-    half = ASiTBackbone.from_preset(str(tmp_path), dtype="bfloat16")
-    outputs = half(spectrograms())
-    assert keras.backend.standardize_dtype(outputs.dtype) == "bfloat16"
-    assert_equal(ops.cast(outputs, "float32"), backbone(spectrograms()), atol=0.1)
+    fresh = ASiTBackbone.from_preset(str(tmp_path), load_weights=False)
+    kernel, saved = fresh.patch_embedding.kernel, backbone.patch_embedding.kernel
+    assert np.any(to_numpy(kernel) != to_numpy(saved))
 
 
-def test_a_keras_file_loads_bit_by_bit(tmp_path):
-    backbone = ASiTBackbone((32, 32), **SMALL)
+def test_the_preset_of_a_teacher_loads_as_trainable(tmp_path):
+    pretrainer = ASiTPretrainer(
+        build_backbone(),
+        num_class_prototypes=6,
+        num_patch_prototypes=4,
+        projection_hidden_dim=8,
+        projection_bottleneck_dim=4,
+        reconstruction_hidden_dim=8,
+        reconstruction_bottleneck_dim=4,
+    )
+    assert pretrainer.teacher.backbone.trainable_variables == []
+    pretrainer.teacher.backbone.save_to_preset(str(tmp_path))
+    loaded = ASiTBackbone.from_preset(str(tmp_path))
+    assert len(loaded.trainable_variables) == len(loaded.variables) > 0
+
+
+def test_a_keras_file_loads_bit_exact(tmp_path):
+    backbone = build_backbone(drop_path_rate=0.1)
     backbone.save(tmp_path / "backbone.keras")
     loaded = keras.saving.load_model(tmp_path / "backbone.keras")
-    assert_equal(loaded(spectrograms()), backbone(spectrograms()))
+    spectrograms = random_spectrograms(2, 48, 32)
+    assert_close(loaded(spectrograms), backbone(spectrograms), atol=0)
 
 
-def test_low_rank_adapters_leave_few_weights_to_train():
-    backbone = ASiTBackbone((32, 32), **SMALL)
-    before = ops.convert_to_numpy(backbone(spectrograms()))
-    for block in backbone.transformer_blocks:
-        block.query_key_value.enable_lora(rank=2)
-    names = [v.name for v in backbone.transformer_blocks[0].query_key_value.trainable_variables]
-    assert any("lora" in name for name in names)
-    assert_equal(backbone(spectrograms()), before, atol=1e-6)
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_is_near(policy):
+    backbone = build_backbone()
+    half = build_backbone(dtype=policy, drop_path_rate=0.1)
+    half.set_weights(backbone.get_weights())
+    assert half.output.dtype == policy.removeprefix("mixed_")
+    spectrograms = random_spectrograms(2, 48, 32)
+    expected = backbone.predict(spectrograms, verbose=0)
+    assert_close(half.predict(spectrograms, verbose=0), expected, atol=0.1)
+
+
+def test_can_be_fine_tuned():
+    backbone = build_backbone(drop_path_rate=0.1)
+    model = keras.Sequential(
+        [backbone, keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(1)]
+    )
+    model.compile(keras.optimizers.Adam(0.01), loss="mse")
+    spectrograms = random_spectrograms(16, 48, 32)
+    labels = spectrograms.mean(axis=(1, 2))[:, None] * 30
+    losses = model.fit(spectrograms, labels, epochs=8, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+
+
+def test_lora_trains_few_weights():
+    backbone = build_backbone()
+    spectrograms = random_spectrograms(2, 48, 32)
+    before = to_numpy(backbone(spectrograms))
+    backbone.enable_lora(rank=2, target_layer_names=["query_key_value"])
+    # Two matrices and the bias of the projection, in both blocks.
+    assert len(backbone.trainable_variables) == 2 * 3
+    assert_close(backbone(spectrograms), before, atol=1e-6)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"num_layers": 0}, "`num_layers` must be a positive integer"),
+        ({"drop_path_rate": 1}, "`drop_path_rate` must be a number between 0 and 0.999"),
+        ({"spectrogram_shape": (48,)}, "`spectrogram_shape` must be an integer or a pair"),
+        ({"spectrogram_shape": (8, 32)}, "smaller than a patch"),
         ({"num_heads": 3}, "multiple of `num_heads`"),
-        ({"num_layers": 0}, "num_layers"),
-        ({"drop_path_rate": 1.5}, "drop_path_rate"),
-        ({"patch_size": (64, 16)}, "smaller than a patch"),
-        ({"patch_size": "16"}, "patch_size"),
+        ({"hidden_dim": None}, "`hidden_dim` must be a positive integer"),
+        ({"mlp_dim": 0}, "`mlp_dim` must be a positive integer"),
+        ({"layer_norm_epsilon": -1e-6}, "`layer_norm_epsilon` must be a number of at least 0"),
     ],
 )
-def test_impossible_arguments_are_errors(arguments, message):
+def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        ASiTBackbone((32, 32), **{**SMALL, **arguments})
+        build_backbone(**arguments)

@@ -1,0 +1,40 @@
+"""The public names, and what importing the package does not import."""
+
+import subprocess
+import sys
+
+import keras_asit
+
+
+def test_public_names():
+    assert {"layers", "losses", "models", "optimizers", "schedules"} <= set(keras_asit.__all__)
+    assert set(keras_asit.layers.__all__) == {
+        "GroupMasking",
+        "LogMelFilterbank",
+        "PatchEmbedding",
+        "ProjectionHead",
+        "ReconstructionHead",
+        "TransformerBlock",
+    }
+    assert set(keras_asit.losses.__all__) == {"DistillationLoss", "MaskedReconstructionLoss"}
+    models = {"ASiTAudioConverter", "ASiTBackbone", "ASiTPretrainer"}
+    assert models <= set(keras_asit.models.__all__)
+    assert set(keras_asit.optimizers.__all__) == {"AdamW"}
+    assert {"LinearRamp", "WarmupCosine"} <= set(keras_asit.schedules.__all__)
+
+
+def test_every_public_name_exists_and_is_documented():
+    for module_name in keras_asit.__all__:
+        module = getattr(keras_asit, module_name)
+        assert module.__doc__
+        for name in module.__all__:
+            assert getattr(module, name).__doc__, name
+
+
+def test_import_leaves_audio_and_plotting_libraries_alone():
+    heavy = {"librosa", "soundfile", "soxr", "matplotlib", "sklearn", "tensorboard"}
+    code = f"import sys, keras_asit; print(sorted({sorted(heavy)!r} & sys.modules.keys()))"
+    code = code.replace(repr(sorted(heavy)), repr(heavy))
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "[]"
