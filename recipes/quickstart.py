@@ -23,9 +23,8 @@ import numpy as np
 import keras_asit
 
 SAMPLE_RATE = 16000
-CROP_SECONDS = 1.0
+CROP_SECONDS = 0.5
 BATCH_SIZE = 16
-NEIGHBORS = 5
 
 
 def main():
@@ -83,7 +82,7 @@ def build_pretrainer(seed):
 
 
 def build_converter():
-    return keras_asit.models.ASiTAudioConverter(SAMPLE_RATE, num_frames=96)
+    return keras_asit.models.ASiTAudioConverter(SAMPLE_RATE, num_frames=48)
 
 
 def compile_pretrainer(pretrainer, steps):
@@ -95,7 +94,7 @@ def compile_pretrainer(pretrainer, steps):
             clipnorm=3.0,
         ),
         teacher_momentum=schedules.WarmupCosine(0.98, 1.0, steps),
-        teacher_temperature=0.02,
+        teacher_temperature=0.04,
     )
 
 
@@ -115,9 +114,9 @@ def read_windows(paths):
 
 
 def embed(pretrainer, windows):
-    """Return the mean of the teacher's patch tokens of each window."""
+    """Return the teacher's [CLS] token and the mean of its patch tokens for each window."""
     tokens = pretrainer.teacher.backbone.predict(windows, batch_size=64, verbose=0)
-    return tokens[:, 1:].mean(axis=1)
+    return np.concatenate([tokens[:, 0], tokens[:, 1:].mean(axis=1)], axis=-1)
 
 
 def neighbor_accuracy(features, owners, categories):
@@ -128,7 +127,7 @@ def neighbor_accuracy(features, owners, categories):
     from sklearn.preprocessing import StandardScaler
 
     clips = np.stack([features[owners == clip].mean(axis=0) for clip in range(len(categories))])
-    classifier = make_pipeline(StandardScaler(), KNeighborsClassifier(NEIGHBORS, metric="cosine"))
+    classifier = make_pipeline(StandardScaler(), KNeighborsClassifier(1, metric="cosine"))
     return cross_val_score(classifier, clips, categories, cv=LeaveOneOut()).mean()
 
 
@@ -168,7 +167,7 @@ def parse_arguments():
         help="folder of folders of recordings, one a category (default: quickstart_audio)",
     )
     add("--output", type=Path, default=Path("runs/quickstart"), help="(default: %(default)s)")
-    add("--epochs", type=int, default=12, help="(default: %(default)s)")
+    add("--epochs", type=int, default=60, help="(default: %(default)s)")
     add("--seed", type=int, default=1, help="(default: %(default)s)")
     return parser.parse_args()
 
