@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 PICTURES = ["matplotlib"]
-TESTS = ["pytest", "pytest-xdist", "ruff", "scikit-learn", "tensorboard", *PICTURES]
+TESTS = ["pytest", "ruff", "scikit-learn", "tensorboard", *PICTURES]
 
 setup(
     name="keras-asit",
