@@ -99,6 +99,16 @@ def test_a_preset_loads_bit_exact(load, tmp_path):
     assert_close(loaded(spectrograms), backbone(spectrograms), atol=0)
 
 
+def test_a_preset_may_load_in_half_precision(tmp_path):
+    backbone = build_backbone()
+    backbone.save_to_preset(str(tmp_path))
+    half = ASiTBackbone.from_preset(str(tmp_path), dtype="bfloat16")
+    spectrograms = random_spectrograms(2, 48, 32)
+    outputs = half(spectrograms)
+    assert keras.backend.standardize_dtype(outputs.dtype) == "bfloat16"
+    assert_close(outputs, backbone(spectrograms), atol=0.1)
+
+
 def test_a_preset_may_load_without_its_weights(tmp_path):
     backbone = build_backbone()
     backbone.save_to_preset(str(tmp_path))

@@ -16,6 +16,7 @@ import soundfile
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "pretrain.py"
 SMALL = ["--size", "tiny", "--batch-size", "4", "--crop-seconds", "0.5", "--class-prototypes", "32"]
+CROPS = ["--local-crop-seconds", "0.3"]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,9 @@ def losses(output):
 
 @pytest.mark.slow
 def test_pretrains_and_leaves_presets_logs_and_checkpoints(recordings, tmp_path):
-    finished = run(recordings, *SMALL, "--epochs", 1, "--generation", 2, "--output", tmp_path)
+    finished = run(
+        recordings, *SMALL, "--epochs", 1, "--generation", 2, *CROPS, "--output", tmp_path
+    )
     assert finished.returncode == 0, finished.stderr
     assert "Skipped 1 of 9 audio files" in finished.stderr
     for preset in ("student", "teacher"):
