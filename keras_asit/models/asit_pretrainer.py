@@ -370,7 +370,7 @@ class ASiTPretrainer(keras.Model):
             store[f"seed_{index}"] = state
 
     def load_own_variables(self, store):
-        own = {name: store[name] for name in store if not name.startswith("seed_")}
+        own = {name: value for name, value in store.items() if not name.startswith("seed_")}
         super().load_own_variables(own)
         for index, state in enumerate(self._seed_states()):
             state.assign(store[f"seed_{index}"])
