@@ -370,8 +370,9 @@ class ASiTPretrainer(keras.Model):
             store[f"seed_{index}"] = state
 
     def load_own_variables(self, store):
-        own = {name: value for name, value in store.items() if not name.startswith("seed_")}
-        super().load_own_variables(own)
+        # The stores of weight files have keys, but can be neither iterated nor unpacked.
+        names = [name for name in list(store.keys()) if not name.startswith("seed_")]
+        super().load_own_variables({name: store[name] for name in names})
         for index, state in enumerate(self._seed_states()):
             state.assign(store[f"seed_{index}"])
 
