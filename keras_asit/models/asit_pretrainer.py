@@ -215,6 +215,8 @@ class ASiTPretrainer(keras.Model):
         if not isinstance(teacher_temperature, Schedule):
             check_number("teacher_temperature", teacher_temperature, 1e-6)
         super().compile(optimizer=optimizer, **kwargs)
+        # With its variables made here, TensorFlow need not trace the first step twice.
+        self.optimizer.build(self.trainable_variables)
         self.teacher_momentum = teacher_momentum
         self.teacher_temperature = teacher_temperature
 
@@ -388,8 +390,6 @@ class ASiTPretrainer(keras.Model):
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.optimizer is not None and self.built:
-            self.optimizer.build(self.trainable_variables)
 
     def get_config(self):
         return {

@@ -48,6 +48,8 @@ def build(masking_seed=1, **kwargs):
 
 def compiled(pretrainer=None, **kwargs):
     pretrainer = build() if pretrainer is None else pretrainer
+    # TensorFlow's XLA takes longer to compile than these tests take to run; it has its own test.
+    kwargs.setdefault("jit_compile", keras.config.backend() == "jax")
     pretrainer.compile(AdamW(1e-3, weight_decay=0.04, clipnorm=3.0), **kwargs)
     return pretrainer
 
@@ -111,13 +113,13 @@ def test_logits_and_reconstruction_equal_those_of_the_original_code(
 # --- Learning ---
 
 
-def test_learns_to_tell_and_to_reconstruct_simple_spectrograms():
+def test_learns_to_reconstruct_simple_spectrograms():
     generator = np.random.default_rng(1)
     bands = np.sin(np.arange(32) / 3 + generator.uniform(0, 6, size=(16, 1, 1, 1)))
     clean = np.broadcast_to(bands, (16, 2, *SHAPE)).astype("float32")
     pretrainer = compiled()
-    history = pretrainer.fit({"clean": clean}, batch_size=8, epochs=20, verbose=0).history
-    assert history["reconstruction_loss"][-1] < 0.8 * history["reconstruction_loss"][0]
+    history = pretrainer.fit({"clean": clean}, batch_size=4, epochs=50, verbose=0).history
+    assert history["reconstruction_loss"][-1] < 0.75 * history["reconstruction_loss"][0]
     assert set(history) == {"loss", "global_loss", "local_loss", "reconstruction_loss"}
 
 
@@ -264,7 +266,8 @@ def test_waveforms_become_the_spectrograms_that_the_converter_makes():
     outputs = pretrainer({"clean": waveforms})
     expected = ops.convert_to_numpy(converter(waveforms[:, 1]))
     np.testing.assert_allclose(ops.convert_to_numpy(outputs["clean"])[:, 1], expected, atol=1e-4)
-    assert np.isfinite(pretrainer.train_on_batch({"clean": waveforms}))
+    logs = pretrainer.fit({"clean": waveforms}, verbose=0).history
+    assert np.isfinite(logs["loss"]).all()
 
 
 @pytest.mark.parametrize(
