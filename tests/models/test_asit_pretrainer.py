@@ -143,6 +143,7 @@ def test_fits_a_tf_data_dataset():
     assert "val_global_loss" in logs
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.config.backend() == "torch", reason="PyTorch runs step by step")
 def test_several_steps_per_execution_are_the_same_steps():
     one, two = compiled(), compiled(steps_per_execution=2)
@@ -159,7 +160,9 @@ def test_several_steps_per_execution_are_the_same_steps():
 
 
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="compiles by default elsewhere")
-@pytest.mark.parametrize("jit_compile", [True, False])
+@pytest.mark.parametrize(
+    "jit_compile", [pytest.param(True, marks=pytest.mark.slow), pytest.param(False)]
+)
 def test_runs_with_and_without_xla(jit_compile):
     logs = compiled(jit_compile=jit_compile).fit({"clean": batch_of()}, verbose=0).history
     assert np.isfinite(logs["loss"][0])
