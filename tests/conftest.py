@@ -29,3 +29,9 @@ def golden_forward():
 def golden_trajectory():
     """Six training steps of the reference model: batches, constants, losses, weights."""
     return np.load(GOLDEN / "trajectory.npz")
+
+
+@pytest.fixture
+def golden():
+    """The folder of the numeric references."""
+    return GOLDEN

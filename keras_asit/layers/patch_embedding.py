@@ -15,8 +15,8 @@ class PatchEmbedding(keras.layers.Layer):
     A strided convolution embeds each patch. Tokens are in time-major order: all mel patches of
     the first frames, then all of the next. A learned position embedding is added. For
     spectrograms of another size than `spectrogram_shape`, the grid of position embeddings is
-    interpolated bicubically, with the pixel centres and the kernel (a = -0.75) of PyTorch's
-    `interpolate(..., mode="bicubic", align_corners=False)`.
+    interpolated bicubically, also when saved weights are loaded, with the pixel centres and the
+    kernel (a = -0.75) of PyTorch's `interpolate(..., mode="bicubic", align_corners=False)`.
 
     Args:
         hidden_dim: int. Width of the tokens.
@@ -110,19 +110,28 @@ class PatchEmbedding(keras.layers.Layer):
         )
         num_patches = grid_shape[0] * grid_shape[1]
         patches = ops.reshape(patches, (-1, num_patches, self.hidden_dim)) + self.bias
-        class_position, patch_positions = self._positions(grid_shape)
-        patches = patches + patch_positions
+        positions = resample_positions(
+            ops.convert_to_tensor(self.position_embedding), self.grid_shape, grid_shape
+        )
+        patches = patches + positions[:, 1:]
         class_token = ops.broadcast_to(
-            self.class_token + class_position, (ops.shape(patches)[0], 1, self.hidden_dim)
+            self.class_token + positions[:, :1], (ops.shape(patches)[0], 1, self.hidden_dim)
         )
         return ops.concatenate([class_token, patches], axis=1)
 
-    def _positions(self, grid_shape):
-        positions = ops.convert_to_tensor(self.position_embedding)
-        class_position, patch_positions = positions[:, :1], positions[:, 1:]
-        if grid_shape != self.grid_shape:
-            patch_positions = interpolate_grid(patch_positions, self.grid_shape, grid_shape)
-        return class_position, patch_positions
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        store["grid_shape"] = np.array(self.grid_shape)
+
+    def load_own_variables(self, store):
+        # Weights saved for spectrograms of one shape load into a layer for another. The stores
+        # of weight files have keys, but can be neither iterated nor unpacked.
+        values = {name: store[name] for name in list(store.keys()) if name != "grid_shape"}
+        saved_shape = tuple(int(side) for side in store["grid_shape"])
+        names = [variable.name for variable in self.weights]
+        position = str(names.index("position_embedding"))
+        values[position] = resample_positions(values[position], saved_shape, self.grid_shape)
+        super().load_own_variables(values)
 
     def compute_output_shape(self, input_shape):
         grid_shape = self.compute_grid_shape(input_shape[1:])
@@ -148,6 +157,15 @@ def interpolate_grid(embeddings, old_shape, new_shape):
     grid = ops.reshape(embeddings, (*old_shape, width))
     grid = ops.einsum("at,bm,tmd->abd", along_time, along_mel, grid)
     return ops.reshape(grid, (1, new_shape[0] * new_shape[1], width))
+
+
+def resample_positions(positions, old_shape, new_shape):
+    """Resample position embeddings, `(1, 1 + old positions, width)`, the first for [CLS]."""
+    if old_shape == new_shape:
+        return positions
+    positions = ops.convert_to_tensor(positions)
+    patch_positions = interpolate_grid(positions[:, 1:], old_shape, new_shape)
+    return ops.concatenate([positions[:, :1], patch_positions], axis=1)
 
 
 def _bicubic_matrix(old_size, new_size):

@@ -6,6 +6,7 @@ import keras_hub
 from keras_asit.arguments import check_number, check_positive_integer
 from keras_asit.layers import LogMelFilterbank
 from keras_asit.layers.graph_operations import operations_for
+from keras_asit.models import builtin_presets
 from keras_asit.models.asit_backbone import ASiTBackbone
 
 AUDIOSET_MEAN = -4.2677393
@@ -49,6 +50,7 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
     """
 
     backbone_cls = ASiTBackbone
+    presets = builtin_presets.listed_presets()
 
     def __init__(
         self,
@@ -69,6 +71,21 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         self.num_mels = num_mels
         self.mean = mean
         self.standard_deviation = standard_deviation
+
+    @classmethod
+    def from_preset(cls, preset, **kwargs):
+        """Load a converter from a preset; see `ASiTBackbone.from_preset`.
+
+        Args:
+            preset: str. The name of a built-in preset, a folder, or a handle.
+            **kwargs: Constructor arguments that replace the preset's.
+
+        Returns:
+            An `ASiTAudioConverter`.
+        """
+        if preset in builtin_presets.PRESETS:
+            return cls(**{**builtin_presets.PRESETS[preset]["converter"], **kwargs})
+        return super().from_preset(preset, **kwargs)
 
     def audio_shape(self):
         """Return the shape of one spectrogram, (frames, mels)."""

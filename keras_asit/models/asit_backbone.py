@@ -6,6 +6,8 @@ import numpy as np
 
 from keras_asit.arguments import as_pair, check_number, check_positive_integer
 from keras_asit.layers import PatchEmbedding, TransformerBlock
+from keras_asit.models import builtin_presets
+from keras_asit.models.vit_weights import copy_vit_weights
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
@@ -47,6 +49,8 @@ class ASiTBackbone(keras_hub.models.Backbone):
     Reference: Atito et al., "ASiT: Local-Global Audio Spectrogram vIsion Transformer for Event
     Classification", arXiv 2211.13189, section III.
     """
+
+    presets = builtin_presets.listed_presets()
 
     def __init__(
         self,
@@ -125,6 +129,81 @@ class ASiTBackbone(keras_hub.models.Backbone):
             self.norm,
             training=training,
         )
+
+    @classmethod
+    def from_preset(cls, preset, load_weights=True, **kwargs):
+        """Load a backbone from a preset.
+
+        Args:
+            preset: str. One of `ASiTBackbone.presets`, a folder that `save_to_preset` wrote, or a
+                `hf://` or `kaggle://` handle. The first use of a built-in preset with weights
+                downloads and converts the published file, for which PyTorch is needed.
+            load_weights: bool. Whether to load weights, or to start at random. Defaults to
+                `True`.
+            **kwargs: Constructor arguments that replace the preset's. With another
+                `spectrogram_shape` or `patch_stride`, positions are interpolated.
+
+        Returns:
+            An `ASiTBackbone`.
+
+        Raises:
+            OSError: if a published file cannot be downloaded; the message tells of other ways.
+
+        Example:
+
+        ```python
+        backbone = keras_asit.models.ASiTBackbone.from_preset(
+            "asit_tiny_16k", load_weights=False, spectrogram_shape=(998, 128)
+        )
+        ```
+        """
+        builtin = builtin_presets.PRESETS.get(preset)
+        if builtin is None:
+            return super().from_preset(preset, load_weights=load_weights, **kwargs)
+        if builtin["file"] and load_weights:
+            return super().from_preset(builtin_presets.preset_folder(preset), **kwargs)
+        if load_weights:
+            builtin_presets.warn_of_random_start(preset)
+        return cls(**{**builtin["backbone"], **kwargs})
+
+    @classmethod
+    def from_vit(cls, vit_backbone, spectrogram_shape=(592, 128), **kwargs):
+        """Start from a vision transformer of images, as the second generation of ASiT does.
+
+        The patch kernel is summed over the colours and positions are interpolated.
+
+        Args:
+            vit_backbone: a `keras_hub.models.ViTBackbone` with a class token and biases.
+            spectrogram_shape: pair of ints, (frames, mels). Defaults to `(592, 128)`.
+            **kwargs: Other constructor arguments, such as `drop_path_rate`.
+
+        Returns:
+            An `ASiTBackbone` of the same size.
+
+        Raises:
+            ValueError: if it is no such `ViTBackbone`.
+
+        Example:
+
+        ```python
+        vit = keras_hub.models.ViTBackbone((224, 224, 3), 16, 12, 3, 192, 768)
+        backbone = keras_asit.models.ASiTBackbone.from_vit(vit)
+        ```
+        """
+        if not isinstance(vit_backbone, keras_hub.models.ViTBackbone):
+            raise ValueError(
+                "`vit_backbone` must be a keras_hub.models.ViTBackbone. Received: "
+                f"{type(vit_backbone).__name__}"
+            )
+        names = ("patch_size", "num_layers", "num_heads", "hidden_dim", "mlp_dim")
+        sizes = {name: getattr(vit_backbone, name) for name in names}
+        epsilon = vit_backbone.layer_norm_epsilon
+        backbone = cls(spectrogram_shape, **{**sizes, "layer_norm_epsilon": epsilon, **kwargs})
+        copy_vit_weights(vit_backbone, backbone)
+        return backbone
+
+    def default_lora_layer_names(self):
+        return ["query_key_value"]
 
     def get_config(self):
         return {

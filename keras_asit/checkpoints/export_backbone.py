@@ -1,0 +1,67 @@
+"""Backbones to PyTorch files."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from keras_asit.arguments import check_choice
+from keras_asit.checkpoints.pytorch_file import import_torch
+from keras_asit.checkpoints.state_dict import backbone_entries
+from keras_asit.models import ASiTBackbone
+
+LAYOUTS = ("module", "training", "published")
+
+
+def export_backbone(backbone, path, layout="module"):
+    """Write an `ASiTBackbone` to a PyTorch file that the original code loads.
+
+    The inverse of `load_backbone`, exact to the bit. The file appears whole or not at all.
+
+    Args:
+        backbone: an `ASiTBackbone`.
+        path: str or path. The PyTorch file to write.
+        layout: `"module"`, the state dict of the original's `VisionTransformer`; `"training"`, a
+            training checkpoint without heads, with the backbone as both student and teacher; or
+            `"published"`, as PretrainedSED's self-supervised file. Defaults to `"module"`.
+
+    Raises:
+        ImportError: if PyTorch is not installed.
+        ValueError: if it is not an `ASiTBackbone`, or is quantised.
+
+    Example:
+
+    ```python
+    backbone = keras_asit.models.ASiTBackbone.from_preset("runs/small/teacher")
+    keras_asit.checkpoints.export_backbone(backbone, "asit_small.pth")
+    ```
+    """
+    check_choice("layout", layout, LAYOUTS)
+    if not isinstance(backbone, ASiTBackbone):
+        raise ValueError(f"`backbone` must be an ASiTBackbone. Received: {type(backbone).__name__}")
+    if any(str(weight.dtype).startswith("int") for weight in backbone.weights):
+        raise ValueError(
+            "A quantised backbone cannot be exported. Export it before `quantize` is called."
+        )
+    torch = import_torch()
+    state = {
+        name: torch.from_numpy(entry.read()) for name, entry in backbone_entries(backbone).items()
+    }
+    path = Path(path)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+        try:
+            torch.save(_arrange(state, layout), file)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+    os.replace(file.name, path)
+
+
+def _arrange(state, layout):
+    if layout == "published":
+        return {f"model.{name}": value for name, value in state.items()}
+    if layout == "training":
+        return {
+            "student": {f"module.backbone.{name}": value for name, value in state.items()},
+            "teacher": {f"backbone.{name}": value for name, value in state.items()},
+        }
+    return state

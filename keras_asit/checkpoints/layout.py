@@ -1,0 +1,116 @@
+"""Recognising the layouts of PyTorch checkpoints by their keys."""
+
+from keras_asit.arguments import check_choice
+
+# The mel bins that the original code reads, where a file does not say.
+NUM_MELS = 128
+# PretrainedSED's code reads the 37 x 8 stored positions as 8 x 37 whenever it interpolates them.
+PRETRAINED_SED_GRID = (8, 37)
+PRETRAINED_SED_SHAPE = (998, 128)
+
+
+class Layout:
+    """What a file holds: a network's weights, by their names in the original code.
+
+    Attributes:
+        kind: `"first_generation"`, `"second_generation"` (training checkpoints),
+            `"self_supervised"`, `"event_detection"` (PretrainedSED's), `"image"` (a vision
+            transformer of images) or `"backbone"` (what `export_backbone` writes).
+        backbone: dict of tensors, of the backbone.
+        heads: dict of tensors, of what stands on the backbone.
+        arguments: dict of the command line of the original code, if stored.
+    """
+
+    def __init__(self, kind, backbone, heads=None, arguments=None):
+        self.kind = kind
+        self.backbone = backbone
+        self.heads = heads or {}
+        self.arguments = arguments or {}
+
+    @property
+    def patch_size(self):
+        return tuple(self.backbone["patch_embed.proj.weight"].shape[2:])
+
+    def stored_grid(self, path):
+        """Return the number of patches along time and along mel that positions are stored for."""
+        count = self.backbone["pos_embed"].shape[1] - 1
+        if self.kind == "image":
+            columns = round(count**0.5)
+        else:
+            num_mels = self.arguments.get("num_mel_bins", NUM_MELS)
+            columns = num_mels // self.patch_size[1]
+        if columns < 1 or count % columns:
+            raise ValueError(
+                f"{path} holds positions of {count} patches, which do not form rows of {columns}. "
+                "Give `stored_grid`, the number of patches along time and along mel."
+            )
+        return (count // columns, columns)
+
+
+def recognise(contents, weights, path):
+    """Return the `Layout` of the contents of a PyTorch file.
+
+    Args:
+        contents: what the file holds.
+        weights: `"teacher"` or `"student"`, which to take of a training checkpoint.
+        path: the file, for messages.
+
+    Raises:
+        ValueError: if the keys belong to no known layout.
+    """
+    check_choice("weights", weights, ("teacher", "student"))
+    if isinstance(contents, dict):
+        if {"student", "teacher"} <= contents.keys():
+            return _training_checkpoint(contents, weights, path)
+        if "model.cls_token" in contents:
+            return _pretrained_sed(contents)
+        state = contents.get("model", contents)
+        if isinstance(state, dict) and "cls_token" in state and _has_patches(state):
+            return _vision_transformer(state)
+    found = list(contents)[:5] if isinstance(contents, dict) else type(contents).__name__
+    raise ValueError(
+        f"{path} is of no known layout. Accepted are training checkpoints of ASiT ('student' and "
+        "'teacher'), PretrainedSED's files ('model.cls_token', ...), and vision transformers "
+        f"('cls_token', 'patch_embed.proj.weight', ...). Its keys begin with: {found}"
+    )
+
+
+def _training_checkpoint(contents, weights, path):
+    state = _without_prefix(contents[weights], "module.")
+    backbone, heads = _split(state, "backbone.")
+    if not _has_patches(backbone):
+        raise ValueError(f"{path} holds no weights of a backbone under {weights!r}.")
+    first = any(name.startswith("head_cls.") for name in heads)
+    kind = "first_generation" if first else "second_generation"
+    return Layout(kind, backbone, heads, vars(contents["args"]) if "args" in contents else {})
+
+
+def _pretrained_sed(contents):
+    backbone, heads = _split(contents, "model.")
+    return Layout("event_detection" if heads else "self_supervised", backbone, heads)
+
+
+def _vision_transformer(state):
+    heads = {name: value for name, value in state.items() if name.startswith("head.")}
+    backbone = {name: value for name, value in state.items() if name not in heads}
+    kernel = backbone["patch_embed.proj.weight"]
+    if kernel.shape[1] == 1:
+        return Layout("backbone", backbone, heads)
+    # A spectrogram is a grey image: the same in all channels.
+    backbone["patch_embed.proj.weight"] = kernel.sum(1, keepdims=True)
+    return Layout("image", backbone, heads)
+
+
+def _has_patches(state):
+    return "patch_embed.proj.weight" in state and "pos_embed" in state
+
+
+def _without_prefix(state, prefix):
+    return {name.removeprefix(prefix): value for name, value in state.items()}
+
+
+def _split(state, prefix):
+    """Return the weights under a prefix, without it, and the others."""
+    inside = {name for name in state if name.startswith(prefix)}
+    rest = {name: value for name, value in state.items() if name not in inside}
+    return {name.removeprefix(prefix): state[name] for name in state if name in inside}, rest

@@ -1,0 +1,306 @@
+"""Built-in presets: their metadata, and the way from a published file to a preset."""
+
+import http.server
+import os
+import subprocess
+import sys
+import threading
+import types
+
+import keras
+import keras_hub
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_asit.models import ASiTAudioConverter, ASiTBackbone, builtin_presets
+
+SMALL = {"spectrogram_shape": (592, 128), "num_layers": 2, "num_heads": 2, "hidden_dim": 16}
+NAME = "asit_base_16k_audioset"
+
+
+def values(backbone):
+    return [ops.convert_to_numpy(weight) for weight in backbone.weights]
+
+
+@pytest.fixture
+def small_release(golden, tmp_path, monkeypatch):
+    """A folder with a small file in the published layout, and the preset table to match."""
+    pytest.importorskip("torch", reason="the published files are PyTorch's")
+    release = tmp_path / "release"
+    release.mkdir()
+    (release / "ASIT_ssl.pt").write_bytes((golden / "sed_ssl.pt").read_bytes())
+    preset = {**builtin_presets.PRESETS[NAME], "backbone": {**SMALL, "mlp_dim": 64}}
+    monkeypatch.setitem(builtin_presets.PRESETS, NAME, preset)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("KERAS_ASIT_SOURCE", str(release))
+    return release
+
+
+@pytest.fixture
+def server(small_release):
+    """A loopback server of the release; its handler counts requests and can cut answers short."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        requests = 0
+        share = 1.0
+
+        def __init__(self, *args):
+            super().__init__(*args, directory=str(small_release))
+
+        def do_GET(self):
+            Handler.requests += 1
+            contents = (small_release / self.path.lstrip("/")).read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(contents)))
+            self.end_headers()
+            self.wfile.write(contents[: int(Handler.share * len(contents))])
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        Handler.url = f"http://127.0.0.1:{running.server_port}"
+        yield Handler
+        running.shutdown()
+
+
+# --- What is listed ---
+
+
+@pytest.mark.parametrize("name", ["asit_tiny_16k", "asit_small_16k", NAME, f"{NAME}_weak"])
+def test_metadata_counts_the_parameters(name):
+    metadata = ASiTBackbone.presets[name]["metadata"]
+    backbone = ASiTBackbone.from_preset(name, load_weights=False)
+    assert backbone.count_params() == metadata["params"]
+    assert backbone.spectrogram_shape == metadata["spectrogram_shape"]
+
+
+@pytest.mark.parametrize("name", builtin_presets.PRESETS)
+def test_metadata_agrees_with_the_converter(name):
+    metadata = ASiTAudioConverter.presets[name]["metadata"]
+    converter = ASiTAudioConverter.from_preset(name)
+    assert converter.sample_rate == metadata["sample_rate"]
+    assert converter.audio_shape() == metadata["spectrogram_shape"]
+    assert {"description", "source", "license"} <= metadata.keys()
+
+
+def test_an_architecture_says_that_it_starts_at_random():
+    with pytest.warns(UserWarning, match="starts at random"):
+        backbone = ASiTBackbone.from_preset("asit_tiny_16k", spectrogram_shape=(48, 128))
+    assert backbone.spectrogram_shape == (48, 128)
+    assert "starts at random" in ASiTBackbone.presets["asit_tiny_16k"]["metadata"]["description"]
+
+
+# --- From a published file ---
+
+
+def test_a_local_copy_is_converted_once(small_release):
+    backbone = ASiTBackbone.from_preset(NAME)
+    (small_release / "ASIT_ssl.pt").unlink()
+    again = ASiTBackbone.from_preset(NAME)
+    for weight, expected in zip(values(again), values(backbone)):
+        np.testing.assert_array_equal(weight, expected)
+
+
+def test_a_single_file_may_be_named(small_release, monkeypatch):
+    monkeypatch.setenv("KERAS_ASIT_SOURCE", str(small_release / "ASIT_ssl.pt"))
+    assert ASiTBackbone.from_preset(NAME).hidden_dim == 16
+    with pytest.raises(FileNotFoundError, match="ASIT_weak"):
+        ASiTBackbone.from_preset(f"{NAME}_weak")
+
+
+def test_it_is_downloaded_from_a_url(server, small_release, monkeypatch):
+    local = ASiTBackbone.from_preset(NAME)
+    for url, home in ((server.url, "http"), (small_release.as_uri(), "file")):
+        monkeypatch.setenv("KERAS_HOME", str(small_release.parent / home))
+        monkeypatch.setenv("KERAS_ASIT_SOURCE", url)
+        for weight, expected in zip(values(ASiTBackbone.from_preset(NAME)), values(local)):
+            np.testing.assert_array_equal(weight, expected)
+    assert server.requests == 1
+
+
+def test_another_shape_and_precision_on_loading(small_release):
+    backbone = ASiTBackbone.from_preset(NAME, spectrogram_shape=(998, 128))
+    assert backbone.output_shape == (None, 1 + 62 * 8, 16)
+    half = ASiTBackbone.from_preset(NAME, dtype="bfloat16")
+    assert half.norm.gamma.dtype == "bfloat16"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6])
+def test_a_download_cut_short_leaves_nothing_behind(server, monkeypatch, share):
+    monkeypatch.setenv("KERAS_ASIT_SOURCE", server.url)
+    server.share = share
+    with pytest.raises((OSError, ValueError)):
+        ASiTBackbone.from_preset(NAME)
+    assert list(builtin_presets.cache_folder().iterdir()) == []
+    server.share = 1.0
+    assert ASiTBackbone.from_preset(NAME).hidden_dim == 16
+
+
+def test_a_failed_conversion_leaves_nothing_behind(small_release, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ASiTAudioConverter, "save_to_preset", fail)
+        with pytest.raises(OSError, match="disk full"):
+            ASiTBackbone.from_preset(NAME)
+    assert list(builtin_presets.cache_folder().iterdir()) == []
+    assert ASiTBackbone.from_preset(NAME).hidden_dim == 16
+
+
+def test_a_process_that_comes_second_uses_the_first_ones(small_release, monkeypatch):
+    convert = builtin_presets._convert
+    inner = []
+
+    def convert_while_another_does(*args):
+        if not inner:
+            inner.append(None)
+            inner.append(ASiTBackbone.from_preset(NAME))
+        convert(*args)
+
+    monkeypatch.setattr(builtin_presets, "_convert", convert_while_another_does)
+    backbone = ASiTBackbone.from_preset(NAME)
+    for weight, expected in zip(values(backbone), values(inner[1])):
+        np.testing.assert_array_equal(weight, expected)
+    assert [path.name for path in builtin_presets.cache_folder().iterdir()] == [NAME]
+
+
+def test_the_error_offline_tells_the_ways_out(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_ASIT_SOURCE", "http://127.0.0.1:9/nothing")
+    with pytest.raises(OSError, match="KERAS_ASIT_SOURCE"):
+        ASiTBackbone.from_preset(NAME)
+
+
+def test_a_file_of_another_size_is_refused(small_release, golden):
+    (small_release / "ASIT_weak.pt").write_bytes((golden / "sed_strong.pt").read_bytes())
+    with pytest.raises(ValueError, match="not the published file"):
+        ASiTBackbone.from_preset(f"{NAME}_weak")
+
+
+# --- KerasHub's own ways ---
+
+
+def test_hub_handles_reach_keras_hub_unchanged(monkeypatch):
+    import huggingface_hub
+
+    asked = []
+
+    def download(**kwargs):
+        asked.append(kwargs["repo_id"])
+        raise ValueError("no connection here")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    with pytest.raises(ValueError):
+        ASiTBackbone.from_preset("hf://somebody/asit")
+    assert asked[0] == "somebody/asit"
+
+
+def test_a_saved_folder_can_be_uploaded(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    backbone = ASiTBackbone(**{**SMALL, "mlp_dim": 32})
+    backbone.save_to_preset(str(tmp_path))
+    uploaded = []
+    repository = types.SimpleNamespace(repo_id="somebody/asit")
+    monkeypatch.setattr(huggingface_hub, "create_repo", lambda **kwargs: repository)
+    monkeypatch.setattr(huggingface_hub, "file_exists", lambda **kwargs: True)
+    monkeypatch.setattr(huggingface_hub, "upload_folder", lambda **kwargs: uploaded.append(kwargs))
+    keras_hub.upload_preset("hf://somebody/asit", str(tmp_path))
+    assert uploaded[0]["folder_path"] == str(tmp_path)
+
+
+def test_a_preset_loads_at_another_shape_through_keras_hub(tmp_path):
+    backbone = ASiTBackbone((64, 32), num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=16)
+    backbone.save_to_preset(str(tmp_path))
+    loaded = keras_hub.models.Backbone.from_preset(str(tmp_path), spectrogram_shape=(96, 48))
+    spectrograms = np.random.default_rng(1).normal(size=(2, 96, 48)).astype("float32")
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(loaded(spectrograms)),
+        ops.convert_to_numpy(backbone.encode(spectrograms)),
+        rtol=0,
+        atol=1e-5,
+    )
+    overlapping = ASiTBackbone.from_preset(str(tmp_path), patch_stride=8)
+    assert overlapping.grid_shape == (7, 3)
+
+
+@pytest.mark.slow
+def test_presets_are_exact_across_backends(tmp_path):
+    backbone = ASiTBackbone(**{**SMALL, "mlp_dim": 32})
+    backbone.save_to_preset(str(tmp_path / "preset"))
+    np.savez(tmp_path / "here.npz", *values(backbone))
+    script = (
+        "import keras_asit, sys, numpy as np, keras;"
+        "b = keras_asit.models.ASiTBackbone.from_preset(sys.argv[1] + '/preset');"
+        "h = np.load(sys.argv[1] + '/here.npz');"
+        "assert all((h[f'arr_{i}'] == keras.ops.convert_to_numpy(w)).all()"
+        " for i, w in enumerate(b.weights)); print(keras.config.backend())"
+    )
+    for backend in ("tensorflow", "jax", "torch"):
+        if backend != "tensorflow":
+            pytest.importorskip(backend)
+        result = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path)],
+            env={**os.environ, "KERAS_BACKEND": backend},
+            capture_output=True,
+            text=True,
+        )
+        assert result.stdout.strip() == backend, result.stderr
+
+
+def test_lora_trains_the_attention_alone():
+    backbone = ASiTBackbone(**{**SMALL, "mlp_dim": 32})
+    backbone.enable_lora(2)
+    names = {variable.path.split("/")[-2] for variable in backbone.trainable_variables}
+    assert names == {"query_key_value"}
+    # Two factors and the bias in each block.
+    assert len(backbone.trainable_variables) == 3 * SMALL["num_layers"]
+
+
+def test_int8_stays_near():
+    backbone = ASiTBackbone((64, 32), num_layers=2, num_heads=2, hidden_dim=64, mlp_dim=128)
+    spectrograms = np.random.default_rng(1).normal(size=(2, 64, 32)).astype("float32")
+    before = ops.convert_to_numpy(backbone(spectrograms))
+    backbone.quantize("int8")
+    after = ops.convert_to_numpy(backbone(spectrograms))
+    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.99
+
+
+# --- A start from a vision transformer ---
+
+
+def build_vit(**kwargs):
+    return keras_hub.models.ViTBackbone(
+        image_shape=(64, 64, 3),
+        patch_size=16,
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=16,
+        mlp_dim=32,
+        data_format="channels_last",
+        **kwargs,
+    )
+
+
+def test_features_of_a_grey_image_equal_the_vits():
+    vit = build_vit()
+    for weight in vit.weights:
+        weight.assign(keras.random.normal(weight.shape, stddev=0.1))
+    backbone = ASiTBackbone.from_vit(vit, spectrogram_shape=(64, 64))
+    grey = np.random.default_rng(1).normal(size=(2, 64, 64)).astype("float32")
+    expected = vit(np.repeat(grey[..., None], 3, axis=-1))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(backbone(grey)), ops.convert_to_numpy(expected), rtol=0, atol=1e-4
+    )
+    assert ASiTBackbone.from_vit(vit, (592, 128)).output_shape == (None, 297, 16)
+
+
+def test_what_is_no_such_vit_is_an_error():
+    with pytest.raises(ValueError, match="ViTBackbone"):
+        ASiTBackbone.from_vit("vit")
+    with pytest.raises(ValueError, match="use_class_token=False"):
+        ASiTBackbone.from_vit(build_vit(use_class_token=False))
