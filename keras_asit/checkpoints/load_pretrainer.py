@@ -37,7 +37,8 @@ def load_pretrainer(path, num_heads=None):
     ```
     """
     contents = read_pytorch_file(path)
-    student = recognise(contents, "student", path)
+    layouts = {name: recognise(contents, name, path) for name in ("student", "teacher")}
+    student = layouts["student"]
     if student.kind not in _CONFIGURATIONS:
         raise ValueError(
             f"{path} is no training checkpoint: it holds no student and teacher. Use "
@@ -46,8 +47,8 @@ def load_pretrainer(path, num_heads=None):
     backbone = build_backbone(student, path, num_heads=num_heads)
     sizes = _head_sizes(student, path)
     pretrainer = ASiTPretrainer(backbone, **_CONFIGURATIONS[student.kind](), **sizes)
-    for name, network in (("student", pretrainer.student), ("teacher", pretrainer.teacher)):
-        layout = recognise(contents, name, path)
+    for name, layout in layouts.items():
+        network = getattr(pretrainer, name)
         heads = layout.heads
         if layout.kind == "first_generation":
             heads = _without_unit_gains(heads, path)
