@@ -45,11 +45,11 @@ def backbone_entries(backbone):
     for index, block in enumerate(backbone.transformer_blocks):
         prefix = f"blocks.{index}"
         entries |= _norm_entries(f"{prefix}.norm1", block.attention_norm)
-        entries |= _dense_entries(f"{prefix}.attn.qkv", block.query_key_value)
-        entries |= _dense_entries(f"{prefix}.attn.proj", block.attention_output)
+        entries |= dense_entries(f"{prefix}.attn.qkv", block.query_key_value)
+        entries |= dense_entries(f"{prefix}.attn.proj", block.attention_output)
         entries |= _norm_entries(f"{prefix}.norm2", block.mlp_norm)
-        entries |= _dense_entries(f"{prefix}.mlp.fc1", block.mlp.dense_layers[0])
-        entries |= _dense_entries(f"{prefix}.mlp.fc2", block.mlp.dense_layers[1])
+        entries |= dense_entries(f"{prefix}.mlp.fc1", block.mlp.dense_layers[0])
+        entries |= dense_entries(f"{prefix}.mlp.fc2", block.mlp.dense_layers[1])
     return entries | _norm_entries("norm", backbone.norm)
 
 
@@ -91,7 +91,8 @@ def assign_all(entries, state, path):
         entry.assign(np.asarray(state[name]))
 
 
-def _dense_entries(name, layer):
+def dense_entries(name, layer):
+    """Return {PyTorch name: Entry} of a dense layer."""
     inputs, outputs = layer.kernel.shape
     return {
         f"{name}.weight": Entry(layer.kernel, (outputs, inputs), (1, 0)),
@@ -110,7 +111,7 @@ def _mlp_entries(name, mlp):
     # The odd numbers are the activations.
     entries = {}
     for index, layer in enumerate(mlp.dense_layers):
-        entries |= _dense_entries(f"{name}.{2 * index}", layer)
+        entries |= dense_entries(f"{name}.{2 * index}", layer)
     return entries
 
 

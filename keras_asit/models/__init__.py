@@ -6,6 +6,7 @@ from keras_asit.models.asit_audio_converter import (
     ASiTAudioConverter,
 )
 from keras_asit.models.asit_backbone import ASiTBackbone
+from keras_asit.models.asit_event_detector import ASiTEventDetector
 from keras_asit.models.asit_pretrainer import ASiTPretrainer
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "AUDIOSET_STANDARD_DEVIATION",
     "ASiTAudioConverter",
     "ASiTBackbone",
+    "ASiTEventDetector",
     "ASiTPretrainer",
 ]
