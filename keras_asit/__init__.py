@@ -1,6 +1,16 @@
 """ASiT in Keras: vision transformers over audio spectrograms that learn from unlabelled sound."""
 
-from keras_asit import callbacks, checkpoints, data, layers, losses, models, optimizers, schedules
+from keras_asit import (
+    callbacks,
+    checkpoints,
+    data,
+    events,
+    layers,
+    losses,
+    models,
+    optimizers,
+    schedules,
+)
 
 __version__ = "0.1.0"
 
@@ -8,6 +18,7 @@ __all__ = [
     "callbacks",
     "checkpoints",
     "data",
+    "events",
     "layers",
     "losses",
     "models",

@@ -1,0 +1,93 @@
+"""Detect sound events in a recording of any length.
+
+    python recipes/detect_events.py ASIT_strong_1.pt RECORDING --labels labels.txt
+
+WEIGHTS is a file published with PretrainedSED (ASIT_strong_1.pt or ASIT_weak.pt), or a saved
+`ASiTEventDetector` (.keras). The events go to standard output and, by the endings of the names, to
+a table (.csv), to Audacity's labels (.txt) and to a picture (.png).
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import keras
+
+import keras_asit
+
+
+def main():
+    arguments = parse_arguments()
+    try:
+        detect(arguments)
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
+        sys.exit(f"detect_events.py: {error}")
+
+
+def detect(arguments):
+    labels = read_labels(arguments.labels)
+    detector = load_detector(arguments)
+    if labels is None:
+        labels = [f"class {index}" for index in range(detector.num_strong_classes)]
+    frames, mels = detector.backbone.spectrogram_shape
+    converter = keras_asit.models.ASiTAudioConverter(num_frames=frames, num_mels=mels)
+    waveform = keras_asit.data.decode_audio(arguments.recording, converter.sample_rate)
+    scores = keras_asit.events.score_recording(
+        detector, converter, waveform, overlap=arguments.overlap
+    )
+    events = keras_asit.events.find_events(
+        scores,
+        detector.window_seconds / detector.num_steps,
+        labels,
+        threshold=arguments.threshold,
+        median_steps=arguments.median_steps,
+        min_seconds=arguments.min_seconds,
+    )
+    for event in events:
+        print(f"{event.onset:9.2f} {event.offset:9.2f}  {event.score:5.1%}  {event.label}")
+    print(f"{len(events)} events in {len(waveform) / converter.sample_rate:.2f} s")
+    for path in arguments.output:
+        if path.suffix == ".png":
+            save_picture(converter, waveform, events, path)
+        else:
+            keras_asit.events.write_events(events, path)
+
+
+def read_labels(path):
+    return None if path is None else Path(path).read_text(encoding="utf-8").splitlines()
+
+
+def load_detector(arguments):
+    if Path(arguments.weights).suffix == ".keras":
+        return keras.saving.load_model(arguments.weights)
+    return keras_asit.checkpoints.load_event_detector(
+        arguments.weights, num_heads=arguments.num_heads
+    )
+
+
+def save_picture(converter, waveform, events, path):
+    frames = max(1, converter.filterbank.num_frames(len(waveform)))
+    spectrogram = keras.ops.convert_to_numpy(converter(waveform, num_frames=frames))
+    seconds = len(waveform) / converter.sample_rate
+    keras_asit.events.plot_events(spectrogram, events, seconds).savefig(path)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("weights", metavar="WEIGHTS", help="published PyTorch file, or detector.keras")
+    add("recording", metavar="RECORDING", help="an audio file")
+    add("--labels", help="text file with the name of a class a line (default: class 0, 1, ...)")
+    add("--output", type=Path, nargs="+", default=[], help="files to write: .csv, .txt, .png")
+    add("--threshold", type=float, default=0.5, help="(default: %(default)s)")
+    add("--overlap", type=float, default=0.5, help="of windows (default: %(default)s)")
+    add("--median-steps", type=int, default=1, help="of the median filter, odd (default: 1, none)")
+    add("--min-seconds", type=float, default=0.0, help="of an event (default: %(default)s)")
+    add("--num-heads", type=int, help="of the published network (default: width // 64)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
