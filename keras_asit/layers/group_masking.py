@@ -1,5 +1,6 @@
 """Group masked model learning: corrupt groups of connected patches of spectrograms."""
 
+import functools
 import math
 
 import keras
@@ -138,7 +139,9 @@ class GroupMasking(keras.layers.Layer):
         Returns two arrays of zeros and ones, (count, rectangles, frames) and
         (count, rectangles, mels).
         """
-        uniform = self._uniform((count, self._enough_rectangles(sides), 4))
+        ratio = max(self.drop_ratio, self.replace_ratio)
+        number = _enough_rectangles(tuple(sides), self.align, self.max_side, ratio)
+        uniform = self._uniform((count, number, 4))
         rows = self._draw_intervals(uniform[..., 0], uniform[..., 1], sides[0])
         columns = self._draw_intervals(uniform[..., 2], uniform[..., 3], sides[1])
         for index, name in enumerate(self.kinds):
@@ -150,43 +153,13 @@ class GroupMasking(keras.layers.Layer):
         return rows, columns
 
     def _draw_intervals(self, start, length, side):
-        align, longest = self.align, self._longest(side)
+        align, longest = self.align, _longest(side, self.align, self.max_side)
         start = ops.floor(start * (side - align)) // align * align
         length = ops.minimum(ops.floor(_interpolate(length, align, longest)), side - start)
         stop = start + ops.round(length / align) * align
         positions = ops.arange(side, dtype="float32")
         covered = ops.logical_and(positions >= start[..., None], positions < stop[..., None])
         return ops.cast(covered, "float32")
-
-    def _longest(self, side):
-        return max(self.align + 1, int(side * self.max_side))
-
-    def _enough_rectangles(self, sides):
-        """Return how many rectangles are drawn: twice those that reach the share on average.
-
-        A pixel (t, m) stays uncovered by n rectangles with probability
-        (1 - P(t in rows) P(m in columns))^n. The spread of the number needed is far smaller
-        than its mean; where even twice the mean does not do, all of them are the mask.
-        """
-        chances = [self._interval_coverage(side) for side in sides]
-        uncovered = 1 - chances[0][:, None] * chances[1][None, :]
-        ratio = max(self.drop_ratio, self.replace_ratio)
-        number = 1
-        while 1 - np.mean(uncovered**number) < ratio:
-            number += 1
-        return 2 * number + 16
-
-    def _interval_coverage(self, side):
-        """Return the probability that a random interval covers each position of a side."""
-        align = self.align
-        coverage = np.zeros(side)
-        starts = np.arange(side - align) // align * align
-        lengths = np.arange(align, self._longest(side))
-        for start, weight in zip(*np.unique(starts, return_counts=True)):
-            rounded = np.round(np.minimum(lengths, side - start) / align) * align
-            spans = np.arange(side)[:, None] < start + rounded[None, :]
-            coverage[start:] += weight * spans.mean(axis=1)[start:]
-        return coverage / len(starts)
 
     def _dropped_content(self, spectrograms, kind):
         content = ops.zeros_like(spectrograms)
@@ -219,6 +192,38 @@ class GroupMasking(keras.layers.Layer):
             "max_side": self.max_side,
             "seed": self.seed,
         }
+
+
+def _longest(side, align, max_side):
+    return max(align + 1, int(side * max_side))
+
+
+@functools.cache
+def _enough_rectangles(sides, align, max_side, ratio):
+    """Return how many rectangles are drawn: twice those that reach the ratio on average.
+
+    A pixel (t, m) stays uncovered by n rectangles with probability
+    (1 - P(t in rows) P(m in columns))^n. The spread of the number needed is far smaller
+    than its mean; where even twice the mean does not do, all of them are the mask.
+    """
+    chances = [_interval_coverage(side, align, _longest(side, align, max_side)) for side in sides]
+    uncovered = 1 - chances[0][:, None] * chances[1][None, :]
+    number = 1
+    while 1 - np.mean(uncovered**number) < ratio:
+        number += 1
+    return 2 * number + 16
+
+
+def _interval_coverage(side, align, longest):
+    """Return the probability that a random interval covers each position of a side."""
+    coverage = np.zeros(side)
+    starts = np.arange(side - align) // align * align
+    lengths = np.arange(align, longest)
+    for start, weight in zip(*np.unique(starts, return_counts=True)):
+        rounded = np.round(np.minimum(lengths, side - start) / align) * align
+        spans = np.arange(side)[:, None] < start + rounded[None, :]
+        coverage[start:] += weight * spans.mean(axis=1)[start:]
+    return coverage / len(starts)
 
 
 def _interpolate(uniform, low, high):
