@@ -9,6 +9,7 @@ from keras_asit.arguments import as_pair
 from keras_asit.checkpoints import layout as layouts
 from keras_asit.checkpoints.pytorch_file import read_pytorch_file
 from keras_asit.checkpoints.state_dict import assign_all, backbone_entries
+from keras_asit.layers.mlp import start_at_zero
 from keras_asit.layers.patch_embedding import resample_positions
 from keras_asit.models import ASiTBackbone
 
@@ -72,7 +73,8 @@ def build_backbone(
     """Return the `ASiTBackbone` of a `Layout`; `path` is for messages."""
     grid = layout.stored_grid(path) if stored_grid is None else as_pair("stored_grid", stored_grid)
     shape = spectrogram_shape or _trained_shape(layout, grid)
-    backbone = ASiTBackbone(shape, **_sizes(layout, num_heads, path), **kwargs)
+    with start_at_zero():
+        backbone = ASiTBackbone(shape, **_sizes(layout, num_heads, path), **kwargs)
     if layout.kind == "event_detection" and stored_grid is None:
         grid = layouts.PRETRAINED_SED_GRID
     positions = np.asarray(layout.backbone["pos_embed"])

@@ -7,6 +7,7 @@ from keras_asit.checkpoints.load_backbone import build_backbone
 from keras_asit.checkpoints.pytorch_file import read_pytorch_file
 from keras_asit.checkpoints.state_dict import assign_all, backbone_entries, head_entries
 from keras_asit.layers import GroupMasking
+from keras_asit.layers.mlp import start_at_zero
 from keras_asit.models import ASiTPretrainer
 
 
@@ -46,7 +47,8 @@ def load_pretrainer(path, num_heads=None):
         )
     backbone = build_backbone(student, path, num_heads=num_heads)
     sizes = _head_sizes(student, path)
-    pretrainer = ASiTPretrainer(backbone, **_CONFIGURATIONS[student.kind](), **sizes)
+    with start_at_zero():
+        pretrainer = ASiTPretrainer(backbone, **_CONFIGURATIONS[student.kind](), **sizes)
     for name, layout in layouts.items():
         network = getattr(pretrainer, name)
         heads = layout.heads

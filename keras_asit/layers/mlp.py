@@ -1,5 +1,7 @@
 """The dense layers that every part of ASiT is made of."""
 
+import contextlib
+
 import keras
 from keras import ops
 
@@ -9,9 +11,27 @@ def exact_gelu(x):
     return ops.gelu(x, approximate=False)
 
 
+_starts_at_random = True
+
+
 def weight_initializer():
     """Return the initialiser of all kernels, tokens and embeddings: truncated normal, 0.02."""
-    return keras.initializers.TruncatedNormal(stddev=0.02)
+    return keras.initializers.TruncatedNormal(stddev=0.02) if _starts_at_random else "zeros"
+
+
+@contextlib.contextmanager
+def start_at_zero():
+    """Build layers whose weights are about to be loaded.
+
+    Drawing random numbers first takes longer than loading and, in some backends, several times
+    the memory of the weights.
+    """
+    global _starts_at_random
+    _starts_at_random = False
+    try:
+        yield
+    finally:
+        _starts_at_random = True
 
 
 class MLP(keras.layers.Layer):

@@ -1,6 +1,7 @@
 """Built-in presets: their metadata, and the way from a published file to a preset."""
 
 import http.server
+import importlib
 import os
 import subprocess
 import sys
@@ -184,19 +185,29 @@ def test_a_file_of_another_size_is_refused(small_release, golden):
 # --- KerasHub's own ways ---
 
 
-def test_hub_handles_reach_keras_hub_unchanged(monkeypatch):
-    import huggingface_hub
-
+@pytest.mark.parametrize(
+    ("module", "function", "handle", "passed"),
+    [
+        ("huggingface_hub", "hf_hub_download", "hf://somebody/asit", "somebody/asit"),
+        (
+            "kagglehub",
+            "model_download",
+            "kaggle://somebody/asit/keras/tiny",
+            "somebody/asit/keras/tiny",
+        ),
+    ],
+)
+def test_hub_handles_reach_keras_hub_unchanged(monkeypatch, module, function, handle, passed):
     asked = []
 
-    def download(**kwargs):
-        asked.append(kwargs["repo_id"])
+    def download(*args, **kwargs):
+        asked.extend([*args, *kwargs.values()])
         raise ValueError("no connection here")
 
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(importlib.import_module(module), function, download)
     with pytest.raises(ValueError):
-        ASiTBackbone.from_preset("hf://somebody/asit")
-    assert asked[0] == "somebody/asit"
+        ASiTBackbone.from_preset(handle)
+    assert passed in asked
 
 
 def test_a_saved_folder_can_be_uploaded(tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ def test_may_fall():
 
 
 def test_takes_the_counter_of_an_optimizer():
-    step = keras.Variable(2, dtype="int32")
+    step = keras.Variable(2, dtype="int32", trainable=False)
     np.testing.assert_allclose(to_numpy(LinearRamp(0.0, 1.0, 4)(step)), 0.5)
 
 

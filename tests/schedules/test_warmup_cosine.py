@@ -42,7 +42,7 @@ def test_a_momentum_close_to_one_is_exact_in_float32():
 
 
 def test_takes_the_counter_of_an_optimizer():
-    step = keras.Variable(4, dtype="int32")
+    step = keras.Variable(4, dtype="int32", trainable=False)
     np.testing.assert_allclose(to_numpy(WarmupCosine(1.0, 0.0, 8)(step)), 0.5, atol=1e-6)
 
 
