@@ -1,4 +1,4 @@
-"""Mean of a value over all replicas of a distributed training run."""
+"""Means over all replicas of a distributed training run."""
 
 import keras
 
@@ -12,6 +12,18 @@ def global_batch_mean(value):
     return {"tensorflow": _tensorflow_mean, "torch": _torch_mean}.get(
         keras.config.backend(), lambda value: value
     )(value)
+
+
+def num_replicas():
+    """Return over how many replicas Keras sums gradients: TensorFlow's, else 1.
+
+    A replica's loss is to be divided by it. Keras's own losses are; what it logs is multiplied.
+    """
+    if keras.config.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def _tensorflow_mean(value):

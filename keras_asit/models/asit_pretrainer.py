@@ -6,6 +6,7 @@ from keras import ops
 from keras_asit.arguments import check_number
 from keras_asit.layers import GroupMasking
 from keras_asit.losses import DistillationLoss, MaskedReconstructionLoss
+from keras_asit.losses.global_batch_mean import num_replicas
 from keras_asit.models.asit_audio_converter import ASiTAudioConverter
 from keras_asit.models.asit_backbone import ASiTBackbone
 from keras_asit.models.asit_network import ASiTNetwork
@@ -296,7 +297,8 @@ class ASiTPretrainer(keras.Model):
             ),
             self.masked_reconstruction(
                 y_pred["clean"], y_pred["reconstruction"], sample_weight=y_pred["mask"]
-            ),
+            )
+            * num_replicas(),
         )
         for tracker, loss in zip(self.loss_trackers, losses):
             tracker.update_state(loss, sample_weight=ops.shape(x["clean"])[0])
@@ -304,7 +306,7 @@ class ASiTPretrainer(keras.Model):
             self._arguments[f"{name}_loss_weight"] for name in ("global", "local", "reconstruction")
         ]
         total = sum(weight * loss for weight, loss in zip(weights, losses))
-        return total + sum(self.losses)
+        return (total + sum(self.losses)) / num_replicas()
 
     def train_step(self, *args):
         """Run Keras's own step, then move the teacher towards the student."""
