@@ -1,5 +1,6 @@
 """Checks of public arguments, so that one mistake reads the same everywhere."""
 
+import math
 import numbers
 
 
@@ -9,10 +10,16 @@ def check_positive_integer(name, value):
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
 
 
+def check_integer_from_zero(name, value):
+    """Raise `ValueError` unless `value` is an integer of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+        raise ValueError(f"`{name}` must be an integer of at least 0. Received: {name}={value!r}")
+
+
 def check_number(name, value, low=None, high=None):
-    """Raise `ValueError` unless `value` is a real number in [`low`, `high`]."""
+    """Raise `ValueError` unless `value` is a finite real number in [`low`, `high`]."""
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_number or value != value or _outside(value, low, high):
+    if not is_number or not math.isfinite(value) or _outside(value, low, high):
         raise ValueError(
             f"`{name}` must be a number{_describe_range(low, high)}. Received: {name}={value!r}"
         )
@@ -23,6 +30,23 @@ def check_choice(name, value, choices):
     if value not in choices:
         accepted = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"`{name}` must be one of {accepted}. Received: {name}={value!r}")
+
+
+def check_shape(name, shape, layout):
+    """Raise `ValueError` unless `shape` has as many sides as `layout`, as in `"(batch, mels)"`."""
+    if len(shape) != layout.count(",") + 1:
+        raise ValueError(f"{name} must have shape {layout}. Received: shape={tuple(shape)}")
+
+
+def as_seed(seed):
+    """Return `seed`, `None` or an integer of at least 0, as an int of Python, or `None`."""
+    is_integer = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
+    if seed is not None and not (is_integer and seed >= 0):
+        raise ValueError(
+            "`seed` must be an integer of at least 0, or None for a random one. "
+            f"Received: seed={seed!r}"
+        )
+    return None if seed is None else int(seed)
 
 
 def as_pair(name, value):
