@@ -1,5 +1,6 @@
 """Group masked model learning: corrupt groups of connected patches of spectrograms."""
 
+import bisect
 import functools
 import math
 
@@ -7,9 +8,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_asit.arguments import check_choice, check_number, check_positive_integer
+from keras_asit.arguments import as_seed, check_choice, check_number, check_positive_integer
 
 KINDS = ("zeros", "noise", "time", "freq")
+# With 64 clips of two views and 592 frames, as many take 2.5 GB.
+MOST_RECTANGLES = 4096
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
@@ -76,21 +79,21 @@ class GroupMasking(keras.layers.Layer):
         check_number("replace_ratio", replace_ratio, 0, 0.9)
         check_number("replace_probability", replace_probability, 0, 1)
         check_positive_integer("align", align)
-        check_number("max_side", max_side, 0, 1)
-        kinds = [kind] if isinstance(kind, str) else list(kind)
+        check_number("max_side", max_side, 1e-3, 1)
+        kinds = list(kind) if isinstance(kind, (list, tuple)) else [kind]
         if not kinds:
             raise ValueError(f"`kind` must name at least one of {KINDS}. Received: kind={kind!r}")
         for name in kinds:
             check_choice("kind", name, KINDS)
         self.drop_ratio = drop_ratio
-        self.kind = kind
+        self.kind = kinds if isinstance(kind, tuple) else kind
         self.kinds = kinds
         self.replace_ratio = replace_ratio
         self.replace_probability = replace_probability
-        self.align = align
+        self.align = int(align)
         self.max_side = max_side
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = as_seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def build(self, input_shape):
         if len(input_shape) not in (3, 4) or None in input_shape[-2:]:
@@ -103,6 +106,7 @@ class GroupMasking(keras.layers.Layer):
                 "Both sides of a spectrogram must be larger than `align`. Received: "
                 f"shape={tuple(input_shape)}, align={self.align}"
             )
+        self._count_rectangles(tuple(input_shape[-2:]))
         self.built = True
 
     def call(self, spectrograms):
@@ -139,8 +143,7 @@ class GroupMasking(keras.layers.Layer):
         Returns two arrays of zeros and ones, (count, rectangles, frames) and
         (count, rectangles, mels).
         """
-        ratio = max(self.drop_ratio, self.replace_ratio)
-        number = _enough_rectangles(tuple(sides), self.align, self.max_side, ratio)
+        number = self._count_rectangles(tuple(sides))
         uniform = self._uniform((count, number, 4))
         rows = self._draw_intervals(uniform[..., 0], uniform[..., 1], sides[0])
         columns = self._draw_intervals(uniform[..., 2], uniform[..., 3], sides[1])
@@ -151,6 +154,18 @@ class GroupMasking(keras.layers.Layer):
             elif name == "freq":
                 rows = ops.where(is_band, 1.0, rows)
         return rows, columns
+
+    def _count_rectangles(self, sides):
+        ratio = max(self.drop_ratio, self.replace_ratio)
+        number = _enough_rectangles(sides, self.align, self.max_side, ratio)
+        if number is None:
+            raise ValueError(
+                f"{MOST_RECTANGLES} rectangles do not cover a share of {ratio} of a spectrogram. "
+                f"Choose a larger `max_side`, a smaller `align` or smaller ratios. Received: "
+                f"spectrogram of {sides}, max_side={self.max_side}, align={self.align}, "
+                f"drop_ratio={self.drop_ratio}, replace_ratio={self.replace_ratio}"
+            )
+        return number
 
     def _draw_intervals(self, start, length, side):
         align, longest = self.align, _longest(side, self.align, self.max_side)
@@ -202,16 +217,17 @@ def _longest(side, align, max_side):
 def _enough_rectangles(sides, align, max_side, ratio):
     """Return how many rectangles are drawn: twice those that reach the ratio on average.
 
+    `None` if not even `MOST_RECTANGLES` reach it.
+
     A pixel (t, m) stays uncovered by n rectangles with probability
     (1 - P(t in rows) P(m in columns))^n. The spread of the number needed is far smaller
     than its mean; where even twice the mean does not do, all of them are the mask.
     """
     chances = [_interval_coverage(side, align, _longest(side, align, max_side)) for side in sides]
     uncovered = 1 - chances[0][:, None] * chances[1][None, :]
-    number = 1
-    while 1 - np.mean(uncovered**number) < ratio:
-        number += 1
-    return 2 * number + 16
+    numbers = range(1, MOST_RECTANGLES + 1)
+    index = bisect.bisect_left(numbers, ratio, key=lambda n: 1 - np.mean(uncovered**n))
+    return 2 * numbers[index] + 16 if index < len(numbers) else None
 
 
 def _interval_coverage(side, align, longest):

@@ -82,6 +82,8 @@ class LogMelFilterbank(keras.layers.Layer):
         self._taper = np.hanning(self.window).astype("float32")
         filters = mel_filters(sample_rate, num_mels, self.fft_size, low_frequency)
         self._filter_groups = _group_filters(filters)
+        # There are no weights, and Keras quantizes models only of built layers.
+        self.built = True
 
     def num_frames(self, num_samples):
         """Return how many frames a waveform of `num_samples` samples has."""
@@ -89,6 +91,7 @@ class LogMelFilterbank(keras.layers.Layer):
 
     def call(self, waveforms):
         ops = operations_for(waveforms)
+        _check_type(waveforms)
         waveforms = ops.convert_to_tensor(waveforms, "float32")
         _check_waveforms(waveforms.shape)
         if len(waveforms.shape) == 1:
@@ -186,6 +189,16 @@ def _group_filters(filters, num_groups=4):
         first, last = (used[0], used[-1] + 1) if len(used) else (0, 1)
         groups.append((int(first), int(last), columns[first:last]))
     return groups
+
+
+def _check_type(waveforms):
+    # Lists have no type, and numbers of Python in them are taken as they are.
+    dtype = getattr(waveforms, "dtype", None)
+    if dtype is not None and "float" not in str(dtype):
+        raise ValueError(
+            "Waveforms must be float, in [-1, 1]; divide 16-bit integers by 32768. "
+            f"Received: dtype={dtype}"
+        )
 
 
 def _check_waveforms(shape):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_asit.arguments import as_pair, check_positive_integer
+from keras_asit.arguments import as_pair, check_positive_integer, check_shape
 from keras_asit.layers.mlp import weight_initializer
 
 
@@ -100,6 +100,7 @@ class PatchEmbedding(keras.layers.Layer):
         self.built = True
 
     def call(self, spectrograms):
+        check_shape("Spectrograms", spectrograms.shape, "(batch, frames, mels)")
         grid_shape = self.compute_grid_shape(spectrograms.shape[1:])
         patches = ops.conv(
             ops.expand_dims(spectrograms, -1),

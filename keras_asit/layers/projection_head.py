@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit.arguments import check_positive_integer
+from keras_asit.arguments import check_positive_integer, check_shape
 from keras_asit.layers.mlp import MLP, weight_initializer
 
 
@@ -66,6 +66,7 @@ class ProjectionHead(keras.layers.Layer):
         self.trainable_gain = trainable_gain
 
     def build(self, input_shape):
+        check_shape("Tokens", input_shape, "(batch, tokens, width)")
         self.mlp = MLP(
             [self.hidden_dim, self.hidden_dim, self.bottleneck_dim],
             activate_last=False,

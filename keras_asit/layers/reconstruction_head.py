@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit.arguments import as_pair, check_positive_integer
+from keras_asit.arguments import as_pair, check_positive_integer, check_shape
 from keras_asit.layers.mlp import MLP, weight_initializer
 
 
@@ -49,6 +49,7 @@ class ReconstructionHead(keras.layers.Layer):
         self.bottleneck_dim = bottleneck_dim
 
     def build(self, input_shape):
+        check_shape("Patch tokens", input_shape, "(batch, patches, width)")
         self.mlp = MLP(
             [self.hidden_dim, self.hidden_dim, self.bottleneck_dim],
             activate_last=True,

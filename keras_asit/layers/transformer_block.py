@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit.arguments import check_number, check_positive_integer
+from keras_asit.arguments import as_seed, check_number, check_positive_integer, check_shape
 from keras_asit.layers.mlp import MLP, weight_initializer
 
 
@@ -58,9 +58,10 @@ class TransformerBlock(keras.layers.Layer):
         self.mlp_dim = mlp_dim
         self.drop_path_rate = drop_path_rate
         self.layer_norm_epsilon = layer_norm_epsilon
-        self.seed = seed
+        self.seed = as_seed(seed)
 
     def build(self, input_shape):
+        check_shape("Tokens", input_shape, "(batch, tokens, width)")
         width = input_shape[-1]
         if width % self.num_heads:
             raise ValueError(
@@ -105,9 +106,10 @@ class TransformerBlock(keras.layers.Layer):
         # Plain matrix products of (batch, heads, tokens, depth): on CPUs they are faster in all
         # three backends than `ops.dot_product_attention`, which keeps the heads inside.
         query, key, value = ops.split(self.query_key_value(tokens), 3, axis=-1)
+        # The query is scaled, which is smaller than the scores.
+        query = query * (tokens.shape[-1] // self.num_heads) ** -0.5
         scores = ops.matmul(self._split_heads(query), self._split_heads(key, (0, 2, 3, 1)))
-        depth = tokens.shape[-1] // self.num_heads
-        weights = ops.softmax(scores * depth**-0.5, axis=-1)
+        weights = ops.softmax(scores, axis=-1)
         attended = ops.matmul(weights, self._split_heads(value))
         return self.attention_output(self._merge_heads(attended))
 

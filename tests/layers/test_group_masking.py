@@ -309,9 +309,12 @@ def test_config_round_trip():
         ({"replace_ratio": -0.1}, "`replace_ratio` must be a number between 0 and 0.9"),
         ({"replace_probability": 1.5}, "`replace_probability` must be a number between 0 and 1"),
         ({"kind": "blobs"}, "`kind` must be one of 'zeros', 'noise', 'time', 'freq'.*'blobs'"),
+        ({"kind": None}, "`kind` must be one of"),
+        ({"kind": 5}, "`kind` must be one of"),
+        ({"seed": -1}, "`seed` must be an integer of at least 0"),
         ({"kind": []}, "`kind` must name at least one"),
         ({"align": 0}, "`align` must be a positive integer"),
-        ({"max_side": 2}, "`max_side` must be a number between 0 and 1"),
+        ({"max_side": 2}, "`max_side` must be a number between 0.001 and 1"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):
@@ -326,3 +329,13 @@ def test_bad_shapes_are_refused():
         GroupMasking()(keras.Input((None, 24)))
     with pytest.raises(ValueError, match=r"larger than `align`.*align=24"):
         GroupMasking(align=24)(ops.zeros((2, 40, 24)))
+
+
+@pytest.mark.parametrize("arguments", [{"align": 64}, {"max_side": 0.001, "drop_ratio": 0.9}])
+def test_shares_that_rectangles_cannot_reach_are_refused(arguments):
+    with pytest.raises(ValueError, match="do not cover a share"):
+        GroupMasking(**arguments)(np.zeros((2, 592, 128), "float32"))
+
+
+def test_seeds_may_be_integers_of_numpy():
+    assert GroupMasking(seed=np.int64(3)).get_config()["seed"] == 3

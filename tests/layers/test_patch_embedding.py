@@ -169,3 +169,9 @@ def test_gradients_reach_interpolated_positions():
     before = to_numpy(embedding.position_embedding)
     model.train_on_batch(random_spectrograms(4, 8, 16), np.ones((4, 9, 6), "float32"))
     assert np.all(to_numpy(embedding.position_embedding) != before)
+
+
+@pytest.mark.parametrize("shape", [(32, 16), (2, 32, 16, 1)])
+def test_other_ranks_are_refused(shape):
+    with pytest.raises(ValueError, match=r"\(batch, frames, mels\)"):
+        PatchEmbedding(8, (32, 16))(ops.zeros(shape))

@@ -126,3 +126,9 @@ def test_width_must_be_a_multiple_of_the_heads():
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         make_block(**arguments)
+
+
+@pytest.mark.parametrize("shape", [(2, 8), (2, 2, 3, 8)])
+def test_other_ranks_are_refused(shape):
+    with pytest.raises(ValueError, match=r"\(batch, tokens, width\)"):
+        TransformerBlock(num_heads=2, mlp_dim=16)(ops.zeros(shape))
