@@ -75,6 +75,8 @@ class DistillationLoss(keras.layers.Layer):
         self.built = True
 
     def call(self, teacher_logits, student_logits, temperature, training=False):
+        if not ops.is_tensor(temperature):
+            check_number("temperature", temperature, 1e-6)
         self._check_views(teacher_logits.shape, student_logits.shape)
         teacher_logits = ops.stop_gradient(teacher_logits)
         # Not a view of the variable, which the update below may overwrite in place.
@@ -100,12 +102,19 @@ class DistillationLoss(keras.layers.Layer):
         self.center.assign(self.center * momentum + batch_mean * (1 - momentum))
 
     def _check_views(self, teacher_shape, student_shape):
-        teacher_views, student_views = teacher_shape[1], student_shape[1]
-        fits = teacher_shape[-1] == student_shape[-1] == self.num_prototypes and (
-            2 <= teacher_views <= student_views
-            if self.views == "other"
-            else teacher_views == student_views
-        )
+        fits = len(teacher_shape) == len(student_shape) >= 3
+        if fits:
+            teacher_views, student_views = teacher_shape[1], student_shape[1]
+            same_batch = None in (teacher_shape[0], student_shape[0]) or (
+                teacher_shape[0] == student_shape[0]
+            )
+            same_rest = tuple(teacher_shape[2:]) == tuple(student_shape[2:])
+            fits = same_batch and same_rest and teacher_shape[-1] == self.num_prototypes
+            fits = fits and (
+                2 <= teacher_views <= student_views
+                if self.views == "other"
+                else teacher_views == student_views
+            )
         if not fits:
             raise ValueError(
                 f"With views={self.views!r} and num_prototypes={self.num_prototypes}, logits "

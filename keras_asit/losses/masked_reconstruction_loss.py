@@ -39,5 +39,14 @@ class MaskedReconstructionLoss(keras.losses.Loss):
     ):
         super().__init__(reduction=reduction, name=name, **kwargs)
 
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        shapes = [tuple(ops.shape(x)) for x in (y_true, y_pred, sample_weight) if x is not None]
+        if len({shape[1:] for shape in shapes}) > 1:
+            raise ValueError(
+                "Spectrograms, their reconstruction and the mask must have the same shape. "
+                f"Received: {', '.join(map(str, shapes))}"
+            )
+        return super().__call__(y_true, y_pred, sample_weight)
+
     def call(self, y_true, y_pred):
         return ops.abs(y_true - y_pred)

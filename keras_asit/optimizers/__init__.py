@@ -1,5 +1,6 @@
-"""The optimiser of ASiT's pre-training."""
+"""Optimizers for pre-training and fine-tuning."""
 
 from keras_asit.optimizers.adamw import AdamW
+from keras_asit.optimizers.layerwise_decay import layerwise_decay
 
-__all__ = ["AdamW"]
+__all__ = ["AdamW", "layerwise_decay"]

@@ -1,7 +1,11 @@
 """AdamW whose weight decay may follow a schedule."""
 
+import numbers
+
 import keras
 from keras import ops
+
+from keras_asit.arguments import check_number
 
 # TensorFlow's variables are named by their whole path and a number behind a colon.
 NOT_DECAYED = r"(^|/)(bias|beta|gamma)(:\d+)?$"
@@ -43,6 +47,7 @@ class AdamW(keras.optimizers.AdamW):
         name="adamw",
         **kwargs,
     ):
+        _check_numbers(learning_rate, weight_decay, epsilon, clipnorm, kwargs)
         super().__init__(
             learning_rate=learning_rate,
             weight_decay=weight_decay,
@@ -94,3 +99,17 @@ class AdamW(keras.optimizers.AdamW):
             )
             config = {**config, "weight_decay": schedule}
         return super().from_config(config, custom_objects=custom_objects)
+
+
+def _check_numbers(learning_rate, weight_decay, epsilon, clipnorm, others):
+    """Check what is given as a number; schedules and `None` pass."""
+    ranges = {
+        "learning_rate": (learning_rate, 0, None),
+        "weight_decay": (weight_decay, 0, None),
+        "epsilon": (epsilon, 0, None),
+        "clipnorm": (clipnorm, 1e-12, None),
+        **{name: (others.get(name), 0, 1 - 1e-9) for name in ("beta_1", "beta_2", "ema_momentum")},
+    }
+    for name, (value, low, high) in ranges.items():
+        if isinstance(value, (numbers.Number, str)):
+            check_number(name, value, low, high)

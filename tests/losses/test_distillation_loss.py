@@ -143,12 +143,20 @@ def test_config_round_trip():
         ("other", (4, 3, 5), (4, 2, 5)),
         ("same", (4, 2, 3, 5), (4, 3, 3, 5)),
         ("same", (4, 2, 3, 6), (4, 2, 3, 6)),
+        ("same", (4, 2, 1, 5), (4, 2, 3, 5)),
+        ("other", (1, 2, 5), (4, 2, 5)),
+        ("other", (2, 5), (2, 5)),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(views, teacher_shape, student_shape):
     loss = DistillationLoss(5, views=views)
     with pytest.raises(ValueError, match=f"views='{views}' and num_prototypes=5"):
         loss(ops.zeros(teacher_shape), ops.zeros(student_shape), temperature=0.04)
+
+
+def test_a_temperature_of_zero_is_refused():
+    with pytest.raises(ValueError, match="temperature"):
+        DistillationLoss(5)(ops.zeros((4, 2, 5)), ops.zeros((4, 2, 5)), temperature=0.0)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from keras import ops
 from layer_checks import to_numpy
 
@@ -42,3 +43,12 @@ def test_config_round_trip():
     loss = MaskedReconstructionLoss(reduction="sum", name="reconstruction")
     serialized = keras.losses.serialize(loss)
     assert keras.losses.serialize(keras.losses.deserialize(serialized)) == serialized
+
+
+@pytest.mark.parametrize("mask_shape", [(2,), (2, 1, 5, 3), (2, 2, 5, 1)])
+def test_shapes_that_do_not_fit_are_refused(mask_shape):
+    clean = np.zeros((2, 2, 5, 3), "float32")
+    with pytest.raises(ValueError, match="must have the same shape"):
+        MaskedReconstructionLoss()(clean, clean, sample_weight=np.ones(mask_shape))
+    with pytest.raises(ValueError, match="must have the same shape"):
+        MaskedReconstructionLoss()(clean, clean[:, :1])

@@ -130,3 +130,22 @@ def test_a_saved_model_goes_on_where_its_schedules_were(tmp_path):
     kernel, bias = to_numpy(loaded.layers[0].weights)
     np.testing.assert_allclose(kernel, np.prod(1 - 0.5 * np.array(decays)), rtol=1e-5)
     np.testing.assert_array_equal(bias, 0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"learning_rate": -1e-3},
+        {"learning_rate": float("nan")},
+        {"weight_decay": -0.1},
+        {"weight_decay": float("inf")},
+        {"epsilon": -1e-8},
+        {"clipnorm": -1.0},
+        {"clipnorm": 0},
+        {"beta_1": 1.0},
+        {"beta_2": -0.5},
+    ],
+)
+def test_bad_arguments_are_refused(arguments):
+    with pytest.raises(ValueError, match=f"`{next(iter(arguments))}` must be a number"):
+        AdamW(**arguments)
