@@ -1,11 +1,18 @@
 """Waveforms of audio files, one after another."""
 
-from keras_asit.arguments import check_positive_integer
-from keras_asit.data.clip_passes import check_seed, clip_passes
+from keras_asit.arguments import as_seed, check_positive_integer
+from keras_asit.data.clip_passes import clip_passes
 from keras_asit.data.read_manifest import read_manifest
 
 
-def audio_dataset(source, sample_rate=16000, shuffle=False, seed=None, num_parallel_calls=None):
+def audio_dataset(
+    source,
+    sample_rate=16000,
+    shuffle=False,
+    seed=None,
+    num_parallel_calls=None,
+    decoder="soundfile",
+):
     """Return a finite dataset of the waveforms of audio files: one pass over them.
 
     Files may be of any format that libsndfile reads (wav, flac, ogg, opus, mp3, ...), any
@@ -26,6 +33,8 @@ def audio_dataset(source, sample_rate=16000, shuffle=False, seed=None, num_paral
             second pass, and so on. Defaults to `None`, a random one.
         num_parallel_calls: int. How many files are decoded at once. Defaults to `None`:
             `tf.data` chooses.
+        decoder: str. `"soundfile"`, or `"tensorflow_io"`; see
+            `keras_asit.data.pretraining_dataset`. Defaults to `"soundfile"`.
 
     Returns:
         A `tf.data.Dataset` of `(waveform, path)`: float32 of shape `(samples,)`, usually in
@@ -34,6 +43,7 @@ def audio_dataset(source, sample_rate=16000, shuffle=False, seed=None, num_paral
     Raises:
         ValueError: If an argument is invalid, or the source names no existing audio file. A
             pass ends in `tf.errors.InvalidArgumentError` if no file of it could be read.
+        ImportError: If the operators of tensorflow-io are asked for and do not load.
 
     Example:
 
@@ -43,8 +53,9 @@ def audio_dataset(source, sample_rate=16000, shuffle=False, seed=None, num_paral
     ```
     """
     check_positive_integer("sample_rate", sample_rate)
-    check_seed(seed)
+    seed = as_seed(seed)
     if num_parallel_calls is not None:
         check_positive_integer("num_parallel_calls", num_parallel_calls)
-    clips = clip_passes(read_manifest(source), sample_rate, shuffle, seed, num_parallel_calls)
+    paths = read_manifest(source)
+    clips = clip_passes(paths, sample_rate, shuffle, seed, num_parallel_calls, decoder=decoder)
     return clips.map(lambda waveform, path, _: (waveform, path))

@@ -1,6 +1,5 @@
 """Passes over audio files: their order, their random seeds, and what could not be read."""
 
-import numbers
 import os
 import random
 import warnings
@@ -9,13 +8,28 @@ from itertools import count
 
 import numpy as np
 
+from keras_asit.arguments import check_choice
+from keras_asit.data.data_position import DataPosition
 from keras_asit.data.decode_audio import decode_audio
+from keras_asit.data.graph_decoder import GraphDecoder
 
+DECODERS = ("soundfile", "tensorflow_io")
 END = -1
 MAX_NAMED = 10
 
 
-def clip_passes(paths, sample_rate, shuffle, seed, num_parallel_calls, at_least=1):
+def clip_passes(
+    paths,
+    sample_rate,
+    shuffle,
+    seed,
+    num_parallel_calls,
+    at_least=1,
+    weights=None,
+    max_seconds=None,
+    position=None,
+    decoder="soundfile",
+):
     """Return a dataset whose every iteration is another pass over audio files.
 
     The first pass over a dataset of some seed is the same on every run, and so is the second,
@@ -28,22 +42,59 @@ def clip_passes(paths, sample_rate, shuffle, seed, num_parallel_calls, at_least=
         seed: int. `None` is a random one.
         num_parallel_calls: int. Number of files decoded at once; `None` lets `tf.data` choose.
         at_least: int. A pass with fewer readable files than this is an error.
+        weights: array of probabilities of the files. Where given, a pass draws with replacement.
+        max_seconds: float. Of longer files, a stretch of this length at a random place is read.
+        position: a `DataPosition` to start at, which notes what is read. `None` is the start,
+            the only one with weights.
+        decoder: str. `"soundfile"`, or `"tensorflow_io"` for the operators of tensorflow-io.
 
     Returns:
         A `tf.data.Dataset` of `(waveform, path, seed)`. Seeds are int64, of shape `(2,)`; each
-        file has another one in each pass.
+        file has another one in each pass, and each time that it is drawn with weights. The second
+        number, modulo the number of files, is the index of the file.
+
+    Raises:
+        ValueError: If there is no such decoder.
+        ImportError: If the operators of tensorflow-io are asked for and do not load.
     """
     import tensorflow as tf
 
-    clips = _Clips(paths, sample_rate, shuffle, seed, at_least)
+    check_choice("decoder", decoder, DECODERS)
+    graph_decoder = None
+    if decoder == "tensorflow_io":
+        graph_decoder = GraphDecoder(sample_rate, max_seconds)
+    position = DataPosition() if position is None else position
+    clips = _Clips(
+        paths,
+        sample_rate,
+        shuffle,
+        seed,
+        at_least,
+        weights,
+        max_seconds,
+        position,
+        graph_decoder,
+    )
 
     def begin(_):
         entries = tf.numpy_function(clips.begin_pass, [], tf.int64)
-        return tf.ensure_shape(entries, [len(paths) + 1, 2])
+        return tf.ensure_shape(entries, [None, 2])
 
     def decode(entry):
         waveform, path = tf.numpy_function(clips.decode, [entry], [tf.float32, tf.string])
         return tf.ensure_shape(waveform, [None]), tf.ensure_shape(path, []), entry
+
+    def decode_in_graph(entry):
+        path, numbers, header = tf.numpy_function(
+            clips.locate, [entry], [tf.string, tf.int64, tf.string]
+        )
+        path, header = tf.ensure_shape(path, []), tf.ensure_shape(header, [])
+        waveform = tf.cond(
+            tf.size(numbers) > 0,
+            lambda: graph_decoder(path, numbers, header),
+            lambda: tf.zeros([0]),
+        )
+        return waveform, path, entry
 
     def is_clip(waveform, _, entry):
         # Elements come here in order: at the end of a pass, all its files have been decoded.
@@ -55,7 +106,9 @@ def clip_passes(paths, sample_rate, shuffle, seed, num_parallel_calls, at_least=
 
     entries = tf.data.Dataset.range(1).map(begin).unbatch()
     decoded = entries.map(
-        decode, num_parallel_calls=num_parallel_calls or tf.data.AUTOTUNE, deterministic=True
+        decode if graph_decoder is None else decode_in_graph,
+        num_parallel_calls=num_parallel_calls or tf.data.AUTOTUNE,
+        deterministic=True,
     )
     return decoded.filter(is_clip)
 
@@ -65,42 +118,87 @@ class _Clips:
 
     An entry of a pass is the pass's random number and the index of a file, or `END`. The
     number tells passes apart, because several may be under way at once, and one that is broken
-    off never ends; and with the index it is the seed of the clip.
+    off never ends; and with the index it is the seed of the clip. Where files are drawn with
+    replacement, the number of files is added to the index as often as clips came before in the
+    pass, because a file that comes again needs another seed.
     """
 
-    def __init__(self, paths, sample_rate, shuffle, seed, at_least):
+    def __init__(
+        self,
+        paths,
+        sample_rate,
+        shuffle,
+        seed,
+        at_least,
+        weights,
+        max_seconds,
+        position,
+        graph_decoder,
+    ):
         self.paths = paths
         self.sample_rate = sample_rate
         self.shuffle = shuffle
         # From Python's generator, so that `keras.utils.set_random_seed` governs this too.
         self.seed = random.randrange(2**32) if seed is None else int(seed)
         self.at_least = at_least
-        self.passes = count()
+        self.weights = weights
+        self.max_seconds = max_seconds
+        self.position = position
+        self.graph_decoder = graph_decoder
+        position.paths = paths
+        self.passes = count(position.epoch)
+        self.epochs = {}
         self.failures = defaultdict(list)
         self.warned = set()
 
     def begin_pass(self):
         """Return the entries of a new pass."""
-        generator = np.random.default_rng([self.seed, next(self.passes)])
+        epoch = next(self.passes)
+        generator = np.random.default_rng([self.seed, epoch])
         number = generator.integers(2**63)
+        self.epochs[int(number)] = epoch
         order = np.arange(len(self.paths))
-        if self.shuffle:
+        if self.weights is not None:
+            order = generator.choice(order, len(order), p=self.weights)
+        elif self.shuffle:
             generator.shuffle(order)
+        order = self.position.begin_pass(epoch, order)
+        if self.weights is not None:
+            order = order + len(self.paths) * np.arange(len(order))
         order = np.append(order, END)
         return np.stack([np.full_like(order, number), order], axis=1)
 
     def decode(self, entry):
         """Return waveform and path of a file; an empty waveform if there is none."""
+
+        def decode_file(path, place):
+            waveform = decode_audio(path, self.sample_rate, self.max_seconds, place)
+            return waveform, os.fsencode(path)
+
+        return self._read(entry, decode_file, (np.zeros(0, "float32"), b""))
+
+    def locate(self, entry):
+        """Return path, numbers and header for the graph to decode; no numbers if there is none."""
+
+        def locate_file(path, place):
+            return os.fsencode(path), *self.graph_decoder.locate(path, place)
+
+        return self._read(entry, locate_file, (b"", np.zeros(0, "int64"), b""))
+
+    def _read(self, entry, read, nothing):
+        """Return what a function of a path and a place reads; note a file that it cannot."""
         number, index = entry
         if index == END:
-            return _NO_CLIP
-        path = self.paths[index]
+            return nothing
+        file = index % len(self.paths)
+        path = self.paths[file]
         try:
-            return decode_audio(path, self.sample_rate), os.fsencode(path)
+            return read(path, np.random.default_rng([number, index]).random())
         except (OSError, RuntimeError, ValueError) as error:
             reason = getattr(error, "error_string", error)
             self.failures[int(number)].append((path, str(reason)))
-            return _NO_CLIP
+            self.position.note_unreadable(self.epochs[int(number)], file)
+            return nothing
 
     def end_pass(self, entry):
         """Warn about the files that could not be read. Return False: an end is no clip."""
@@ -121,19 +219,8 @@ class _Clips:
         return np.False_
 
 
-def check_seed(seed):
-    """Raise `ValueError` unless `seed` is `None` or an integer of at least 0."""
-    is_integer = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
-    if seed is not None and not (is_integer and seed >= 0):
-        raise ValueError(
-            f"`seed` must be an integer of at least 0, or None for a random one. "
-            f"Received: seed={seed!r}"
-        )
-
-
 def _describe(failures):
     named = "; ".join(f"{path} ({reason})" for path, reason in failures[:MAX_NAMED])
+    # A name need not be UTF-8, but what cannot be printed would hide the message.
+    named = named.encode("utf-8", "backslashreplace").decode()
     return f"{named}; ..." if len(failures) > MAX_NAMED else named
-
-
-_NO_CLIP = np.zeros(0, "float32"), b""

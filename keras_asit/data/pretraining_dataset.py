@@ -1,18 +1,12 @@
 """Batches of random views of audio clips, for `ASiTPretrainer.fit`."""
 
-import numbers
-
-from keras_asit.arguments import check_number, check_positive_integer
-from keras_asit.data.clip_passes import check_seed, clip_passes
+from keras_asit.arguments import as_seed, check_number, check_positive_integer
+from keras_asit.data.clip_passes import clip_passes
+from keras_asit.data.data_position import DataPosition
 from keras_asit.data.random_views import RandomViews
 from keras_asit.data.read_manifest import read_manifest
-from keras_asit.models import (
-    AUDIOSET_MEAN,
-    AUDIOSET_STANDARD_DEVIATION,
-    ASiTAudioConverter,
-)
-
-PATCH_FRAMES = 16
+from keras_asit.data.view_arguments import view_arguments
+from keras_asit.models import AUDIOSET_MEAN, AUDIOSET_STANDARD_DEVIATION
 
 
 def pretraining_dataset(
@@ -30,7 +24,10 @@ def pretraining_dataset(
     shuffle=True,
     seed=None,
     drop_remainder=True,
+    max_seconds=60.0,
     num_parallel_calls=None,
+    position=None,
+    decoder="soundfile",
 ):
     """Return a finite dataset of batches to pre-train on: one pass over audio files.
 
@@ -68,8 +65,18 @@ def pretraining_dataset(
             one.
         drop_remainder: bool. Whether clips that do not fill a last batch are left out.
             Defaults to `True`.
+        max_seconds: float, at least `crop_seconds`. Of a longer file, only a stretch of this
+            length is read, found by seeking to a random place that is another one in each
+            pass; its crops lie there. Defaults to `60.0`.
         num_parallel_calls: int. How many clips are decoded and how many are converted at once.
             Defaults to `None`: `tf.data` chooses.
+        position: a `DataPosition` to start at instead of the first batch of the first pass.
+        decoder: str. What decodes the files: `"soundfile"`, in Python; or `"tensorflow_io"`, the
+            operators of tensorflow-io (extra `tfio`), inside the graph, which know wav of 8, 16,
+            24 and 32 bits, flac, ogg (Vorbis) and mp3, and to the same samples. Files that these
+            do not decode, or otherwise than soundfile, are skipped, which is found by decoding
+            each file both ways before it is used first. They decode whole files, however long,
+            and other sample rates are resampled in Python as ever. Defaults to `"soundfile"`.
 
     Returns:
         A `tf.data.Dataset` of dicts of float32: `"clean"` of shape `(batch, 2, frames, mels)`
@@ -81,6 +88,7 @@ def pretraining_dataset(
         ValueError: If an argument is invalid, or the source names no existing audio file, or
             fewer than `batch_size` with `drop_remainder`. A pass ends in
             `tf.errors.InvalidArgumentError` if too few files of it could be read.
+        ImportError: If the operators of tensorflow-io are asked for and do not load.
 
     Example:
 
@@ -93,34 +101,24 @@ def pretraining_dataset(
     """
     import tensorflow as tf
 
-    check_positive_integer("sample_rate", sample_rate)
+    view = view_arguments(
+        sample_rate,
+        crop_seconds,
+        num_local_crops,
+        local_crop_seconds,
+        num_mels,
+        mean,
+        standard_deviation,
+        roll_probability,
+    )
     check_positive_integer("batch_size", batch_size)
-    _check_crops(crop_seconds, num_local_crops, local_crop_seconds)
-    check_number("roll_probability", roll_probability, 0, 1)
-    check_seed(seed)
+    check_number("max_seconds", max_seconds, crop_seconds)
+    seed = as_seed(seed)
     if num_parallel_calls is not None:
         check_positive_integer("num_parallel_calls", num_parallel_calls)
-
-    def converter(name, seconds):
-        full = ASiTAudioConverter(sample_rate, 1, num_mels, mean, standard_deviation)
-        frames = full.filterbank.num_frames(round(seconds * sample_rate))
-        if frames < PATCH_FRAMES:
-            raise ValueError(
-                f"`{name}` must give at least {PATCH_FRAMES} frames of 25 ms every 10 ms. "
-                f"Received: {name}={seconds!r}"
-            )
-        frames -= frames % PATCH_FRAMES
-        return ASiTAudioConverter(sample_rate, frames, num_mels, mean, standard_deviation)
-
-    views = RandomViews(
-        converter("crop_seconds", crop_seconds),
-        converter("local_crop_seconds", local_crop_seconds) if num_local_crops else None,
-        round(crop_seconds * sample_rate),
-        round(local_crop_seconds * sample_rate),
-        num_local_crops,
-        roll_probability,
-        spectrograms,
-    )
+    views = RandomViews(**view, spectrograms=spectrograms)
+    position = DataPosition() if position is None else position
+    position.batch_size = batch_size
     paths = read_manifest(source)
     if drop_remainder and len(paths) < batch_size:
         raise ValueError(
@@ -128,7 +126,17 @@ def pretraining_dataset(
             f"`drop_remainder=False`. Received: batch_size={batch_size}"
         )
     at_least = batch_size if drop_remainder else 1
-    clips = clip_passes(paths, sample_rate, shuffle, seed, num_parallel_calls, at_least)
+    clips = clip_passes(
+        paths,
+        sample_rate,
+        shuffle,
+        seed,
+        num_parallel_calls,
+        at_least,
+        max_seconds=max_seconds,
+        position=position,
+        decoder=decoder,
+    )
     return (
         clips.map(
             lambda waveform, _, seed: views(waveform, seed),
@@ -138,15 +146,3 @@ def pretraining_dataset(
         .batch(batch_size, drop_remainder=drop_remainder)
         .prefetch(tf.data.AUTOTUNE)
     )
-
-
-def _check_crops(crop_seconds, num_local_crops, local_crop_seconds):
-    check_number("crop_seconds", crop_seconds, 0)
-    is_integer = isinstance(num_local_crops, numbers.Integral)
-    if not is_integer or isinstance(num_local_crops, bool) or num_local_crops < 0:
-        raise ValueError(
-            f"`num_local_crops` must be an integer of at least 0. "
-            f"Received: num_local_crops={num_local_crops!r}"
-        )
-    if num_local_crops:
-        check_number("local_crop_seconds", local_crop_seconds, 0, crop_seconds)

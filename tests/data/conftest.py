@@ -4,6 +4,19 @@ import numpy as np
 import pytest
 import soundfile
 
+DAMAGED_KINDS = {
+    "pcm8.wav": {"subtype": "PCM_U8"},
+    "pcm16.wav": {"subtype": "PCM_16"},
+    "pcm24.wav": {"subtype": "PCM_24"},
+    "float.wav": {"subtype": "FLOAT"},
+    "a.flac": {},
+    "a.ogg": {},
+    "a.opus": {"format": "OGG", "subtype": "OPUS"},
+    "a.mp3": {},
+    "a.aiff": {},
+}
+HEADER = 64
+
 
 @pytest.fixture
 def write_noise(tmp_path):
@@ -33,3 +46,43 @@ def bad_files(tmp_path, write_noise):
         infinite: "has samples that are not finite",
         write_noise("empty.wav", seconds=0): "has no samples",
     }
+
+
+@pytest.fixture
+def damaged_files(tmp_path):
+    """Return a function that writes a number of damaged files and returns their paths."""
+
+    def write(number):
+        generator = np.random.default_rng(0)
+        tone = np.sin(np.arange(12000) / 7) * generator.uniform(0, 0.9, (2, 12000))
+        sound = []
+        for name, kind in DAMAGED_KINDS.items():
+            soundfile.write(tmp_path / name, tone.T, 16000, **kind)
+            sound.append(tmp_path / name)
+        paths = []
+        for index in range(number):
+            damage = (flip_bytes, cut, rewrite_header)[index % 3]
+            source = sound[index % len(sound)] if index % 2 else generator.choice(sound)
+            content = np.frombuffer(source.read_bytes(), "uint8").copy()
+            paths.append(tmp_path / f"damaged{index:04}{source.suffix}")
+            paths[-1].write_bytes(damage(content, generator).tobytes())
+        return paths
+
+    return write
+
+
+def flip_bytes(content, generator):
+    places = generator.integers(len(content), size=generator.integers(1, 200))
+    content[places] = generator.integers(256, size=len(places))
+    return content
+
+
+def cut(content, generator):
+    start, stop = np.sort(generator.integers(len(content), size=2))
+    return content[:stop] if generator.random() < 0.7 else np.delete(content, slice(start, stop))
+
+
+def rewrite_header(content, generator):
+    places = generator.integers(HEADER, size=generator.integers(1, 8))
+    content[places] = generator.choice([0, 1, 127, 128, 255], size=len(places))
+    return content

@@ -1,5 +1,6 @@
 """`audio_dataset`: waveforms of audio files of any kind, one after another."""
 
+import os
 import re
 import warnings
 
@@ -181,3 +182,33 @@ def test_a_pass_that_is_broken_off_does_not_disturb_the_next(write_noise, bad_fi
 def test_arguments_are_checked(write_noise, arguments, message):
     with pytest.raises(ValueError, match=message):
         audio_dataset([write_noise("a.wav")], **arguments)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_named_pipes_are_no_audio_files(tmp_path, write_noise):
+    write_noise("a.wav")
+    os.mkfifo(tmp_path / "pipe.wav")
+    assert names(audio_dataset(tmp_path)) == ["a.wav"]
+
+
+def test_files_without_a_header_are_skipped_and_named(tmp_path, write_noise):
+    raw = tmp_path / "a.raw"
+    raw.write_bytes(bytes(1000))
+    with pytest.warns(UserWarning, match=r"a\.raw \(has no header"):
+        assert names(audio_dataset([raw, write_noise("b.wav")])) == ["b.wav"]
+
+
+def test_file_names_need_not_be_utf_8(tmp_path, write_noise):
+    os.rename(write_noise("a.wav"), os.path.join(os.fsencode(tmp_path), b"caf\xe9.wav"))
+    ((waveform, path),) = audio_dataset(tmp_path)
+    assert path.numpy().endswith(b"caf\xe9.wav")
+    assert len(waveform) == 16000
+
+
+def test_names_that_are_not_utf_8_can_be_printed_when_skipped(tmp_path, write_noise):
+    write_noise("a.wav")
+    with open(os.path.join(os.fsencode(tmp_path), b"caf\xe9.wav"), "wb") as file:
+        file.write(b"no audio")
+    with pytest.warns(UserWarning) as caught:
+        names(audio_dataset(tmp_path))
+    assert rb"caf\udce9.wav (" in str(caught[0].message).encode("utf-8")

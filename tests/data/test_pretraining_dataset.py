@@ -134,9 +134,9 @@ def test_each_clip_is_decoded_once_a_pass(clips, monkeypatch):
     decoded = []
     decode_audio = clip_passes.decode_audio
 
-    def count_and_decode(path, sample_rate):
+    def count_and_decode(path, *args):
         decoded.append(path)
-        return decode_audio(path, sample_rate)
+        return decode_audio(path, *args)
 
     monkeypatch.setattr(clip_passes, "decode_audio", count_and_decode)
     batches(dataset_of(clips, num_local_crops=2, local_crop_seconds=0.25))
@@ -223,3 +223,25 @@ def test_fewer_readable_files_than_a_batch_are_an_error(write_noise, bad_files):
 def test_arguments_are_checked(clips, arguments, message):
     with pytest.raises(ValueError, match=message):
         dataset_of(clips, **arguments)
+
+
+def test_of_a_long_file_only_a_stretch_is_read(tmp_path, monkeypatch):
+    ramp = np.linspace(-0.9, 0.9, 30 * 16000)
+    soundfile.write(tmp_path / "long.wav", ramp, 16000)
+    lengths = []
+    decode_audio = clip_passes.decode_audio
+
+    def measure(*args):
+        waveform = decode_audio(*args)
+        lengths.append(len(waveform))
+        return waveform
+
+    monkeypatch.setattr(clip_passes, "decode_audio", measure)
+    arguments = {"batch_size": 1, "crop_seconds": 0.5, "max_seconds": 2.0, "spectrograms": False}
+    dataset = pretraining_dataset(tmp_path, seed=3, roll_probability=0.0, **arguments)
+    passes = [next(iter(dataset))["clean"].numpy() for _ in range(8)]
+    assert set(lengths) == {32_000}
+    levels = [each.mean() for each in passes]
+    assert max(levels) - min(levels) > 0.5
+    again = pretraining_dataset(tmp_path, seed=3, roll_probability=0.0, **arguments)
+    np.testing.assert_array_equal(next(iter(again))["clean"], passes[0])

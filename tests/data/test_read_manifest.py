@@ -67,6 +67,11 @@ def test_absolute_paths_of_a_manifest_stay_as_they_are(folder):
         ("list.json", '{"data": [{"path": "b.wav"}]}', "must have the form"),
         ("list.json", "[1, 2]", "must have the form"),
         ("list.json", '{"data": []}', "is empty"),
+        ("list.json", "[" * 100_000, "not valid JSON"),
+        ("list.csv", "path\n" + 200_000 * "b", "not valid CSV"),
+        ("list.txt", "b.wav\nb.wav\nz.wav", "1 of 3 files that do not exist.*1 of 3 files more"),
+        ("list.csv", "# YTID\nb, 0.0, 10.0\n", "must have the form 'identifier.*'b, 0.0, 10.0'"),
+        ("list.csv", "# YTID\nb, zero, 10.0, dog\n", "times being seconds"),
         ("list.txt", "\n", "is empty"),
         ("list.yaml", "b.wav", "must be a .txt, .csv or .json file"),
     ],
@@ -94,6 +99,7 @@ def test_all_missing_files_are_reported_at_once(folder):
     "source, message",
     [
         ([], "is empty"),
+        ("", "empty string"),
         ([3], "Received: 3"),
         (7, "must be a folder, a list of paths, or a"),
         ("nowhere/at/all", "does not exist"),
@@ -113,3 +119,13 @@ def test_a_folder_without_audio_is_refused(tmp_path):
 def test_an_audio_file_by_itself_is_to_be_given_as_a_list(folder):
     with pytest.raises(ValueError, match="give audio files as a list"):
         read_manifest(folder / "b.wav")
+
+
+def test_blanks_around_the_columns_of_a_csv_are_dropped(folder):
+    (folder / "list.csv").write_text(" path , label\n b.wav , dog\n")
+    assert read_manifest(folder / "list.csv") == [str(folder / "b.wav")]
+
+
+def test_segments_of_audioset_name_the_files_beside_them(folder):
+    (folder / "segments.csv").write_text('# YTID, start, end, labels\nb, 0.0, 10.0, "/m/09x0r"\n')
+    assert read_manifest(folder / "segments.csv") == [str(folder / "b.wav")]

@@ -1,0 +1,106 @@
+"""What is wrong with one audio file."""
+
+import os
+import re
+
+import numpy as np
+
+from keras_asit.data.audio_blocks import mix_down, open_audio, read_blocks
+
+SILENCE = 1e-4
+CLIPPED_RUN = 5
+# The largest positive value of a format is a step below 1.
+FULL_SCALE = {"PCM_U8": 127 / 128, "PCM_S8": 127 / 128}
+# What programs state that write to a pipe and do not know the length yet.
+UNKNOWN_LENGTH = 0x7FFF0000
+DEFECTS = ("unreadable", "truncated", "silent", "clipped")
+COLUMNS = ("path", "verdict", "duration", "sample_rate", "channels", "peak", *DEFECTS, "why")
+
+
+def check_audio(path):
+    """Return a record of what an audio file holds and of what is wrong with it.
+
+    The whole file is read, in blocks, so that memory stays bounded however long it is. What is
+    unreadable here is what the datasets skip; all else they use, whatever its defects.
+
+    Args:
+        path: str or `os.PathLike`. Path of a file in any format that libsndfile reads.
+
+    Returns:
+        A dict, in this order:
+
+        - `"path"`: str.
+        - `"verdict"`: str. `"ok"`, or the first that holds of `"unreadable"`, `"truncated"`,
+          `"silent"` and `"clipped"`.
+        - `"duration"`: float, in seconds; of an unreadable file, what came before the damage.
+        - `"sample_rate"`: int, in Hz, and `"channels"`: int. `None` where the header cannot be
+          read.
+        - `"peak"`: float. The largest magnitude of a sample, 1 being full scale.
+        - `"unreadable"`: bool.
+        - `"truncated"`: bool. Whether the file ends before the length that its header states,
+          or without the mark of its end.
+        - `"silent"`: bool. Whether no sample is above 0.0001 (-80 dB).
+        - `"clipped"`: bool. Whether 5 samples of a channel in a row are at full scale.
+        - `"why"`: str. The reason, if unreadable or truncated.
+
+    Example:
+
+    ```python
+    record = keras_asit.data.check_audio("recording.wav")
+    if record["verdict"] != "ok":
+        print(record["path"], record["verdict"], record["why"])
+    ```
+    """
+    path = os.fspath(path)
+    record = dict.fromkeys(COLUMNS) | dict.fromkeys(DEFECTS, False)
+    record |= {"path": path, "duration": 0.0, "peak": 0.0, "why": ""}
+    try:
+        with open_audio(path) as file:
+            record |= {"sample_rate": file.samplerate, "channels": file.channels}
+            num_frames = _measure(file, record)
+            record["why"] = _find_truncation(file, num_frames)
+        if not num_frames:
+            raise ValueError("has no samples")
+    except (OSError, RuntimeError, ValueError) as error:
+        record |= {"unreadable": True, "why": str(getattr(error, "error_string", error))}
+    else:
+        record |= {"truncated": bool(record["why"]), "silent": record["peak"] <= SILENCE}
+    record["verdict"] = next((defect for defect in DEFECTS if record[defect]), "ok")
+    return record
+
+
+def _measure(file, record):
+    """Read a file to its end, keeping the record up to date; return its number of frames."""
+    full_scale = FULL_SCALE.get(file.subtype, 0.9999)
+    num_frames = 0
+    for block in read_blocks(file):
+        mix_down(block)  # Raises what would make a dataset skip the file.
+        magnitude = np.abs(block)
+        num_frames += len(block)
+        record["duration"] = num_frames / file.samplerate
+        record["peak"] = max(record["peak"], float(magnitude.max()))
+        record["clipped"] = record["clipped"] or _has_run(magnitude >= full_scale)
+    return num_frames
+
+
+def _has_run(full):
+    """Return whether `CLIPPED_RUN` rows in a row are true in any column."""
+    if len(full) < CLIPPED_RUN or not full.any():
+        return False
+    windows = np.lib.stride_tricks.sliding_window_view(full, CLIPPED_RUN, axis=0)
+    return bool(windows.all(axis=-1).any())
+
+
+def _find_truncation(file, num_frames):
+    """Return why a file is thought to end early, or an empty string."""
+    # libsndfile corrects lengths that exceed the file, and tells so only in its log.
+    log = file.extra_info
+    corrected = re.findall(r"(?m)^\s*(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", log)
+    for stated, actual in corrected:
+        if int(actual) < int(stated) < UNKNOWN_LENGTH:
+            return f"ends early: {stated} bytes of sound stated, {actual} there"
+    if "lacks an end-of-stream bit" in log:
+        return "ends early: the last page of an Ogg stream is missing"
+    if num_frames < file.frames:
+        return f"ends early: {file.frames} samples stated, {num_frames} there"
+    return ""

@@ -1,0 +1,83 @@
+"""`check_audio`: what is wrong with an audio file."""
+
+import os
+
+import numpy as np
+import pytest
+import soundfile
+
+from keras_asit.data import check_audio
+
+
+def write(path, samples, **kwargs):
+    soundfile.write(path, samples, 16000, **kwargs)
+    return path
+
+
+@pytest.fixture
+def noise():
+    return np.random.default_rng(0).uniform(-0.5, 0.5, 48_000)
+
+
+def test_a_record_of_a_sound_file(tmp_path, noise):
+    path = write(tmp_path / "a.wav", np.stack([noise, 0.5 * noise], axis=1))
+    assert check_audio(path) == {
+        "path": str(path),
+        "verdict": "ok",
+        "duration": 3.0,
+        "sample_rate": 16000,
+        "channels": 2,
+        "peak": pytest.approx(0.5, abs=1e-3),
+        "unreadable": False,
+        "truncated": False,
+        "silent": False,
+        "clipped": False,
+        "why": "",
+    }
+
+
+@pytest.mark.parametrize("level, verdict", [(0, "silent"), (5e-5, "silent"), (2e-4, "ok")])
+def test_silence_is_what_no_sample_rises_above(tmp_path, level, verdict):
+    path = write(tmp_path / "a.wav", np.full(1000, float(level)), subtype="FLOAT")
+    assert check_audio(path)["verdict"] == verdict
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "FLOAT"])
+@pytest.mark.parametrize("gain, verdict", [(1.0, "ok"), (1.5, "clipped")])
+def test_clipping_is_a_run_at_full_scale(tmp_path, subtype, gain, verdict):
+    tone = np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)
+    path = write(tmp_path / "a.wav", np.clip(gain * tone, -1, 1), subtype=subtype)
+    assert check_audio(path)["verdict"] == verdict
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.aiff", "a.au", "a.ogg", "a.opus", "a.mp3"])
+def test_files_that_end_early_are_truncated(tmp_path, noise, name):
+    kinds = {"format": "OGG", "subtype": "OPUS"} if name == "a.opus" else {}
+    path = write(tmp_path / name, noise, **kinds)
+    assert check_audio(path)["verdict"] == "ok"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    record = check_audio(path)
+    assert record["verdict"] == "truncated"
+    assert record["why"].startswith("ends early: ")
+    assert 0 < record["duration"] < 2
+
+
+def test_the_length_of_a_stream_may_be_unknown(tmp_path, noise):
+    path = write(tmp_path / "a.wav", noise)
+    content = bytearray(path.read_bytes())
+    content[40:44] = b"\xff" * 4
+    path.write_bytes(content)
+    assert check_audio(path)["verdict"] == "ok"
+
+
+def test_what_datasets_skip_is_unreadable_and_says_why(bad_files):
+    for path, reason in bad_files.items():
+        record = check_audio(path)
+        assert record["verdict"] == "unreadable"
+        assert reason in record["why"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    assert check_audio(tmp_path / "pipe.wav")["why"] == "is not a regular file"

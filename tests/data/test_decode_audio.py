@@ -1,0 +1,89 @@
+"""One audio file as a waveform."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from keras_asit.data import audio_blocks, decode_audio
+
+RAMP = np.linspace(-0.5, 0.5, 80_000)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.aiff"])
+@pytest.mark.parametrize("position", [0.0, 0.5, 1.0])
+def test_a_stretch_of_a_long_file_is_found_by_seeking(tmp_path, name, position):
+    soundfile.write(tmp_path / name, RAMP, 16000)
+    stretch = decode_audio(tmp_path / name, 16000, max_seconds=1.0, position=position)
+    start = round(position * 64_000)
+    np.testing.assert_allclose(stretch, RAMP[start : start + 16_000], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["a.ogg", "a.mp3"])
+def test_lossy_files_seek_too(tmp_path, name):
+    soundfile.write(
+        tmp_path / name, np.repeat([0.1, 0.4], 40_000) * np.sin(np.arange(80_000)), 16000
+    )
+    for position, level in ((0.0, 0.1), (1.0, 0.4)):
+        stretch = decode_audio(tmp_path / name, 16000, max_seconds=1.0, position=position)
+        assert len(stretch) == 16_000
+        assert np.std(stretch[4000:-4000]) == pytest.approx(level / np.sqrt(2), rel=0.1)
+
+
+def state_length(path, num_frames):
+    """Overwrite the number of samples, 36 bits, in the header of a FLAC file."""
+    content = bytearray(path.read_bytes())
+    fields = int.from_bytes(content[18:26], "big") >> 36 << 36
+    content[18:26] = (fields | num_frames).to_bytes(8, "big")
+    path.write_bytes(content)
+
+
+def test_a_header_that_states_a_wrong_length_takes_no_memory(tmp_path):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, RAMP, 16000)
+    state_length(path, 2**36 - 1)
+    with pytest.raises(RuntimeError):
+        decode_audio(path, 16000)
+    first = decode_audio(path, 16000, max_seconds=1.0, position=0.5)
+    np.testing.assert_allclose(first, RAMP[:16_000], atol=1e-4)
+
+
+def test_where_a_long_file_is_damaged_its_first_stretch_stands_in(tmp_path):
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 160_000), 16000)
+    path.write_bytes(path.read_bytes()[:20_000])
+    first, last = (decode_audio(path, 16000, 1.0, position) for position in (0.0, 1.0))
+    np.testing.assert_array_equal(last, first)
+
+
+def test_files_are_read_in_blocks_that_join_to_the_whole(tmp_path, monkeypatch):
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, (5000, 3))
+    soundfile.write(tmp_path / "a.wav", samples, 16000, subtype="FLOAT")
+    whole = decode_audio(tmp_path / "a.wav", 16000)
+    monkeypatch.setattr(audio_blocks, "BLOCK_SAMPLES", 999)
+    np.testing.assert_allclose(decode_audio(tmp_path / "a.wav", 16000), whole, atol=1e-7)
+    np.testing.assert_allclose(whole, samples.mean(axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize("sample_rate", [1, 999, 2_000_000])
+def test_rates_that_no_recording_has_are_refused(tmp_path, sample_rate):
+    soundfile.write(tmp_path / "a.wav", RAMP, sample_rate)
+    with pytest.raises(ValueError, match=f"sample rate of {sample_rate} Hz"):
+        decode_audio(tmp_path / "a.wav", 16000)
+
+
+def test_shorter_files_are_whole_and_other_rates_keep_the_duration(tmp_path):
+    soundfile.write(tmp_path / "a.wav", RAMP, 8000)
+    assert len(decode_audio(tmp_path / "a.wav", 16000, max_seconds=20.0)) == 160_000
+    assert len(decode_audio(tmp_path / "a.wav", 16000, max_seconds=2.0)) == 32_000
+
+
+@pytest.mark.parametrize("sample_rate", [8000, 11127, 44100, 96000])
+@pytest.mark.parametrize("channels", [1, 3, 6])
+def test_any_rate_and_number_of_channels(tmp_path, sample_rate, channels):
+    time = np.arange(sample_rate) / sample_rate
+    tone = 0.5 * np.sin(2 * np.pi * 440 * time)
+    soundfile.write(tmp_path / "a.wav", np.stack([tone] * channels, axis=1), sample_rate)
+    waveform = decode_audio(tmp_path / "a.wav", 16000)
+    assert abs(len(waveform) - 16000) <= 2
+    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(len(waveform)) / 16000)
+    np.testing.assert_allclose(waveform[1000:-1000], expected[1000:-1000], atol=2e-3)
