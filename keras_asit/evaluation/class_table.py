@@ -1,0 +1,66 @@
+"""What a classifier is worth, class by class."""
+
+import numpy as np
+
+
+def class_table(labels, probabilities, class_names):
+    """Return a row a class: how many clips, average precision, AUC, precision and recall.
+
+    Args:
+        labels: array of shape `(clips, classes)` of zeros and ones.
+        probabilities: array of shape `(clips, classes)`. A clip counts as of its most probable
+            class if every clip has one label, and else of all those from 0.5 on.
+        class_names: list of strs.
+
+    Returns:
+        A list of dicts with the keys `"class"`, `"clips"`, `"average_precision"`, `"auc"`,
+        `"precision"` and `"recall"`. What a class without clips, or of all clips, does not
+        have is NaN.
+
+    Raises:
+        ValueError: if shapes do not fit.
+        ImportError: without scikit-learn, of the extra `probe`.
+
+    Example:
+
+    ```python
+    labels, probabilities = np.eye(2), np.array([[0.8, 0.2], [0.4, 0.6]])
+    keras_asit.evaluation.class_table(labels, probabilities, ["dog", "cat"])
+    ```
+    """
+    try:
+        from sklearn.metrics import average_precision_score, roc_auc_score
+    except ImportError:
+        raise ImportError(
+            "The table needs scikit-learn; install it with: pip install keras-asit[probe]"
+        ) from None
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities)
+    if labels.shape != probabilities.shape or labels.shape[1:] != (len(class_names),):
+        raise ValueError(
+            f"Labels and probabilities must have shape (clips, {len(class_names)}). Received: "
+            f"{labels.shape} and {probabilities.shape}"
+        )
+    chosen = _choose(labels, probabilities)
+    rows = []
+    for name, truth, scores, picked in zip(class_names, labels.T, probabilities.T, chosen.T):
+        positives, right = truth.sum(), (picked * truth).sum()
+        curve = 0 < positives < len(truth)
+        rows.append(
+            {
+                "class": name,
+                "clips": int(positives),
+                "average_precision": (
+                    float(average_precision_score(truth, scores)) if positives else float("nan")
+                ),
+                "auc": float(roc_auc_score(truth, scores)) if curve else float("nan"),
+                "precision": float(right / picked.sum()) if picked.any() else float("nan"),
+                "recall": float(right / positives) if positives else float("nan"),
+            }
+        )
+    return rows
+
+
+def _choose(labels, probabilities):
+    if (labels.sum(axis=1) == 1).all():
+        return np.eye(labels.shape[1])[probabilities.argmax(axis=1)]
+    return probabilities >= 0.5
