@@ -1,5 +1,9 @@
 """The models of ASiT and the converter of their input."""
 
+from keras_asit.models.asit_audio_classifier import ASiTAudioClassifier
+from keras_asit.models.asit_audio_classifier_preprocessor import (
+    ASiTAudioClassifierPreprocessor,
+)
 from keras_asit.models.asit_audio_converter import (
     AUDIOSET_MEAN,
     AUDIOSET_STANDARD_DEVIATION,
@@ -12,6 +16,8 @@ from keras_asit.models.asit_pretrainer import ASiTPretrainer
 __all__ = [
     "AUDIOSET_MEAN",
     "AUDIOSET_STANDARD_DEVIATION",
+    "ASiTAudioClassifier",
+    "ASiTAudioClassifierPreprocessor",
     "ASiTAudioConverter",
     "ASiTBackbone",
     "ASiTEventDetector",

@@ -8,9 +8,14 @@ from keras_asit.layers import LogMelFilterbank
 from keras_asit.layers.graph_operations import operations_for
 from keras_asit.models import builtin_presets
 from keras_asit.models.asit_backbone import ASiTBackbone
+from keras_asit.models.log_mel_moments import LogMelMoments
+from keras_asit.waveforms import as_waveform
 
 AUDIOSET_MEAN = -4.2677393
 AUDIOSET_STANDARD_DEVIATION = 4.5689974
+
+# So much of a long recording is converted at once.
+SECONDS_AT_ONCE = 60
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
@@ -87,14 +92,75 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
             return cls(**{**builtin_presets.PRESETS[preset]["converter"], **kwargs})
         return super().from_preset(preset, **kwargs)
 
+    @property
+    def seconds(self):
+        """The shortest duration of a waveform that fills all frames."""
+        return self._samples(self.num_frames) / self.sample_rate
+
     def audio_shape(self):
         """Return the shape of one spectrogram, (frames, mels)."""
         return (self.num_frames, self.num_mels)
 
+    def adapt(self, dataset):
+        """Set `mean` and `standard_deviation` to those of the log-mels of a dataset, in one pass.
+
+        Every frame of every clip counts, and no padding does: give clips in their own length.
+        Sums are exact beyond those of one clip, which are of double precision, so that the order
+        of clips makes no difference. As with `keras.layers.Normalization`, adapt before a model
+        with this layer is compiled, or a `tf.data` pipeline built; each call starts afresh.
+
+        Args:
+            dataset: waveforms in [-1, 1] at `sample_rate`: a `tf.data.Dataset` or another
+                iterable of waveforms `(samples,)`, of batches of them, `(batch, samples)` or
+                ragged, or of tuples whose first item is one of those, such as
+                `keras_asit.data.audio_dataset` yields. An array `(batch, samples)` is one too.
+
+        Raises:
+            ValueError: if a waveform has another shape or type, or samples that are not finite
+                or out of range; if no clip fills a frame; if all log-mels are the same.
+
+        Example:
+
+        ```python
+        converter = keras_asit.models.ASiTAudioConverter(sample_rate=16000)
+        converter.adapt(keras_asit.data.audio_dataset("recordings", sample_rate=16000))
+        print(converter.mean, converter.standard_deviation)
+        ```
+        """
+        import tensorflow as tf
+
+        # One graph for clips of all lengths, which other backends would compile one by one.
+        log_mels = tf.function(self.filterbank, [tf.TensorSpec([None], tf.float32)])
+        moments = LogMelMoments()
+        for number, waveform in enumerate(_clips(dataset)):
+            waveform = as_waveform(waveform, f"clip {number} of `dataset`")
+            for piece in self._whole_frames(waveform):
+                moments.add(log_mels(piece).numpy())
+        self.mean, self.standard_deviation = moments.mean_and_standard_deviation()
+
+    def _whole_frames(self, waveform):
+        """Cut a long waveform into pieces that together have its frames, each once."""
+        shift, window = self.filterbank.shift, self.filterbank.window
+        hop = SECONDS_AT_ONCE * self.sample_rate // shift * shift
+        for start in range(0, max(0, len(waveform) - window) + 1, hop):
+            yield waveform[start : start + hop + window - shift]
+
     def call(self, waveforms, num_frames=None):
-        log_mels = self.filterbank(waveforms)
-        log_mels = self._fit_length(log_mels, num_frames or self.num_frames)
+        num_frames = self._frames(num_frames)
+        if getattr(waveforms, "shape", ()):
+            # Frames that would be cut off are not computed.
+            waveforms = waveforms[..., : self._samples(num_frames)]
+        log_mels = self._fit_length(self.filterbank(waveforms), num_frames)
         return (log_mels - self.mean) / (2 * self.standard_deviation)
+
+    def _samples(self, num_frames):
+        return (num_frames - 1) * self.filterbank.shift + self.filterbank.window
+
+    def _frames(self, num_frames):
+        if num_frames is None:
+            return self.num_frames
+        check_positive_integer("num_frames", num_frames)
+        return num_frames
 
     def _fit_length(self, log_mels, num_frames):
         ops = operations_for(log_mels)
@@ -104,7 +170,7 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         return ops.reshape(fitted, (-1, num_frames, self.num_mels)[3 - axes :])
 
     def compute_output_spec(self, waveforms, num_frames=None):
-        shape = (*waveforms.shape[:-1], num_frames or self.num_frames, self.num_mels)
+        shape = (*waveforms.shape[:-1], self._frames(num_frames), self.num_mels)
         return keras.KerasTensor(shape, "float32")
 
     def get_config(self):
@@ -116,3 +182,13 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
             "mean": self.mean,
             "standard_deviation": self.standard_deviation,
         }
+
+
+def _clips(dataset):
+    """Yield the single waveforms of a dataset."""
+    for element in dataset:
+        waveforms = element[0] if isinstance(element, (tuple, list)) else element
+        if len(getattr(waveforms, "shape", ())) == 2:
+            yield from waveforms
+        else:
+            yield waveforms

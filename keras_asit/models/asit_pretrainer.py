@@ -7,15 +7,22 @@ from keras_asit.arguments import check_number
 from keras_asit.layers import GroupMasking
 from keras_asit.losses import DistillationLoss, MaskedReconstructionLoss
 from keras_asit.losses.global_batch_mean import num_replicas
-from keras_asit.models.asit_audio_converter import ASiTAudioConverter
-from keras_asit.models.asit_backbone import ASiTBackbone
 from keras_asit.models.asit_network import ASiTNetwork
+from keras_asit.models.portable_compile import PortableCompile
+from keras_asit.models.pretraining_checks import (
+    check_backbone,
+    check_batch_names,
+    check_converter,
+    check_spectrograms,
+)
+from keras_asit.models.pretraining_step import PretrainingStep, value_at
+from keras_asit.optimizers import AdamW
 
 Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
-class ASiTPretrainer(keras.Model):
+class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
     """Pre-train an `ASiTBackbone` on unlabelled audio.
 
     The student sees corrupted views of clips and learns to reconstruct them, to assign each
@@ -53,7 +60,8 @@ class ASiTPretrainer(keras.Model):
     `audio_converter`, `"clean"` and `"local"` may be waveforms, `(batch, views, samples)`.
 
     Logs: `loss`, the weighted total, and unweighted `global_loss`, `local_loss` and
-    `reconstruction_loss`.
+    `reconstruction_loss`; and `non_finite_steps`, in how many steps of the epoch the loss or a
+    gradient was not finite.
 
     Example:
 
@@ -95,8 +103,10 @@ class ASiTPretrainer(keras.Model):
     ):
         # Spectrograms stay in float32, for masks and targets, whatever the precision.
         super().__init__(name=name, **{**kwargs, "dtype": "float32"})
-        _check_backbone(backbone)
-        _check_converter(audio_converter, backbone)
+        check_backbone(backbone)
+        check_converter(audio_converter, backbone)
+        if masking is not None and not isinstance(masking, GroupMasking):
+            raise ValueError(f"`masking` must be a GroupMasking layer. Received: {masking!r}")
         loss_weights = {
             "global_loss_weight": global_loss_weight,
             "local_loss_weight": local_loss_weight,
@@ -117,6 +127,9 @@ class ASiTPretrainer(keras.Model):
             "center_momentum": center_momentum,
         }
         self.masking = GroupMasking(dtype="float32") if masking is None else masking
+        # An unbuilt layer would cost the first batches of `fit` under JAX and PyTorch: Keras
+        # takes them to build it, and with them the place that a dataset starts at.
+        self.masking.build((None, 2, *backbone.spectrogram_shape))
         self.audio_converter = audio_converter
         heads = {
             "projection": {
@@ -159,6 +172,7 @@ class ASiTPretrainer(keras.Model):
             keras.metrics.Mean(name=name)
             for name in ("global_loss", "local_loss", "reconstruction_loss")
         ]
+        self.non_finite_steps = keras.metrics.Sum(name="non_finite_steps")
         self.step = self.add_weight(
             name="step",
             shape=(),
@@ -169,6 +183,7 @@ class ASiTPretrainer(keras.Model):
         )
         self.teacher_momentum = 0.996
         self.teacher_temperature = 0.04
+        self.skip_non_finite = False
         self.built = True
 
     def reset_teacher(self):
@@ -191,35 +206,55 @@ class ASiTPretrainer(keras.Model):
         self._freeze_teacher()
 
     def compile(
-        self, optimizer="adamw", teacher_momentum=0.996, teacher_temperature=0.04, **kwargs
+        self,
+        optimizer="adamw",
+        teacher_momentum=0.996,
+        teacher_temperature=0.04,
+        skip_non_finite=False,
+        **kwargs,
     ):
         """Configure training.
 
         Args:
-            optimizer: a Keras optimizer, usually a `keras_asit.optimizers.AdamW`.
+            optimizer: a Keras optimizer. Defaults to `"adamw"`, a `keras_asit.optimizers.AdamW`
+                with its defaults. With its `gradient_accumulation_steps`, the teacher moves
+                and schedules advance when the student is updated.
             teacher_momentum: float in [0, 1], or a `LearningRateSchedule` of the step. The share
                 of itself that the teacher keeps in a step. Defaults to `0.996`.
             teacher_temperature: positive float, or a schedule. Defaults to `0.04`.
+            skip_non_finite: bool. Whether a step whose loss or gradient is not finite is undone:
+                student, teacher, optimizer, centers and averages of losses stay as they were.
+                It needs memory for another copy of the student and the optimizer. Defaults to
+                `False`. Either way the log `non_finite_steps` counts such steps.
             **kwargs: Other arguments of `keras.Model.compile`, such as `jit_compile` and
                 `steps_per_execution`. Losses are fixed.
 
         Raises:
-            ValueError: for a `loss`, or for a number out of range.
+            ValueError: for a `loss`, no optimizer, or a number or the first value of a schedule
+                out of range.
         """
         if kwargs.get("loss") is not None:
             raise ValueError(
                 "The losses of pre-training are fixed; weigh them with the arguments "
                 f"`*_loss_weight` of ASiTPretrainer. Received: loss={kwargs['loss']!r}"
             )
-        if not isinstance(teacher_momentum, Schedule):
-            check_number("teacher_momentum", teacher_momentum, 0, 1)
-        if not isinstance(teacher_temperature, Schedule):
-            check_number("teacher_temperature", teacher_temperature, 1e-6)
-        super().compile(optimizer=optimizer, **kwargs)
+        if optimizer is None:
+            raise ValueError(
+                "`optimizer` must be a Keras optimizer or the name of one. Received: None"
+            )
+        check_number("teacher_momentum", _first_value(teacher_momentum), 0, 1)
+        check_number("teacher_temperature", _first_value(teacher_temperature), 1e-6)
+        if skip_non_finite and num_replicas() > 1:
+            raise ValueError(
+                "`skip_non_finite` is for one replica. Received: skip_non_finite=True under a "
+                f"strategy of {num_replicas()} replicas"
+            )
+        super().compile(optimizer=AdamW() if optimizer == "adamw" else optimizer, **kwargs)
         # With its variables made here, TensorFlow need not trace the first step twice.
         self.optimizer.build(self.trainable_variables)
         self.teacher_momentum = teacher_momentum
         self.teacher_temperature = teacher_temperature
+        self.skip_non_finite = bool(skip_non_finite)
 
     def call(self, inputs, training=False):
         """Corrupt, and run student and teacher.
@@ -230,8 +265,9 @@ class ASiTPretrainer(keras.Model):
             `"student_patch_logits"`, `"teacher_class_logits"` and `"teacher_patch_logits"`,
             (batch, views, ..., prototypes).
         """
+        check_batch_names(inputs)
         inputs = {name: self._to_spectrograms(name, views) for name, views in inputs.items()}
-        self._check_batch(inputs)
+        check_spectrograms(inputs, self.student.backbone)
         clean = inputs["clean"]
         if "corrupted" in inputs:
             corrupted, mask = inputs["corrupted"], ops.cast(inputs["mask"], "float32")
@@ -281,7 +317,7 @@ class ASiTPretrainer(keras.Model):
         )
 
     def compute_loss(self, x, y=None, y_pred=None, sample_weight=None, training=True):
-        temperature = _value_at(self.teacher_temperature, self.step)
+        temperature = value_at(self.teacher_temperature, self.step)
         losses = (
             self.global_distillation(
                 y_pred["teacher_class_logits"],
@@ -308,35 +344,6 @@ class ASiTPretrainer(keras.Model):
         total = sum(weight * loss for weight, loss in zip(weights, losses))
         return (total + sum(self.losses)) / num_replicas()
 
-    def train_step(self, *args):
-        """Run Keras's own step, then move the teacher towards the student."""
-        if keras.config.backend() == "jax":
-            return self._jax_train_step(*args)
-        logs = super().train_step(*args)
-        self._update_teacher()
-        return logs
-
-    def _jax_train_step(self, state, data):
-        logs, state = super().train_step(state, data)
-        trainable, non_trainable, optimizer, metrics = state
-        mapping = [
-            *zip(self.trainable_variables, trainable),
-            *zip(self.non_trainable_variables, non_trainable),
-        ]
-        with keras.StatelessScope(state_mapping=mapping) as scope:
-            self._update_teacher()
-        non_trainable = [
-            scope.get_current_value(variable) for variable in self.non_trainable_variables
-        ]
-        return logs, (trainable, non_trainable, optimizer, metrics)
-
-    def _update_teacher(self):
-        momentum = _value_at(self.teacher_momentum, self.step)
-        for average, weight in zip(self.teacher.weights, self.student.weights):
-            keep = ops.cast(momentum, average.dtype)
-            average.assign(average * keep + ops.stop_gradient(weight.value) * (1 - keep))
-        self.step.assign(self.step + 1)
-
     def schedule_values(self):
         """Return learning rate, weight decay, teacher momentum and temperature, as floats.
 
@@ -348,25 +355,10 @@ class ASiTPretrainer(keras.Model):
         values = {
             "learning_rate": optimizer.learning_rate,
             "weight_decay": optimizer.weight_decay or 0.0,
-            "teacher_momentum": _value_at(self.teacher_momentum, self.step),
-            "teacher_temperature": _value_at(self.teacher_temperature, self.step),
+            "teacher_momentum": value_at(self.teacher_momentum, self.step),
+            "teacher_temperature": value_at(self.teacher_temperature, self.step),
         }
         return {name: float(ops.convert_to_numpy(value)) for name, value in values.items()}
-
-    def _check_batch(self, inputs):
-        shape = (2, *self.student.backbone.spectrogram_shape)
-        for name in ("clean", "corrupted", "mask"):
-            if name in inputs and tuple(inputs[name].shape[1:]) != shape:
-                raise ValueError(
-                    f"A batch's {name!r} must have shape (batch, {', '.join(map(str, shape))}), "
-                    "two views of each clip in the backbone's `spectrogram_shape`. Received: "
-                    f"shape={tuple(inputs[name].shape)}"
-                )
-        if ("corrupted" in inputs) != ("mask" in inputs):
-            raise ValueError(
-                "A batch must hold 'corrupted' and 'mask' both or neither. Received: "
-                f"{sorted(inputs)}"
-            )
 
     def save_own_variables(self, store):
         super().save_own_variables(store)
@@ -386,6 +378,7 @@ class ASiTPretrainer(keras.Model):
 
     def get_compile_config(self):
         config = super().get_compile_config() or {}
+        config["skip_non_finite"] = self.skip_non_finite
         for name in ("teacher_momentum", "teacher_temperature"):
             config[name] = keras.saving.serialize_keras_object(getattr(self, name))
         return config
@@ -396,6 +389,7 @@ class ASiTPretrainer(keras.Model):
     def get_config(self):
         return {
             "name": self.name,
+            "trainable": self.trainable,
             "backbone": keras.saving.serialize_keras_object(self.student.backbone),
             "masking": keras.saving.serialize_keras_object(self.masking),
             "audio_converter": keras.saving.serialize_keras_object(self.audio_converter),
@@ -412,39 +406,10 @@ class ASiTPretrainer(keras.Model):
         return cls(**config)
 
 
-def _check_backbone(backbone):
-    if not isinstance(backbone, ASiTBackbone):
-        raise ValueError(f"`backbone` must be an ASiTBackbone. Received: {type(backbone).__name__}")
-    grid_and_patch = zip(backbone.grid_shape, backbone.patch_size)
-    tiled = tuple(number * side for number, side in grid_and_patch)
-    if backbone.patch_stride != backbone.patch_size or tiled != backbone.spectrogram_shape:
-        raise ValueError(
-            "To be reconstructed, the spectrogram must be tiled by patches that do not overlap. "
-            f"Received: spectrogram_shape={backbone.spectrogram_shape}, "
-            f"patch_size={backbone.patch_size}, patch_stride={backbone.patch_stride}. Choose a "
-            "spectrogram shape that is a multiple of the patch size."
-        )
-
-
-def _check_converter(audio_converter, backbone):
-    if audio_converter is None:
-        return
-    if not isinstance(audio_converter, ASiTAudioConverter):
-        raise ValueError(
-            "`audio_converter` must be an ASiTAudioConverter. Received: "
-            f"{type(audio_converter).__name__}"
-        )
-    if audio_converter.num_mels != backbone.spectrogram_shape[1]:
-        raise ValueError(
-            f"`audio_converter` makes {audio_converter.num_mels} mel bins, but the backbone "
-            f"reads {backbone.spectrogram_shape[1]}. Make them equal."
-        )
-
-
 def _copy_without_drop_path(backbone):
     config = {**backbone.get_config(), "drop_path_rate": 0.0, "name": f"{backbone.name}_teacher"}
     return backbone.__class__.from_config(config)
 
 
-def _value_at(value, step):
-    return value(step) if isinstance(value, Schedule) else value
+def _first_value(value):
+    return float(ops.convert_to_numpy(value(0))) if isinstance(value, Schedule) else value

@@ -137,3 +137,10 @@ def test_waveforms_with_channels_are_refused():
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         ASiTAudioConverter(**arguments)
+
+
+def test_bad_calls_are_refused():
+    with pytest.raises(ValueError, match="`num_frames` must be a positive integer"):
+        ASiTAudioConverter()(random_waveforms(2, 2000), num_frames=0)
+    with pytest.raises(ValueError, match="divide 16-bit integers by 32768"):
+        ASiTAudioConverter()(np.zeros((2, 2000), "int16"))

@@ -14,6 +14,8 @@ from keras_asit.optimizers import AdamW
 from keras_asit.schedules import LinearRamp, WarmupCosine
 
 SHAPE = (32, 32)
+# Tracing takes longer than a step or two; JAX and PyTorch have no such thing or need it.
+EAGERLY = keras.config.backend() == "tensorflow"
 
 
 class Table(keras.optimizers.schedules.LearningRateSchedule):
@@ -113,6 +115,7 @@ def test_logits_and_reconstruction_equal_those_of_the_original_code(
 # --- Learning ---
 
 
+@pytest.mark.slow
 def test_learns_to_reconstruct_simple_spectrograms():
     generator = np.random.default_rng(1)
     bands = np.sin(np.arange(32) / 3 + generator.uniform(0, 6, size=(16, 1, 1, 1)))
@@ -120,7 +123,9 @@ def test_learns_to_reconstruct_simple_spectrograms():
     pretrainer = compiled()
     history = pretrainer.fit({"clean": clean}, batch_size=4, epochs=50, verbose=0).history
     assert history["reconstruction_loss"][-1] < 0.75 * history["reconstruction_loss"][0]
-    assert set(history) == {"loss", "global_loss", "local_loss", "reconstruction_loss"}
+    losses = {"loss", "global_loss", "local_loss", "reconstruction_loss"}
+    assert set(history) == {*losses, "non_finite_steps"}
+    assert not any(history["non_finite_steps"])
 
 
 def test_loss_is_the_weighted_sum_of_three():
@@ -134,6 +139,7 @@ def test_loss_is_the_weighted_sum_of_three():
     assert logs["loss"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_fits_a_tf_data_dataset():
     import tensorflow as tf
 
@@ -141,6 +147,43 @@ def test_fits_a_tf_data_dataset():
     logs = compiled().fit(dataset, validation_data=dataset, verbose=0).history
     assert all(np.isfinite(value).all() for value in logs.values())
     assert "val_global_loss" in logs
+
+
+def test_an_epoch_is_one_pass_over_the_data():
+    import tensorflow as tf
+
+    passes = []
+
+    def views():
+        passes.append(1)
+        yield from batch_of(4).reshape(2, 2, 2, *SHAPE)
+
+    signature = {"clean": tf.TensorSpec((2, 2, *SHAPE), tf.float32)}
+    dataset = tf.data.Dataset.from_generator(
+        lambda: ({"clean": batch} for batch in views()), output_signature=signature
+    )
+    pretrainer = compiled(run_eagerly=keras.config.backend() == "tensorflow")
+    pretrainer.fit(dataset, shuffle=False, verbose=0)
+    assert len(passes) == 1
+
+
+@pytest.mark.slow
+def test_the_end_of_the_data_is_no_step():
+    import tensorflow as tf
+
+    # TensorFlow learns only by asking for a batch in vain that there are no more.
+    views = tf.data.Dataset.from_tensor_slices({"clean": batch_of(8)}).batch(4, True)
+    dataset = views.filter(lambda batch: True)
+    pretrainer = compiled()
+    with pytest.warns(UserWarning, match="ran out of data"):
+        logs = pretrainer.fit(dataset, epochs=2, shuffle=False, verbose=0).history
+    assert int(pretrainer.step) == int(pretrainer.optimizer.iterations) == 4
+    total = logs["global_loss"][1] + logs["local_loss"][1] + 2 * logs["reconstruction_loss"][1]
+    assert logs["loss"][1] == pytest.approx(total, rel=1e-5)
+    state = ops.convert_to_numpy(pretrainer.masking.seed_generator.state)
+    again = compiled()
+    again.fit({"clean": batch_of(8)}, batch_size=4, epochs=2, shuffle=False, verbose=0)
+    np.testing.assert_array_equal(state, ops.convert_to_numpy(again.masking.seed_generator.state))
 
 
 @pytest.mark.slow
@@ -168,6 +211,7 @@ def test_runs_with_and_without_xla(jit_compile):
     assert np.isfinite(logs["loss"][0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_trains_in_mixed_precision(policy):
     keras.config.set_dtype_policy(policy)
@@ -210,6 +254,21 @@ def test_teacher_moves_towards_the_updated_student():
         np.testing.assert_allclose(new, 0.75 * old + 0.25 * student, atol=1e-6)
 
 
+def test_teacher_waits_while_gradients_accumulate():
+    pretrainer = build()
+    pretrainer.compile(
+        AdamW(1e-2, gradient_accumulation_steps=2), teacher_momentum=0.5, run_eagerly=EAGERLY
+    )
+    before = weights_of(pretrainer.teacher)
+    pretrainer.train_on_batch({"clean": batch_of()})
+    assert int(pretrainer.step) == 0
+    for old, new in zip(before, weights_of(pretrainer.teacher)):
+        np.testing.assert_array_equal(old, new)
+    pretrainer.train_on_batch({"clean": batch_of()})
+    assert int(pretrainer.step) == 1
+    assert any((a != b).any() for a, b in zip(before, weights_of(pretrainer.teacher)))
+
+
 def test_momentum_and_temperature_follow_their_schedules():
     pretrainer = compiled(
         teacher_momentum=WarmupCosine(1.0, 0.0, total_steps=2),
@@ -231,6 +290,42 @@ def test_evaluation_changes_neither_weights_nor_centers():
     pretrainer.evaluate({"clean": batch_of()}, verbose=0)
     for a, b in zip(before, weights_of(pretrainer)):
         np.testing.assert_array_equal(a, b)
+
+
+# --- Losses that are not finite ---
+
+
+@pytest.fixture
+def spoilt():
+    """A batch with a sample that is not finite."""
+    batch = batch_of()
+    batch[1, 0, 3, 4] = np.inf
+    return {"clean": batch}
+
+
+def test_a_step_that_is_not_finite_is_counted(spoilt):
+    pretrainer = compiled(jit_compile=False, run_eagerly=EAGERLY)
+    logs = pretrainer.train_on_batch(spoilt, return_dict=True)
+    assert logs["non_finite_steps"] == 1
+
+
+def test_a_step_that_is_not_finite_can_be_skipped_as_if_it_had_not_been(spoilt):
+    pretrainer = compiled(skip_non_finite=True, jit_compile=False, run_eagerly=EAGERLY)
+    good = {"clean": batch_of()}
+    pretrainer.train_on_batch(good)
+    pretrainer.reset_metrics()
+    before = weights_of(pretrainer)
+    optimizer = [np.copy(ops.convert_to_numpy(v)) for v in pretrainer.optimizer.variables]
+    logs = pretrainer.train_on_batch(spoilt, return_dict=True)
+    assert logs["non_finite_steps"] == 1
+    for old, new in zip(before, weights_of(pretrainer)):
+        np.testing.assert_array_equal(old, new)
+    for old, new in zip(optimizer, pretrainer.optimizer.variables):
+        np.testing.assert_array_equal(old, ops.convert_to_numpy(new))
+    batches = {"clean": np.concatenate([spoilt["clean"], good["clean"]])}
+    logs = pretrainer.fit(batches, batch_size=4, shuffle=False, verbose=0).history
+    assert np.isfinite(logs["loss"]) and logs["non_finite_steps"] == [1]
+    assert int(pretrainer.step) == 2
 
 
 # --- Batches ---
@@ -280,6 +375,11 @@ def test_waveforms_become_the_spectrograms_that_the_converter_makes():
         ({"clean": batch_of(shape=(48, 32))}, "spectrogram_shape"),
         ({"clean": batch_of(), "mask": batch_of()}, "both or neither"),
         ({"clean": batch_of()[:, :, 0]}, "audio_converter"),
+        ({"clean": batch_of(), "local": batch_of(shape=(16, 24))}, "'local' must have shape"),
+        ({"clean": batch_of(), "local": batch_of(shape=(24, 32))}, "multiple of 16"),
+        ({"local": batch_of()}, "must hold 'clean'"),
+        ({"clean": batch_of(), "locals": batch_of()}, "Received: \\['clean', 'locals'\\]"),
+        (batch_of(), "must be a dict"),
     ],
 )
 def test_a_batch_of_another_shape_is_an_error(batch, message):
@@ -296,6 +396,25 @@ def test_losses_are_not_to_be_chosen():
 def test_numbers_out_of_range_are_errors(name):
     with pytest.raises(ValueError, match=name):
         compiled(**{name: -0.1})
+
+
+@pytest.mark.parametrize("name", ["teacher_momentum", "teacher_temperature"])
+def test_a_schedule_that_starts_out_of_range_is_an_error(name):
+    with pytest.raises(ValueError, match=name):
+        compiled(**{name: LinearRamp(-1.0, 0.5, ramp_steps=10)})
+
+
+def test_an_optimizer_is_needed_and_that_of_the_package_is_the_default():
+    pretrainer = build()
+    with pytest.raises(ValueError, match="`optimizer` must be"):
+        pretrainer.compile(None)
+    pretrainer.compile()
+    assert isinstance(pretrainer.optimizer, AdamW)
+
+
+def test_masking_must_be_group_masking():
+    with pytest.raises(ValueError, match="`masking` must be a GroupMasking"):
+        build(masking="zeros")
 
 
 def test_patches_must_tile_the_spectrogram():
@@ -324,6 +443,12 @@ def test_a_loaded_pretrainer_goes_on_as_if_it_had_never_stopped(tmp_path):
     ]
     # Masks and stochastic depth go on too: the losses are the same, not only alike.
     assert histories[0] == histories[1]
+
+
+def test_a_frozen_pretrainer_stays_frozen_when_it_is_made_anew():
+    pretrainer = build(trainable=False)
+    again = ASiTPretrainer.from_config(pretrainer.get_config())
+    assert not again.trainable and not again.trainable_variables
 
 
 @pytest.mark.parametrize("name", ["student", "teacher"])

@@ -272,6 +272,7 @@ def test_lora_trains_the_attention_alone():
     assert len(backbone.trainable_variables) == 3 * SMALL["num_layers"]
 
 
+@pytest.mark.slow
 def test_int8_stays_near():
     backbone = ASiTBackbone((64, 32), num_layers=2, num_heads=2, hidden_dim=64, mlp_dim=128)
     spectrograms = np.random.default_rng(1).normal(size=(2, 64, 32)).astype("float32")

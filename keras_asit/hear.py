@@ -1,0 +1,229 @@
+"""The common API of HEAR 2021: a preset as a general embedding of sounds.
+
+`hear-validator keras_asit.hear -m PRESET` and HEAR's evaluation kit take this module as it is.
+Audio and embeddings are tensors of PyTorch, TensorFlow or JAX, or arrays: embeddings come as what
+the audio came in, whichever backend computes them.
+
+Reference: Turian et al., "HEAR: Holistic Evaluation of Audio Representations", arXiv 2203.03022;
+https://hearbenchmark.com/hear-api.html.
+"""
+
+import math
+
+import keras
+import numpy as np
+
+from keras_asit.layers import FramePooling, TokenPooling
+from keras_asit.models import ASiTAudioConverter, ASiTBackbone
+from keras_asit.waveforms import as_waveforms
+
+# HEAR knows modules of two frameworks; under JAX, TensorFlow's stands in.
+if keras.config.backend() == "torch":
+    from torch.nn import Module
+else:
+    from tensorflow import Module
+
+DEFAULT_PRESET = "asit_base_16k_audioset"
+# HEAR asks for timestamps at most 50 ms apart; a frame is 10 ms.
+MAX_INTERVAL_FRAMES = 5
+BATCH_SIZE = 32
+
+
+class HearModel(Module):
+    """What HEAR calls a model: an ASiT backbone with two poolings of its tokens.
+
+    A scene embedding is the [CLS] token and the mean of the patch tokens, side by side; a
+    timestamp embedding is the mean of the patch tokens of a time step.
+
+    Args:
+        backbone: an `ASiTBackbone`.
+        converter: an `ASiTAudioConverter` with the backbone's frames and mel bins.
+    """
+
+    def __init__(self, backbone, converter):
+        super().__init__()
+        scenes = TokenPooling("cls_and_mean")(backbone.output)
+        steps = FramePooling(backbone.grid_shape[1])(backbone.output)
+        self.backbone = backbone
+        self.converter = converter
+        self.scene_model = keras.Model(backbone.input, scenes)
+        self.timestamp_model = keras.Model(backbone.input, steps)
+        self.sample_rate = converter.sample_rate
+        self.scene_embedding_size = scenes.shape[-1]
+        self.timestamp_embedding_size = steps.shape[-1]
+        # The first patch begins before the sound, by whole frames, so that its centre is the
+        # first in the sound.
+        filterbank = converter.filterbank
+        center = ((backbone.patch_size[0] - 1) * filterbank.shift + filterbank.window) // 2
+        self.lead_frames, self.first_sample = divmod(center, filterbank.shift)
+        self.interval_frames = max(
+            frames
+            for frames in range(1, MAX_INTERVAL_FRAMES + 1)
+            if backbone.patch_stride[0] % frames == 0
+        )
+
+
+def load_model(model_file_path=""):
+    """Load a preset for HEAR.
+
+    Args:
+        model_file_path: str. A preset: a folder, a built-in name or a handle. Defaults to `""`,
+            `"asit_base_16k_audioset"`.
+
+    Returns:
+        A `HearModel`: under PyTorch a `torch.nn.Module`, else a `tf.Module`.
+
+    Example:
+
+    ```python
+    from keras_asit import hear
+
+    model = hear.load_model("runs/small/teacher")
+    ```
+    """
+    preset = model_file_path or DEFAULT_PRESET
+    backbone = ASiTBackbone.from_preset(preset)
+    frames, mels = backbone.spectrogram_shape
+    converter = ASiTAudioConverter.from_preset(preset, num_frames=frames, num_mels=mels)
+    return HearModel(backbone, converter)
+
+
+def get_scene_embeddings(audio, model):
+    """Return one embedding for each sound, averaged over windows that cover it.
+
+    Args:
+        audio: tensor or array of shape `(sounds, samples)`, float in [-1, 1], at
+            `model.sample_rate`.
+        model: what `load_model` returned.
+
+    Returns:
+        A float32 tensor or array of shape `(sounds, model.scene_embedding_size)`.
+
+    Raises:
+        ValueError: if the audio has another shape or type, or is not finite or out of range.
+
+    Example:
+
+    ```python
+    embeddings = hear.get_scene_embeddings(np.zeros((2, 160000), "float32"), model)
+    ```
+    """
+    waveforms = _as_array(audio, model)
+    length = round(model.converter.seconds * model.sample_rate)
+    starts = _starts(waveforms.shape[1], length)
+    windows = [model.converter(waveforms[:, start : start + length]) for start in starts]
+    embeddings = [_predict(model.scene_model, window) for window in windows]
+    return _as_tensor(np.mean(embeddings, axis=0), audio)
+
+
+def get_timestamp_embeddings(audio, model):
+    """Return embeddings over time, 40 ms apart for patches of 16 frames.
+
+    Patches that do not overlap are further apart. The network therefore reads the spectrogram
+    several times, each time shifted by a fraction of a patch, and the embeddings are
+    interleaved; where windows overlap, they are averaged.
+
+    Args:
+        audio: tensor or array of shape `(sounds, samples)`, float in [-1, 1], at
+            `model.sample_rate`.
+        model: what `load_model` returned.
+
+    Returns:
+        A tuple of float32 tensors or arrays: embeddings, of shape
+        `(sounds, timestamps, model.timestamp_embedding_size)`, and the times of the centres of
+        their patches in milliseconds, `(sounds, timestamps)`.
+
+    Raises:
+        ValueError: if the audio has another shape or type, or is not finite or out of range.
+
+    Example:
+
+    ```python
+    audio = np.zeros((2, 160000), "float32")
+    embeddings, timestamps = hear.get_timestamp_embeddings(audio, model)
+    ```
+    """
+    waveforms = _as_array(audio, model)
+    interval = model.interval_frames * model.converter.filterbank.shift
+    number = 1 + max(0, waveforms.shape[1] - model.first_sample) // interval
+    times = (model.first_sample + interval * np.arange(number)) * (1000 / model.sample_rate)
+    times = np.tile(times.astype("float32"), (len(waveforms), 1))
+    embeddings = _embed_intervals(waveforms, model, number)
+    return _as_tensor(embeddings, audio), _as_tensor(times, audio)
+
+
+def _embed_intervals(waveforms, model, number):
+    """Return the embeddings of a number of intervals, `(sounds, number, width)`."""
+    stride, width = model.backbone.patch_stride[0], model.timestamp_embedding_size
+    frames, steps = model.backbone.spectrogram_shape[0], model.backbone.grid_shape[0]
+    shifts = model.interval_frames * np.arange(stride // model.interval_frames)
+
+    starts = _starts(math.ceil(number / len(shifts)), steps)
+    spectrograms = _pad_both(waveforms, model, starts[-1] * stride + shifts[-1] + frames)
+    sums = np.zeros((len(waveforms), starts[-1] + steps, len(shifts), width), "float32")
+    counts = np.zeros((starts[-1] + steps, 1, 1), "float32")
+    for start in starts:
+        firsts = start * stride + shifts
+        windows = np.stack([spectrograms[:, first : first + frames] for first in firsts], axis=1)
+        embeddings = _predict(model.timestamp_model, windows.reshape(-1, *windows.shape[2:]))
+        embeddings = embeddings.reshape(-1, len(shifts), steps, width)
+        sums[:, start : start + steps] += embeddings.swapaxes(1, 2)
+        counts[start : start + steps] += 1
+    return (sums / counts).reshape(len(waveforms), -1, width)[:, :number]
+
+
+def _pad_both(waveforms, model, num_frames):
+    """Return spectrograms of a number of frames, silence in front included.
+
+    Silence is what the converter pads with behind.
+    """
+    converter = model.converter
+    spectrograms = converter(waveforms, num_frames=num_frames - model.lead_frames)
+    return np.pad(
+        keras.ops.convert_to_numpy(spectrograms),
+        [(0, 0), (model.lead_frames, 0), (0, 0)],
+        constant_values=-converter.mean / (2 * converter.standard_deviation),
+    )
+
+
+def _starts(total, length):
+    """Return the starts of as few evenly spaced windows as cover a total length."""
+    rest = max(0, total - length)
+    return np.linspace(0, rest, 1 + math.ceil(rest / length)).round().astype(int)
+
+
+def _predict(model, spectrograms):
+    spectrograms = keras.ops.convert_to_numpy(spectrograms)
+    return model.predict(spectrograms, batch_size=BATCH_SIZE, verbose=0).astype("float32")
+
+
+def _as_array(audio, model):
+    if not isinstance(model, HearModel):
+        raise ValueError(
+            f"`model` must be what `load_model` returned. Received: {type(model).__name__}"
+        )
+    if _framework(audio) == "torch":
+        audio = audio.detach().cpu().numpy()
+    return as_waveforms(np.asarray(audio))
+
+
+def _as_tensor(array, like):
+    """Return an array as a tensor of the framework, and on the device, of another tensor."""
+    framework = _framework(like)
+    if framework == "torch":
+        import torch
+
+        return torch.from_numpy(array).to(like.device)
+    if framework == "tensorflow":
+        import tensorflow as tf
+
+        return tf.convert_to_tensor(array)
+    if framework in ("jax", "jaxlib"):
+        import jax
+
+        return jax.numpy.asarray(array)
+    return array
+
+
+def _framework(tensor):
+    return type(tensor).__module__.partition(".")[0]

@@ -1,0 +1,331 @@
+"""The classifier: inputs of every kind, one result; training, saving, presets, bad input."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import keras
+import keras_hub
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from keras_asit.layers import SpecAugment
+from keras_asit.models import (
+    ASiTAudioClassifier,
+    ASiTAudioClassifierPreprocessor,
+    ASiTAudioConverter,
+    ASiTBackbone,
+)
+from keras_asit.models.classifier_inputs import as_dataset, as_labels
+
+NAMES = ["cat", "dog", "cow"]
+
+
+def build(raw=True, frames=32, **kwargs):
+    keras.utils.set_random_seed(1)
+    backbone = ASiTBackbone((frames, 32), num_layers=1, num_heads=2, hidden_dim=16, mlp_dim=32)
+    converter = ASiTAudioConverter(num_frames=frames, num_mels=32)
+    preprocessor = ASiTAudioClassifierPreprocessor(converter) if raw else None
+    return fast(ASiTAudioClassifier(backbone, 3, preprocessor, compile=False, **kwargs))
+
+
+def fast(classifier, optimizer="auto"):
+    """Compile without XLA where that is a choice: these tests compile much and compute little."""
+    classifier.compile(optimizer, jit_compile=keras.config.backend() == "jax")
+    return classifier
+
+
+def tones(lengths=(6000, 4000, 3000, 7000, 6000, 5000)):
+    """Return clips of different lengths, class by class of another pitch."""
+    generator = np.random.default_rng(1)
+    return [
+        (
+            0.3 * np.sin(2 * np.pi * (300, 1000, 3000)[index % 3] * np.arange(length) / 16000)
+            + 0.01 * generator.normal(size=length)
+        ).astype("float32")
+        for index, length in enumerate(lengths)
+    ]
+
+
+LABELS = [0, 1, 2, 0, 1, 2]
+
+
+def predict(classifier, x, **kwargs):
+    return classifier.predict(x, verbose=0, **kwargs)
+
+
+def test_lists_arrays_datasets_and_spectrograms_give_the_same():
+    classifier = build()
+    clips = tones()
+    expected = predict(classifier, clips, batch_size=4)
+    assert expected.shape == (6, 3)
+    for index, clip in enumerate(clips):
+        np.testing.assert_allclose(predict(classifier, clip[None])[0], expected[index], atol=1e-5)
+    ragged = tf.RaggedTensor.from_row_lengths(np.concatenate(clips), [len(clip) for clip in clips])
+    dataset = tf.data.Dataset.from_tensor_slices(ragged).batch(4)
+    np.testing.assert_allclose(predict(classifier, dataset), expected, atol=1e-5)
+    spectrograms = ops.convert_to_numpy(classifier.preprocessor(clips))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(classifier(spectrograms)), expected, rtol=0, atol=1e-5
+    )
+    classifier.preprocessor = None
+    np.testing.assert_allclose(predict(classifier, spectrograms), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_learns_from_names_and_from_indices_and_says_how_well():
+    classifier = build(class_names=NAMES, pooling="cls_and_mean")
+    fast(classifier, keras.optimizers.Adam(1e-2))
+    names = [NAMES[label] for label in LABELS]
+    history = classifier.fit(
+        tones(), names, batch_size=6, epochs=25, validation_data=(tones(), LABELS), verbose=0
+    ).history
+    assert history["val_accuracy"][-1] == 1
+    assert classifier.evaluate(tones(), names, verbose=0)[1] == 1
+    split = classifier.fit(tones(), LABELS, validation_split=0.5, verbose=0).history
+    assert "val_loss" in split
+
+
+def test_arrays_are_shuffled_in_each_epoch_unless_told_otherwise():
+    x, y = np.stack([np.full(4000, index / 100, "float32") for index in range(64)]), range(64)
+    passes = as_dataset(x, np.asarray(y), None, 64, True)
+    first, second = (next(iter(passes))[1].numpy().tolist() for _ in range(2))
+    assert first != second and sorted(first) == sorted(second) == list(y)
+    ordered = as_dataset(x, np.asarray(y), None, 64, False)
+    assert next(iter(ordered))[1].numpy().tolist() == list(y)
+
+
+@pytest.mark.slow
+def test_several_labels_a_clip():
+    classifier = build(multi_label=True)
+    fast(classifier, keras.optimizers.Adam(1e-2))
+    labels = np.array([[1, 0, 1], [0, 1, 1], [0, 0, 0]] * 2)
+    history = classifier.fit(tones(), labels, batch_size=6, epochs=20, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0] / 2
+    probabilities = classifier.probability_model().predict(
+        ops.convert_to_numpy(classifier.preprocessor(tones())), verbose=0
+    )
+    np.testing.assert_allclose(
+        probabilities, 1 / (1 + np.exp(-predict(classifier, tones()))), atol=1e-5
+    )
+
+
+def test_saved_whole_and_as_a_preset_it_predicts_the_same(tmp_path):
+    classifier = build(
+        class_names=NAMES, pooling="mean", dropout=0.1, augmentation=SpecAugment(4, 4, seed=1)
+    )
+    classifier.fit(tones(), LABELS, verbose=0)
+    expected = predict(classifier, tones())
+    classifier.save(tmp_path / "classifier.keras")
+    classifier.save_to_preset(str(tmp_path / "preset"))
+    for loaded in (
+        keras.saving.load_model(tmp_path / "classifier.keras"),
+        ASiTAudioClassifier.from_preset(str(tmp_path / "preset")),
+    ):
+        np.testing.assert_array_equal(predict(fast(loaded), tones()), expected)
+        assert loaded.class_names == NAMES
+        assert loaded.augmentation.max_frames == 4
+    backbone = keras_hub.models.Backbone.from_preset(str(tmp_path / "preset"))
+    assert isinstance(backbone, ASiTBackbone)
+    other = fast(
+        ASiTAudioClassifier.from_preset(
+            str(tmp_path / "preset"), num_classes=5, spectrogram_shape=(48, 32)
+        )
+    )
+    assert predict(other, tones()).shape == (6, 5)
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(other.backbone.transformer_blocks[0].weights[0]),
+        ops.convert_to_numpy(classifier.backbone.transformer_blocks[0].weights[0]),
+    )
+
+
+def test_starts_from_a_built_in_preset():
+    with pytest.warns(UserWarning, match="random"):
+        classifier = ASiTAudioClassifier.from_preset(
+            "asit_tiny_16k", num_classes=3, spectrogram_shape=(32, 128)
+        )
+    assert classifier.preprocessor.audio_converter.audio_shape() == (32, 128)
+    with pytest.raises(ValueError, match="`num_classes` must be given"):
+        ASiTAudioClassifier.from_preset("asit_tiny_16k")
+
+
+@pytest.mark.slow
+def test_a_frozen_backbone_and_lora_leave_its_weights():
+    classifier = build()
+    classifier.backbone.trainable = False
+    fast(classifier)
+    before = [ops.convert_to_numpy(weight) for weight in classifier.backbone.weights]
+    classifier.fit(tones(), LABELS, verbose=0)
+    for weight, value in zip(classifier.backbone.weights, before):
+        np.testing.assert_array_equal(ops.convert_to_numpy(weight), value)
+    assert len(classifier.trainable_variables) == 2
+
+    classifier = build()
+    classifier.backbone.enable_lora(2)
+    fast(classifier, keras.optimizers.Adam(1e-2))
+    classifier.fit(tones(), LABELS, verbose=0)
+    assert any("lora" in variable.path for variable in classifier.trainable_variables)
+
+
+@pytest.mark.parametrize(
+    ("clips", "message"),
+    [
+        ([np.zeros(4000), np.zeros(0)], "clip 1 is empty"),
+        (np.zeros((2, 4000), "int16"), "divide 16-bit integers by 32768"),
+        (np.full((2, 4000), 300.0), "with a peak of 300"),
+        ([np.zeros(4000), np.full(4000, np.nan)], "sample 0 of clip 1 is nan"),
+        (np.zeros(4000), r"must have shape \(batch, samples\)"),
+        ([np.zeros((4000, 2))], "mix channels down"),
+        ([], "at least one clip"),
+    ],
+)
+def test_bad_waveforms_are_named(clips, message):
+    with pytest.raises(ValueError, match=message):
+        build().predict(clips)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 1, 3, 0, 0, 0], "Received: 3 for clip 2"),
+        ([0, -1, 0, 0, 0, 0], "Received: -1 for clip 1"),
+        (["cat", "cow", "horse", "dog", "dog", "dog"], "'horse' for clip 2"),
+        ([0, 1, 2], "`y` must be of 6 clips"),
+        (np.full((6, 3), 2.0), "Clip 0 has others"),
+        (np.zeros((6, 4)), r"Received: shape=\(6, 4\)"),
+    ],
+)
+def test_bad_labels_are_named(labels, message):
+    with pytest.raises(ValueError, match=message):
+        build(class_names=NAMES).fit(tones(), labels)
+
+
+@pytest.mark.slow
+def test_bad_data_of_a_dataset_stops_it():
+    clips = np.zeros((2, 4000), "float32")
+    for x, y, message in (
+        (clips * np.nan, [0, 1], "must be finite"),
+        (clips, [0, 7], "must be from 0 to 2"),
+    ):
+        dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(2)
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            build().fit(dataset, verbose=0)
+    with pytest.raises(ValueError, match="brings its own `y`"):
+        build().fit(dataset, [0, 1])
+
+
+def test_bad_arguments_are_errors():
+    backbone = ASiTBackbone((32, 32), num_layers=1, num_heads=2, hidden_dim=16, mlp_dim=32)
+    preprocessor = ASiTAudioClassifierPreprocessor(ASiTAudioConverter(num_frames=48, num_mels=32))
+    with pytest.raises(ValueError, match="but the preprocessor makes"):
+        ASiTAudioClassifier(backbone, 3, preprocessor)
+    with pytest.raises(ValueError, match="must be 3 different names"):
+        ASiTAudioClassifier(backbone, 3, class_names=["a", "a", "b"])
+    with pytest.raises(ValueError, match="`pooling` must be one of"):
+        ASiTAudioClassifier(backbone, 3, pooling="max")
+    with pytest.raises(ValueError, match="must be sampled at 16000 Hz"):
+        preprocessor(tones(), sample_rate=44100)
+    with pytest.raises(ValueError, match=r"spectrograms of shape \(batch, 32, 32\)"):
+        ASiTAudioClassifier(backbone, 3).predict(np.zeros((2, 48, 32)))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["cat", "dog"] * 2, dtype=object),
+        np.array([["cat"], ["dog"]] * 2),
+        [b"cat", b"dog"] * 2,
+        np.array([[0], [1]] * 2),
+    ],
+)
+def test_labels_come_in_many_forms(labels):
+    expected = as_labels([0, 1] * 2, 2, ["cat", "dog"], multi_label=False)
+    np.testing.assert_array_equal(as_labels(labels, 2, ["cat", "dog"], False), expected)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.array([None, 1], dtype=object), "numbers or names"),
+        ([[0], [0, 1]], "lists of several lengths"),
+    ],
+)
+def test_labels_of_no_form_are_refused(labels, message):
+    with pytest.raises(ValueError, match=message):
+        as_labels(labels, 2, ["cat", "dog"], multi_label=True)
+
+
+def test_what_is_neither_clips_nor_batches_is_refused():
+    classifier = build()
+    spectrograms = ASiTAudioClassifier(classifier.backbone, 3)
+    unbatched = tf.data.Dataset.from_tensor_slices(np.zeros((4, 6000), "float32"))
+    with pytest.raises(ValueError, match="must be an array or a list of clips"):
+        classifier.predict(iter([1]))
+    with pytest.raises(ValueError, match="must be of batches of known rank"):
+        classifier.predict(unbatched)
+    with pytest.raises(ValueError, match="must be of batches of known rank"):
+        spectrograms.predict(unbatched)
+    with pytest.raises(ValueError, match="the loss takes class indices"):
+        classifier.fit(tones(), np.eye(3)[np.arange(len(tones())) % 3])
+
+
+def test_a_preset_starts_a_classifier_of_other_classes(tmp_path):
+    build(class_names=NAMES).save_to_preset(str(tmp_path))
+    classifier = ASiTAudioClassifier.from_preset(
+        str(tmp_path), num_classes=np.int64(5), augmentation=SpecAugment(8, 4)
+    )
+    assert classifier.output_shape == (None, 5)
+    assert classifier.class_names is None
+    assert isinstance(classifier.augmentation, SpecAugment)
+
+
+@pytest.mark.slow
+def test_quantized_it_is_saved_and_loaded(tmp_path):
+    build().save(tmp_path / "float.keras")
+    classifier = keras.saving.load_model(tmp_path / "float.keras")
+    classifier.quantize("int8")
+    expected = classifier.predict(tones())
+    classifier.save(tmp_path / "int8.keras")
+    loaded = keras.saving.load_model(tmp_path / "int8.keras")
+    np.testing.assert_allclose(loaded.predict(tones()), expected, atol=1e-6)
+
+
+def test_what_is_saved_leaves_the_choice_of_a_compiler_to_the_backend(tmp_path):
+    classifier = build()
+    classifier.compile()
+    assert classifier.get_compile_config()["jit_compile"] == "auto"
+    classifier.compile(jit_compile=False)
+    assert classifier.get_compile_config()["jit_compile"] is False
+    classifier.save(tmp_path / "classifier.keras")
+    loaded = keras.saving.load_model(tmp_path / "classifier.keras")
+    assert loaded.get_compile_config()["jit_compile"] is False
+
+
+PREDICT = """
+import sys
+import keras, numpy as np, keras_asit
+model = keras.saving.load_model(sys.argv[1])
+waveforms = [np.sin(np.arange(n) * 0.1).astype("float32") * 0.3 for n in (6000, 4000)]
+np.save(sys.argv[2], model.predict(waveforms, verbose=0))
+"""
+
+
+@pytest.mark.slow
+def test_one_file_predicts_the_same_under_each_backend(tmp_path):
+    build(class_names=NAMES, augmentation=SpecAugment(8, 4)).save(tmp_path / "classifier.keras")
+    outputs = {}
+    for backend in ("tensorflow", "jax", "torch"):
+        if importlib.util.find_spec(backend) is None:
+            continue
+        output = tmp_path / f"{backend}.npy"
+        command = [sys.executable, "-c", PREDICT, tmp_path / "classifier.keras", output]
+        environment = {**os.environ, "KERAS_BACKEND": backend}
+        finished = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert finished.returncode == 0, finished.stderr
+        outputs[backend] = np.load(output)
+    assert len(outputs) > 1
+    for output in outputs.values():
+        np.testing.assert_allclose(output, outputs["tensorflow"], atol=1e-5)
