@@ -48,12 +48,14 @@ def find_events(scores, step_seconds, labels, threshold=0.5, median_steps=1, min
     check_positive_integer("median_steps", median_steps)
     if median_steps % 2 == 0:
         raise ValueError(f"`median_steps` must be odd. Received: median_steps={median_steps}")
+    # In steps and with a margin: rounded, an event would be too short at some places only.
+    min_steps = min_seconds / step_seconds - 1e-6
     events = []
     active = _median(scores > threshold, median_steps)
     for label, is_active, values in zip(labels, active.T, scores.T):
         for start, stop in _runs(is_active):
-            onset, offset = start * step_seconds, stop * step_seconds
-            if offset - onset >= min_seconds:
+            if stop - start >= min_steps:
+                onset, offset = start * step_seconds, stop * step_seconds
                 score = float(values[start:stop].mean())
                 events.append(Event(float(onset), float(offset), label, score))
     return sorted(events)

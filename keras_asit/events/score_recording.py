@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_asit.arguments import check_number, check_positive_integer
 from keras_asit.models import ASiTAudioConverter, ASiTEventDetector
+from keras_asit.waveforms import as_waveform
 
 
 def score_recording(detector, converter, waveform, overlap=0.5, batch_size=8):
@@ -37,7 +38,7 @@ def score_recording(detector, converter, waveform, overlap=0.5, batch_size=8):
     _check(detector, converter)
     check_number("overlap", overlap, 0, 0.9)
     check_positive_integer("batch_size", batch_size)
-    waveform = _as_waveform(waveform)
+    waveform = as_waveform(waveform)
     samples_per_step = detector.window_seconds * converter.sample_rate / detector.num_steps
     total = int(np.ceil(len(waveform) / samples_per_step))
     hop = max(1, round(detector.num_steps * (1 - overlap)))
@@ -72,20 +73,6 @@ def _check(detector, converter):
             f"{converter.audio_shape()}. Make a converter with num_frames={shape[0]} and "
             f"num_mels={shape[1]}."
         )
-
-
-def _as_waveform(waveform):
-    waveform = np.asarray(waveform)
-    if waveform.ndim != 1 or not len(waveform) or not np.issubdtype(waveform.dtype, np.floating):
-        raise ValueError(
-            "`waveform` must be a float array of shape (samples,) in [-1, 1], not empty. "
-            f"Received: shape={waveform.shape}, dtype={waveform.dtype}. Mix channels down; "
-            "divide 16-bit integers by 32768."
-        )
-    if not np.isfinite(waveform).all():
-        index = int(np.argmin(np.isfinite(waveform)))
-        raise ValueError(f"`waveform` must be finite. Sample {index} is {waveform[index]}.")
-    return waveform.astype("float32")
 
 
 def _cut(waveform, start, length):

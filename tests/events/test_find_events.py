@@ -32,6 +32,14 @@ def test_short_events_can_be_left_out():
     assert len(events) == 3
 
 
+@pytest.mark.parametrize("start", range(10))
+def test_an_event_of_the_least_duration_counts_wherever_it_is(start):
+    scores = np.zeros((20, 1))
+    scores[start : start + 5] = 1
+    assert len(find_events(scores, 0.04, ["dog"], min_seconds=0.2)) == 1
+    assert find_events(scores, 0.04, ["dog"], min_seconds=0.21) == []
+
+
 def test_silence_has_no_events():
     assert find_events(np.zeros((5, 2)), 0.04, ["dog", "cat"]) == []
 

@@ -46,9 +46,9 @@ def test_windows_do_not_depend_on_the_batch(parts):
     ("waveform", "message"),
     [
         (np.zeros((2, 100), "float32"), "shape"),
-        (np.zeros(0, "float32"), "not empty"),
+        (np.zeros(0, "float32"), "is empty"),
         (np.zeros(100, "int16"), "32768"),
-        (np.array([0.0, np.nan]), "Sample 1 is nan"),
+        (np.array([0.0, np.nan]), "sample 1 of `waveform` is nan"),
     ],
 )
 def test_bad_waveforms_are_errors(parts, waveform, message):
