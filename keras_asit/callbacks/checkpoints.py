@@ -1,0 +1,306 @@
+"""Checkpoints of everything that a training is, from which it goes on exactly."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_asit.arguments import check_choice, check_positive_integer
+from keras_asit.callbacks.callback_state import CallbackState
+from keras_asit.callbacks.checkpoint_folder import CheckpointFolder
+from keras_asit.callbacks.continued_callbacks import ContinuedCallbacks
+from keras_asit.callbacks.global_generators import global_generators, set_global_generators
+from keras_asit.callbacks.interruption import Interruption, TrainingInterrupted
+from keras_asit.data import DataPosition
+from keras_asit.locked_folder import locked_folder
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Save the whole state of a training, and go on from there as if it had never stopped.
+
+    The state is every variable of model, optimizer and metrics, random generators included;
+    the epoch, the batch, and the files that could not be read; and the state of callbacks.
+    Whatever kills the process and whenever, the same call of `fit` goes on from the newest
+    checkpoint that is whole, and the losses of all batches are, on the same machine and
+    backend, those of a training that was never interrupted. (Keras's `BackupAndRestore`
+    overwrites its one backup in place and goes back to the beginning of the epoch;
+    `OrbaxCheckpoint` keeps neither position nor callbacks.)
+
+    A checkpoint is saved before the first batch, after each epoch, after every `save_freq`
+    batches, and at Ctrl-C or SIGTERM, after the current batch: `fit` then raises
+    `TrainingInterrupted`. Where one cannot be written, `fit` raises `OSError`, and those
+    before stay. A state that is not finite is not saved.
+
+    Args:
+        folder: str or `os.PathLike`. Made if needed; of one training only.
+        save_freq: `"epoch"`, or int: a number of batches. Defaults to `"epoch"`.
+        keep: int. How many of the newest checkpoints are kept. Defaults to `3`.
+        monitor: str. A log; the checkpoint of the epoch where it was best is kept too.
+            Defaults to `"loss"`.
+        mode: `"min"` or `"max"`, which `monitor` is best. Defaults to `"min"`.
+        settings: dict that JSON can hold. What makes the training the same; another training
+            is not continued by mistake. Defaults to `None`, nothing.
+
+    Raises:
+        ValueError: If an argument is invalid; in `fit` also if all checkpoints are damaged or
+            are those of another model, of other settings or of another backend.
+        OSError: in `fit`, before the first batch, if there is no room for all checkpoints, or
+            another process uses the folder.
+
+    Example:
+
+    ```python
+    def batches(position):
+        return keras_asit.data.pretraining_dataset(
+            "recordings", batch_size=64, seed=1, position=position
+        )
+
+    checkpoints = keras_asit.callbacks.Checkpoints("runs/checkpoints", save_freq=1000)
+    checkpoints.fit(pretrainer, batches, epochs=100)
+    ```
+    """
+
+    def __init__(
+        self, folder, save_freq="epoch", keep=3, monitor="loss", mode="min", settings=None
+    ):
+        super().__init__()
+        if save_freq != "epoch":
+            check_positive_integer("save_freq", save_freq)
+        check_positive_integer("keep", keep)
+        check_choice("mode", mode, ("min", "max"))
+        self.folder = CheckpointFolder(folder, keep)
+        self.save_freq = save_freq
+        self.monitor = monitor
+        self.mode = mode
+        self.settings = settings or {}
+        self.position = DataPosition()
+        self._monitored = None
+        self._saved_batch = 0
+        self._generators = []
+
+    def fit(self, model, batches, epochs, callbacks=(), verbose="auto"):
+        """Train a model from the newest checkpoint, or from the beginning if there is none.
+
+        Args:
+            model: a compiled `keras.Model` whose variables exist.
+            batches: function of a `keras_asit.data.DataPosition` that returns a dataset which
+                starts there, such as a `keras_asit.data.pretraining_dataset`.
+            epochs: int. The number of epochs, those of the checkpoint included.
+            callbacks: list of `keras.callbacks.Callback`s.
+            verbose: as in `keras.Model.fit`.
+
+        Returns:
+            A `keras.callbacks.History` of the epochs that were trained now.
+        """
+        check_positive_integer("epochs", epochs)
+        with locked_folder(self.folder.folder):
+            self._fit_or_go_on(model, batches, epochs, callbacks, verbose)
+        return model.history
+
+    def _fit_or_go_on(self, model, batches, epochs, callbacks, verbose):
+        self.set_model(model)
+        self._epochs = epochs
+        if model.loss is not None:
+            # Metrics get their variables from a batch. In `fit` it would be too late for those
+            # of a checkpoint; and under JAX it would cost the first pass over the data.
+            model.evaluate(batches(DataPosition()).take(1), verbose=0)
+        state = self._restore(epochs)
+        run = ContinuedCallbacks(
+            [*callbacks, self],
+            add_history=True,
+            add_progbar=verbose != 0,
+            model=model,
+            verbose=verbose,
+            epochs=epochs,
+            steps=None,
+        )
+        with Interruption() as self._interruption:
+            run.begin()
+            self._callback_states = [CallbackState(callback) for callback in callbacks]
+            if state is None:
+                self._save(0, 0)
+            else:
+                self._set_callbacks(state)
+            if state is None or not state["finished"]:
+                self._fit(batches, run)
+            run.end()
+
+    def _fit(self, batches, run):
+        model, start = self.model, self.position
+        if start.batch:
+            # Keras takes the batches of the first epoch of a `fit` for those of every epoch.
+            self._fit_rest(batches, run)
+            if model.stop_training:
+                return
+            start = self.position = DataPosition(start.epoch + 1)
+        if start.epoch < self._epochs:
+            model.fit(
+                batches(start),
+                initial_epoch=start.epoch,
+                epochs=self._epochs,
+                callbacks=run,
+                shuffle=False,
+            )
+
+    def _fit_rest(self, batches, run):
+        """Finish the epoch that the checkpoint lies in."""
+        start, model = self.position, self.model
+        run.batches_before = start.batch
+        ahead = DataPosition(start.epoch, start.batch, start.unreadable(start.epoch))
+        if any(True for _ in batches(ahead).take(1)):
+            epochs = {"initial_epoch": start.epoch, "epochs": start.epoch + 1}
+            model.fit(batches(start), **epochs, callbacks=run, shuffle=False)
+        else:
+            # The checkpoint was saved after the last batch, which nobody knew to be the last.
+            model.stop_training = False
+            run.on_epoch_begin(start.epoch)
+            self._generators = []
+            run.on_epoch_end(start.epoch, model.get_metrics_result())
+
+    def files(self, epoch, first_batch, last_batch):
+        """Return the files that batches of the current epoch hold, `last_batch` included."""
+        return self.position.files(epoch, first_batch, last_batch)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+        self._saved_batch = 0
+        if epoch == self.position.epoch and self.position.batch:
+            # `fit` and callbacks have just started the epoch anew; it is under way.
+            self._saved_batch = self.position.batch
+            _assign(self.model.metrics_variables, self._metrics)
+            self._set_callbacks(self._restored)
+            self._generators = self._restored["generators"]
+
+    def on_train_batch_begin(self, batch, logs=None):
+        # Once more: under PyTorch, the iterator over the rest of the epoch has drawn a number.
+        set_global_generators(self._generators)
+        self._generators = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        done = batch + 1
+        number = self._interruption.signal_number
+        if number or (self.save_freq != "epoch" and done - self._saved_batch >= self.save_freq):
+            self._save(self._epoch, done)
+        if number:
+            raise TrainingInterrupted(
+                f"Saved after batch {done} of epoch {self._epoch + 1} in {self.folder.folder}.",
+                number,
+            )
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.monitor not in (logs or {}):
+            raise ValueError(
+                f"`monitor` must be a log of the epoch: {', '.join(sorted(logs or {}))}. "
+                f"Received: monitor={self.monitor!r}"
+            )
+        self._save(epoch + 1, 0, float(logs[self.monitor]))
+
+    def _save(self, epoch, batch, monitored=None):
+        model = self.model
+        variables = _variables(model)
+        arrays = [_as_array(variable) for variable in variables]
+        self._check_finite(variables, arrays)
+        if (epoch, batch) == (0, 0):
+            self.folder.check_space(sum(array.nbytes for array in arrays))
+        self.folder.write(
+            f"checkpoint-{epoch:06d}-{batch:09d}",
+            arrays,
+            {
+                "epoch": epoch,
+                "batch": batch,
+                "unreadable": self.position.unreadable(epoch) if batch else [],
+                "finished": epoch == self._epochs or (not batch and model.stop_training),
+                "monitored": monitored,
+                "variables": _description(variables),
+                "backend": keras.config.backend(),
+                "settings": self.settings,
+                "generators": global_generators(),
+                "callbacks": [
+                    [type(state.callback).__name__, state.get()] for state in self._callback_states
+                ],
+            },
+        )
+        self.folder.prune(self._best())
+        self._saved_batch = batch
+
+    def _check_finite(self, variables, arrays):
+        for variable, array in zip(variables, arrays):
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise FloatingPointError(
+                    f"{variable.path} is not finite; not saved. The newest checkpoint in "
+                    f"{self.folder.folder} is from before."
+                )
+
+    def _best(self):
+        """Return the name of the checkpoint with the best value of `monitor`."""
+        values = {name: self.folder.monitored(name) for name in self.folder.names()}
+        values = {name: value for name, value in values.items() if value is not None}
+        best = min if self.mode == "min" else max
+        return best(values, key=values.get, default=None)
+
+    def _restore(self, epochs):
+        """Set all variables and the position; return the state, or `None` if there is none."""
+        newest = self.folder.read_newest()
+        if newest is None:
+            self.position = DataPosition()
+            return None
+        arrays, state = newest
+        variables = _variables(self.model)
+        self._check_same(state, variables, epochs)
+        _assign(variables, arrays)
+        set_global_generators(state["generators"])
+        # Copies: `fit` resets metrics when it begins.
+        self._metrics = [np.copy(_as_array(v)) for v in self.model.metrics_variables]
+        self._restored = state
+        self.position = DataPosition(state["epoch"], state["batch"], state["unreadable"])
+        self.folder.check_space(sum(array.nbytes for array in arrays))
+        return state
+
+    def _check_same(self, state, variables, epochs):
+        differences = [
+            f"{name} was {state['settings'].get(name)!r}, is {self.settings.get(name)!r}"
+            for name in sorted({*state["settings"], *self.settings})
+            if state["settings"].get(name) != self.settings.get(name)
+        ]
+        if state["backend"] != keras.config.backend():
+            differences.append(f"backend was {state['backend']}, is {keras.config.backend()}")
+        if state["variables"] != _description(variables):
+            differences.append("the model or its optimizer has other variables")
+        if state["epoch"] > epochs:
+            differences.append(f"{state['epoch']} epochs were trained, not {epochs}")
+        if differences:
+            raise ValueError(
+                f"{self.folder.folder} holds checkpoints of another training: "
+                f"{'; '.join(differences)}. Repeat it as it was, or choose another folder."
+            )
+
+    def _set_callbacks(self, state):
+        names = [type(state.callback).__name__ for state in self._callback_states]
+        if names != [name for name, _ in state["callbacks"]]:
+            raise ValueError(
+                "`callbacks` must be those of the training that is continued, "
+                f"{[name for name, _ in state['callbacks']]}. Received: {names}"
+            )
+        for callback_state, (_, value) in zip(self._callback_states, state["callbacks"]):
+            callback_state.set(value)
+
+
+def _variables(model):
+    """Return every variable once, metrics' and random generators' included."""
+    variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    return list({id(variable): variable for variable in variables}.values())
+
+
+def _description(variables):
+    # Without names: Keras counts layers on, and another model of a process has other names.
+    return [[str(variable.dtype), list(variable.shape)] for variable in variables]
+
+
+def _as_array(variable):
+    array = ops.convert_to_numpy(variable.value)
+    # NumPy's files do not know bfloat16; float32 holds all its values.
+    return array.astype("float32") if array.dtype.name == "bfloat16" else array
+
+
+def _assign(variables, arrays):
+    for variable, array in zip(variables, arrays):
+        variable.assign(array)

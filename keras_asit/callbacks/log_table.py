@@ -1,0 +1,91 @@
+"""Logs as a table that an interrupted training continues without a gap or repetition."""
+
+import csv
+import os
+import warnings
+from pathlib import Path
+
+import keras
+
+from keras_asit.arguments import check_positive_integer
+
+
+class LogTable(keras.callbacks.Callback):
+    """Write a row of logs to a CSV file after each epoch, or after every so many batches.
+
+    The columns are `epoch`, for batches `batch`, and the logs of the first row. Epochs and
+    batches are counted from 0. Under `keras_asit.callbacks.Checkpoints`, a training that goes
+    on from a checkpoint takes back the rows that came after it.
+
+    Args:
+        path: str or `os.PathLike`. Another training's table is not overwritten.
+        every_batches: int. Defaults to `None`, a row for each epoch.
+
+    Raises:
+        FileExistsError: in `fit`, if the file is there already and not continued.
+
+    Example:
+
+    ```python
+    pretrainer.fit(dataset, callbacks=[keras_asit.callbacks.LogTable("losses.csv")])
+    ```
+    """
+
+    def __init__(self, path, every_batches=None):
+        super().__init__()
+        if every_batches is not None:
+            check_positive_integer("every_batches", every_batches)
+        self.path = Path(path)
+        self.every_batches = every_batches
+        self._is_ours = False
+        self._next_batch = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+        self._next_batch = self.every_batches
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.every_batches is not None and batch + 1 >= self._next_batch:
+            self._next_batch = batch + 1 + self.every_batches
+            self._write({"epoch": self._epoch, "batch": batch, **(logs or {})})
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.every_batches is None:
+            self._write({"epoch": epoch, **(logs or {})})
+
+    def get_state(self):
+        """Return the size of the table in bytes, which are on the disk from now on."""
+        self._claim()
+        with open(self.path, "rb+") as file:
+            os.fsync(file.fileno())
+            return {"size": file.seek(0, os.SEEK_END), "next_batch": self._next_batch}
+
+    def set_state(self, state):
+        """Cut the table to the size that it had."""
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if size < state["size"]:
+            warnings.warn(f"{self.path} has lost rows: it is shorter than it was.", stacklevel=2)
+        elif size:
+            os.truncate(self.path, state["size"])
+        self._is_ours = True
+        self._next_batch = state["next_batch"]
+
+    def _write(self, row):
+        self._claim()
+        with open(self.path, "a+", newline="", encoding="utf-8") as file:
+            file.seek(0)
+            columns = next(csv.reader(file), None)
+            if columns is None:
+                columns = list(row)
+                csv.writer(file).writerow(columns)
+            csv.DictWriter(file, columns, restval="NA").writerow(row)
+
+    def _claim(self):
+        """Make the table, unless it is there and ours."""
+        if not self._is_ours and self.path.exists() and self.path.stat().st_size:
+            raise FileExistsError(
+                f"{self.path} is the table of another training. Remove it or choose another path."
+            )
+        self._is_ours = True
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.touch()
