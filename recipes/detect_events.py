@@ -25,10 +25,8 @@ def main():
 
 
 def detect(arguments):
-    labels = read_labels(arguments.labels)
     detector = load_detector(arguments)
-    if labels is None:
-        labels = [f"class {index}" for index in range(detector.num_strong_classes)]
+    labels = read_labels(arguments.labels, detector.num_strong_classes)
     frames, mels = detector.backbone.spectrogram_shape
     converter = keras_asit.models.ASiTAudioConverter(num_frames=frames, num_mels=mels)
     waveform = keras_asit.data.decode_audio(arguments.recording, converter.sample_rate)
@@ -53,13 +51,28 @@ def detect(arguments):
             keras_asit.events.write_events(events, path)
 
 
-def read_labels(path):
-    return None if path is None else Path(path).read_text(encoding="utf-8").splitlines()
+def read_labels(path, number):
+    """Return the names of a number of classes."""
+    if path is None:
+        return [f"class {index}" for index in range(number)]
+    labels = Path(path).read_text(encoding="utf-8").rstrip().splitlines()
+    if len(labels) != number:
+        raise ValueError(
+            f"{path} must have the name of a class a line, of the {number} that the detector "
+            f"knows. Its lines: {len(labels)}"
+        )
+    return labels
 
 
 def load_detector(arguments):
     if Path(arguments.weights).suffix == ".keras":
-        return keras.saving.load_model(arguments.weights)
+        detector = keras.saving.load_model(arguments.weights)
+        if not isinstance(detector, keras_asit.models.ASiTEventDetector):
+            raise ValueError(
+                f"{arguments.weights} must hold an ASiTEventDetector. It holds: "
+                f"{type(detector).__name__}"
+            )
+        return detector
     return keras_asit.checkpoints.load_event_detector(
         arguments.weights, num_heads=arguments.num_heads
     )
@@ -86,7 +99,17 @@ def parse_arguments():
     add("--median-steps", type=int, default=1, help="of the median filter, odd (default: 1, none)")
     add("--min-seconds", type=float, default=0.0, help="of an event (default: %(default)s)")
     add("--num-heads", type=int, help="of the published network (default: width // 64)")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    for path in arguments.output:
+        if path.suffix not in (".csv", ".txt", ".png"):
+            parser.error(f"--output must end in .csv, .txt or .png, not as {path}")
+    if not 0 <= arguments.threshold <= 1:
+        parser.error(f"--threshold must be between 0 and 1, not {arguments.threshold}")
+    if arguments.median_steps < 1 or arguments.median_steps % 2 == 0:
+        parser.error(f"--median-steps must be positive and odd, not {arguments.median_steps}")
+    if not arguments.min_seconds >= 0:
+        parser.error(f"--min-seconds must be at least 0, not {arguments.min_seconds}")
+    return arguments
 
 
 if __name__ == "__main__":

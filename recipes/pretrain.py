@@ -4,16 +4,21 @@
 
 The defaults are the published ones, of the first generation of the method; `--generation 2`
 changes those that the second changed. The output folder receives checkpoints, TensorBoard's logs,
-a table of the losses, and at the end the presets `student` and `teacher`. The same command goes
-on from the last checkpoint where it was interrupted. Choose the backend with KERAS_BACKEND.
+tables of losses (losses.csv, an epoch a row) and of progress (progress.csv), and at the end the
+presets `student` and `teacher` and the whole pretrainer. However it was interrupted, the same
+command goes on from the last checkpoint, exactly. Choose the backend with KERAS_BACKEND.
 """
 
 import argparse
+import hashlib
+import os
 import sys
 import warnings
 from pathlib import Path
 
 import keras
+import tensorflow as tf
+from command_line import line_of, positive_integer
 
 import keras_asit
 
@@ -43,38 +48,123 @@ GENERATIONS = {
     },
 }
 
+# Flags that may differ when a run is continued; all others make it another run.
+NOT_SETTINGS = (
+    "source",
+    "output",
+    "save_every",
+    "keep",
+    "log_every",
+    "stall_seconds",
+    "non_finite",
+)
+
 
 def main():
     arguments = parse_arguments()
     # Keras warns when the first epoch tells it how many batches there are.
     warnings.filterwarnings("ignore", message="Your input ran out of data")
     try:
-        paths = keras_asit.data.read_manifest(arguments.source)
-        if arguments.precision != "float32":
-            keras.config.set_dtype_policy(arguments.precision)
-        keras.utils.set_random_seed(arguments.seed)
-        dataset = build_dataset(paths, arguments)
-        steps_per_epoch = max(1, len(paths) // arguments.batch_size)
-        pretrainer = build_pretrainer(arguments)
-        compile_pretrainer(pretrainer, arguments, steps_per_epoch)
-    except (ValueError, OSError) as error:
-        sys.exit(f"pretrain.py: {error}")
+        pretrain(arguments)
+    except keras_asit.callbacks.TrainingInterrupted as interruption:
+        print(f"\npretrain.py: {interruption} The same command goes on there.", file=sys.stderr)
+        sys.exit(128 + interruption.signal_number)
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
+        sys.exit(f"\npretrain.py: {error}")
+    except tf.errors.OpError as error:
+        sys.exit(f"\npretrain.py: {line_of(error)}")
+
+
+def pretrain(arguments):
+    if arguments.output.exists() and not arguments.output.is_dir():
+        raise NotADirectoryError(f"--output must be a folder, but {arguments.output} is a file")
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    clips = find_clips(arguments)
+    if arguments.precision != "float32":
+        keras.config.set_dtype_policy(arguments.precision)
+    keras.utils.set_random_seed(arguments.seed)
+    if arguments.adapt:
+        adapt(clips, arguments)
+    first_batch = next(iter(build_dataset(clips, arguments)))
+    steps_per_epoch = max(1, len(clips) // arguments.batch_size)
+    pretrainer = build_pretrainer(arguments)
+    compile_pretrainer(pretrainer, arguments, steps_per_epoch)
     print(
-        f"{len(paths)} files, {steps_per_epoch} steps an epoch, "
+        f"{len(clips)} clips, {steps_per_epoch} steps an epoch, "
         f"{pretrainer.student.backbone.count_params():,} parameters in the backbone"
     )
-    pretrainer.fit(
-        dataset,
-        epochs=arguments.epochs,
-        shuffle=False,
-        callbacks=build_callbacks(arguments, next(iter(dataset))),
+    checkpoints = keras_asit.callbacks.Checkpoints(
+        arguments.output / "checkpoints",
+        save_freq=arguments.save_every,
+        keep=arguments.keep,
+        settings=settings(clips, arguments),
     )
-    save_presets(pretrainer, arguments)
+    monitor = keras_asit.callbacks.PipelineMonitor(
+        arguments.batch_size, steps_per_epoch, arguments.log_every, arguments.stall_seconds
+    )
+    checkpoints.fit(
+        pretrainer,
+        lambda position: monitor.watch(build_dataset(clips, arguments, position)),
+        arguments.epochs,
+        build_callbacks(arguments, checkpoints, monitor, first_batch),
+    )
+    save_results(pretrainer, arguments)
 
 
-def build_dataset(paths, arguments):
-    return keras_asit.data.pretraining_dataset(
-        paths,
+class Records:
+    """A folder of records in the place of a list of files."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.index = keras_asit.data.read_record_index(folder)
+
+    def __len__(self):
+        return self.index["records"]
+
+
+def find_clips(arguments):
+    """Return the paths of audio files, or `Records` where the source is a folder of those."""
+    if (Path(arguments.source) / "index.json").is_file():
+        if arguments.decoder != "soundfile":
+            raise ValueError("--decoder is for audio files; records are read without one")
+        return Records(arguments.source)
+    return keras_asit.data.read_manifest(arguments.source)
+
+
+def adapt(clips, arguments):
+    """Set the mean and standard deviation to those of the source, in one pass over it."""
+    if isinstance(clips, Records) and clips.index["kind"] == "log_mel":
+        if clips.index["mean"] is None:
+            raise ValueError(f"{clips.folder} has no statistics: none of its sound ever changes")
+        arguments.mean = clips.index["mean"]
+        arguments.standard_deviation = clips.index["standard_deviation"]
+    else:
+        converter = build_converter(arguments)
+        read, options = keras_asit.data.audio_dataset, {"decoder": arguments.decoder}
+        if isinstance(clips, Records):
+            read, clips, options = keras_asit.data.record_dataset, clips.folder, {}
+        converter.adapt(read(clips, arguments.sample_rate, **options))
+        arguments.mean = converter.mean
+        arguments.standard_deviation = converter.standard_deviation
+    print(f"--mean {arguments.mean} --standard-deviation {arguments.standard_deviation}")
+
+
+def settings(clips, arguments):
+    """Return what makes this run the same as another."""
+    values = {name: value for name, value in vars(arguments).items() if name not in NOT_SETTINGS}
+    if isinstance(clips, Records):
+        names = [shard["sha256"] for shard in clips.index["shards"]]
+    else:
+        names = map(str, clips)
+    return {**values, "files": hashlib.sha256(os.fsencode("\n".join(names))).hexdigest()}
+
+
+def build_dataset(clips, arguments, position=None):
+    read, options = keras_asit.data.pretraining_dataset, {"decoder": arguments.decoder}
+    if isinstance(clips, Records):
+        read, clips, options = keras_asit.data.read_records, clips.folder, {}
+    return read(
+        clips,
         sample_rate=arguments.sample_rate,
         batch_size=arguments.batch_size,
         crop_seconds=arguments.crop_seconds,
@@ -85,16 +175,19 @@ def build_dataset(paths, arguments):
         roll_probability=arguments.roll_probability,
         spectrograms=not arguments.filterbank_on_device,
         seed=arguments.seed,
+        position=position,
+        **options,
     )
 
 
 def build_pretrainer(arguments):
     width, depth, heads = SIZES[arguments.size]
+    width, depth = arguments.hidden_dim or width, arguments.num_layers or depth
     converter = build_converter(arguments)
     backbone = keras_asit.models.ASiTBackbone(
         spectrogram_shape=converter.audio_shape(),
         num_layers=depth,
-        num_heads=heads,
+        num_heads=arguments.num_heads or heads,
         hidden_dim=width,
         mlp_dim=4 * width,
         drop_path_rate=arguments.drop_path_rate,
@@ -114,6 +207,10 @@ def build_pretrainer(arguments):
         audio_converter=converter if arguments.filterbank_on_device else None,
         num_class_prototypes=arguments.class_prototypes,
         num_patch_prototypes=arguments.patch_prototypes or None,
+        projection_hidden_dim=arguments.projection_hidden_dim,
+        projection_bottleneck_dim=arguments.projection_bottleneck_dim,
+        reconstruction_hidden_dim=arguments.reconstruction_hidden_dim,
+        reconstruction_bottleneck_dim=arguments.reconstruction_bottleneck_dim,
         trainable_gain=arguments.trainable_gain,
         global_loss_weight=arguments.global_weight,
         local_loss_weight=arguments.local_weight,
@@ -157,25 +254,27 @@ def compile_pretrainer(pretrainer, arguments, steps_per_epoch):
             arguments.final_teacher_temperature,
             arguments.temperature_epochs * steps_per_epoch,
         ),
+        skip_non_finite=arguments.non_finite == "skip",
         steps_per_execution=arguments.steps_per_execution,
     )
 
 
-def build_callbacks(arguments, batch):
-    logs = arguments.output / "logs"
-    arguments.output.mkdir(parents=True, exist_ok=True)
+def build_callbacks(arguments, checkpoints, monitor, first_batch):
+    output, logs = arguments.output, arguments.output / "logs"
     return [
-        keras.callbacks.BackupAndRestore(arguments.output / "backup", delete_checkpoint=False),
+        keras_asit.callbacks.StopOnNonFinite(checkpoints.files),
         keras_asit.callbacks.LogSchedules(),
-        keras.callbacks.TensorBoard(logs),
-        keras_asit.callbacks.ReconstructionPictures(batch, logs / "train"),
-        keras.callbacks.CSVLogger(arguments.output / "losses.csv", append=True),
-        keras.callbacks.ModelCheckpoint(arguments.output / "pretrainer.keras"),
-        keras.callbacks.TerminateOnNaN(),
+        keras_asit.callbacks.LogTable(output / "losses.csv"),
+        # What the monitor measures is in the logs of those after it, not in the losses.
+        monitor,
+        keras_asit.callbacks.LogTable(output / "progress.csv", arguments.log_every),
+        keras.callbacks.TensorBoard(logs, update_freq=arguments.log_every),
+        keras_asit.callbacks.ReconstructionPictures(first_batch, logs / "train"),
     ]
 
 
-def save_presets(pretrainer, arguments):
+def save_results(pretrainer, arguments):
+    pretrainer.save(arguments.output / "pretrainer.keras")
     converter = build_converter(arguments)
     for name in ("student", "teacher"):
         preset = arguments.output / name
@@ -189,7 +288,11 @@ def parse_arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("source", metavar="FOLDER|MANIFEST", help="audio files, or a .txt, .csv or .json of them")
+    add(
+        "source",
+        metavar="FOLDER|MANIFEST",
+        help="audio files, or a .txt, .csv or .json of them, or records of write_records.py",
+    )
     add("--output", type=Path, default=Path("runs/pretrain"), help="(default: %(default)s)")
     add("--generation", type=int, choices=GENERATIONS, default=1, help="of the method")
     add("--size", choices=SIZES, default="base", help="of the backbone (default: %(default)s)")
@@ -204,14 +307,37 @@ def parse_arguments():
         help="(default: %(default)s)",
     )
 
+    group = parser.add_argument_group("a long run")
+    number(group, "--save-every", 1000, positive_integer, "batches; and after each epoch")
+    number(group, "--keep", 3, positive_integer, "checkpoints, besides that of the least loss")
+    number(group, "--log-every", 50, positive_integer, "batches, to progress.csv and TensorBoard")
+    number(group, "--stall-seconds", 300.0, help="without a batch until a warning")
+    group.add_argument(
+        "--non-finite",
+        choices=["stop", "skip"],
+        default="stop",
+        help="what to do when a loss or gradient is not finite (default: %(default)s)",
+    )
+
     group = parser.add_argument_group("views")
     number(group, "--sample-rate", 16000, positive_integer, "Hz")
+    group.add_argument(
+        "--decoder",
+        choices=["soundfile", "tensorflow_io"],
+        default="soundfile",
+        help="of audio files; the second needs the extra tfio (default: %(default)s)",
+    )
     number(group, "--crop-seconds", 6.0)
     number(group, "--local-crops", None, int, "short crops; 0, or 4 in generation 2")
     number(group, "--local-crop-seconds", 2.0)
     number(group, "--roll-probability", 0.5)
     number(group, "--mean", keras_asit.models.AUDIOSET_MEAN, help="of log-mels")
     number(group, "--standard-deviation", keras_asit.models.AUDIOSET_STANDARD_DEVIATION)
+    group.add_argument(
+        "--adapt",
+        action="store_true",
+        help="compute mean and standard deviation from the source first",
+    )
     group.add_argument(
         "--filterbank-on-device",
         action="store_true",
@@ -232,6 +358,13 @@ def parse_arguments():
     number(group, "--align", 1, positive_integer, "of rectangles, in frames and bins")
 
     group = parser.add_argument_group("model and losses")
+    number(group, "--hidden-dim", None, positive_integer, "width (default: that of the size)")
+    number(group, "--num-layers", None, positive_integer, "(default: that of the size)")
+    number(group, "--num-heads", None, positive_integer, "(default: that of the size)")
+    number(group, "--projection-hidden-dim", 2048, positive_integer)
+    number(group, "--projection-bottleneck-dim", 256, positive_integer)
+    number(group, "--reconstruction-hidden-dim", 768, positive_integer)
+    number(group, "--reconstruction-bottleneck-dim", 128, positive_integer)
     number(group, "--drop-path-rate", 0.1)
     number(group, "--class-prototypes", 8192, positive_integer)
     number(group, "--patch-prototypes", None, int, "1024; 0, shared, in generation 2")
@@ -268,13 +401,6 @@ def parse_arguments():
 def number(group, flag, default, type=float, help=""):
     suffix = "" if default is None else "(default: %(default)s)"
     group.add_argument(flag, type=type, default=default, help=f"{help} {suffix}".strip())
-
-
-def positive_integer(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
-    return value
 
 
 if __name__ == "__main__":

@@ -30,17 +30,17 @@ BATCH_SIZE = 16
 def main():
     arguments = parse_arguments()
     start = time.time()
-    keras.utils.set_random_seed(arguments.seed)
     # Keras warns when the first epoch tells it how many batches there are.
     warnings.filterwarnings("ignore", message="Your input ran out of data")
     try:
+        keras.utils.set_random_seed(arguments.seed)
+        arguments.output.mkdir(parents=True, exist_ok=True)
         paths = keras_asit.data.read_manifest(arguments.audio)
         dataset = keras_asit.data.pretraining_dataset(
             paths, SAMPLE_RATE, BATCH_SIZE, CROP_SECONDS, seed=arguments.seed
         )
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"quickstart.py: {error}")
-    arguments.output.mkdir(parents=True, exist_ok=True)
 
     pretrainer = build_pretrainer(arguments.seed)
     compile_pretrainer(pretrainer, arguments.epochs * (len(paths) // BATCH_SIZE))

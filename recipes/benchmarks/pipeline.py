@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 
 import numpy as np
@@ -44,15 +45,22 @@ def main():
     if not 1 <= arguments.batch_size <= arguments.clips:
         parser.error("--batch-size must be at least 1 and at most --clips")
 
-    cases = [("plain loader", 1)]
-    for cores in arguments.cores:
-        cases += [("spectrograms", cores), ("waveforms", cores)]
     with tempfile.TemporaryDirectory() as folder:
         paths = write_clips(folder, arguments.clips)
-        results = {
-            (kind, cores): measure_apart(kind, cores, paths, arguments) for kind, cores in cases
-        }
-    report(results)
+        cases = {("plain loader", 1): partial(plain_passes, paths)}
+        for cores in arguments.cores:
+            for kind in ("spectrograms", "waveforms"):
+                passes = partial(pipeline_passes, kind, cores, paths, arguments.batch_size)
+                cases[kind, cores] = passes
+        report(measure_all(cases, arguments.seconds))
+
+
+def measure_all(cases, seconds):
+    """Return measurements of cases, a dict from (kind, cores) to a function that makes passes."""
+    return {
+        (kind, cores): measure_apart(make_passes, cores, seconds)
+        for (kind, cores), make_passes in cases.items()
+    }
 
 
 def write_clips(folder, number):
@@ -71,21 +79,18 @@ def write_clips(folder, number):
     return paths
 
 
-def measure_apart(kind, cores, paths, arguments):
+def measure_apart(make_passes, cores, seconds):
     """Measure in a new process, so that thread pools have the size of its cores."""
     os.environ["OMP_NUM_THREADS"] = str(cores)
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(
-            measure, kind, cores, paths, arguments.batch_size, arguments.seconds
-        ).result()
+        return process.submit(measure, make_passes, cores, seconds).result()
 
 
-def measure(kind, cores, paths, batch_size, seconds):
+def measure(make_passes, cores, seconds):
     """Return clips per second and processor milliseconds per clip, medians over passes."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
-    run_pass = plain_passes(paths) if kind == "plain loader" else None
-    run_pass = run_pass or pipeline_passes(kind, cores, paths, batch_size)
+    run_pass = make_passes()
     run_pass()
     rates, costs = [], []
     stop = time.perf_counter() + seconds
@@ -112,12 +117,9 @@ def report(results):
 
 def pipeline_passes(kind, cores, paths, batch_size):
     """Return a function that runs one pass of `pretraining_dataset`."""
-    import tensorflow as tf
-
     from keras_asit.data import pretraining_dataset
 
-    tf.config.threading.set_inter_op_parallelism_threads(cores)
-    tf.config.threading.set_intra_op_parallelism_threads(1)
+    limit_threads(cores)
     dataset = pretraining_dataset(
         paths,
         sample_rate=SAMPLE_RATE,
@@ -127,6 +129,21 @@ def pipeline_passes(kind, cores, paths, batch_size):
         seed=0,
         num_parallel_calls=cores,
     )
+    return dataset_passes(dataset, cores)
+
+
+def limit_threads(cores):
+    """Let TensorFlow have as many threads as cores; must come before it does anything."""
+    import tensorflow as tf
+
+    tf.config.threading.set_inter_op_parallelism_threads(cores)
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+
+
+def dataset_passes(dataset, cores):
+    """Return a function that runs one pass of a dataset, on as many threads as cores."""
+    import tensorflow as tf
+
     options = tf.data.Options()
     options.threading.private_threadpool_size = cores
     options.threading.max_intra_op_parallelism = 1

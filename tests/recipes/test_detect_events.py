@@ -1,10 +1,12 @@
 """The recipe that detects events, on a saved detector with real audio."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 
 from keras_asit.models import ASiTBackbone, ASiTEventDetector
@@ -21,13 +23,23 @@ def run(*arguments):
     )
 
 
-@pytest.mark.slow
-def test_writes_a_table_labels_and_a_picture(tmp_path):
+@pytest.fixture
+def detector(tmp_path):
+    """A file of a detector of three classes."""
     backbone = ASiTBackbone((48, 128), num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=16)
     ASiTEventDetector(backbone, 3, num_steps=10).save(tmp_path / "detector.keras")
-    recording = next(iter(sorted((RECIPES / "quickstart_audio").rglob("*.ogg"))))
+    return tmp_path / "detector.keras"
+
+
+@pytest.fixture
+def recording():
+    return next(iter(sorted((RECIPES / "quickstart_audio").rglob("*.ogg"))))
+
+
+@pytest.mark.slow
+def test_writes_a_table_labels_and_a_picture(detector, recording, tmp_path):
     outputs = [tmp_path / name for name in ("events.csv", "labels.txt", "events.png")]
-    result = run(tmp_path / "detector.keras", recording, "--threshold", 0.0, "--output", *outputs)
+    result = run(detector, recording, "--threshold", 0.0, "--output", *outputs)
     assert result.returncode == 0, result.stderr
     # Everything exceeds a threshold of 0: one event a class, as long as the recording.
     assert "3 events in" in result.stdout
@@ -41,3 +53,48 @@ def test_says_in_one_line_what_is_wrong(tmp_path):
     result = run(tmp_path / "absent.pt", tmp_path / "absent.wav", "--labels", tmp_path / "no.txt")
     assert result.returncode != 0
     assert result.stderr.strip().splitlines()[-1].startswith("detect_events.py: ")
+
+
+def run_here(monkeypatch, *arguments):
+    """Run the recipe in this process."""
+    monkeypatch.setattr(sys, "argv", ["detect_events.py", *map(str, arguments)])
+    runpy.run_path(str(RECIPES / "detect_events.py"), run_name="__main__")
+
+
+def complaint(monkeypatch, capsys, *arguments):
+    """Run the recipe in this process; return the last line that it leaves with."""
+    with pytest.raises(SystemExit) as exit:
+        run_here(monkeypatch, *arguments)
+    printed = capsys.readouterr().err if exit.value.code == 2 else exit.value.code
+    return printed.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--output", "events.csv", "x.json"], "must end in .csv, .txt or .png, not as x.json"),
+        (["--threshold", 2], "between 0 and 1, not 2.0"),
+        (["--median-steps", 4], "positive and odd, not 4"),
+        (["--min-seconds", -1], "at least 0, not -1.0"),
+    ],
+)
+def test_checks_flags_before_anything_else(monkeypatch, capsys, flags, message):
+    assert message in complaint(monkeypatch, capsys, "absent.keras", "absent.wav", *flags)
+
+
+def test_labels_must_be_those_of_the_detector(detector, recording, tmp_path, monkeypatch, capsys):
+    labels = tmp_path / "labels.txt"
+    labels.write_text("dog\ncat\n")
+    printed = complaint(monkeypatch, capsys, detector, "absent.wav", "--labels", labels)
+    assert printed.startswith(f"detect_events.py: {labels} must have")
+    assert "of the 3 that the detector knows. Its lines: 2" in printed
+    labels.write_text("dog\ncat\ncow\n\n")
+    run_here(monkeypatch, detector, recording, "--labels", labels, "--threshold", 0)
+    assert "cow" in capsys.readouterr().out
+
+
+def test_another_model_is_refused(tmp_path, recording, monkeypatch, capsys):
+    inputs = keras.Input((3,))
+    keras.Model(inputs, keras.layers.Dense(2)(inputs)).save(tmp_path / "model.keras")
+    printed = complaint(monkeypatch, capsys, tmp_path / "model.keras", recording)
+    assert "must hold an ASiTEventDetector. It holds: Functional" in printed

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from tensorflow_io_operators import needs_operators, operators_load
 
-from keras_asit.models import ASiTBackbone
+from keras_asit.data import audio_dataset, read_record_index, write_records
+from keras_asit.models import ASiTAudioConverter, ASiTBackbone
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "pretrain.py"
 SMALL = ["--size", "tiny", "--batch-size", "4", "--crop-seconds", "0.5", "--class-prototypes", "32"]
@@ -71,8 +73,8 @@ def test_goes_on_from_the_last_epoch_after_being_killed(recordings, tmp_path):
         stderr=subprocess.DEVNULL,
         env={**os.environ},
     )
-    table = tmp_path / "losses.csv"
-    while process.poll() is None and not (table.exists() and len(losses(tmp_path)) >= 1):
+    checkpoints = tmp_path / "checkpoints"
+    while process.poll() is None and not list(checkpoints.glob("checkpoint-000001-*")):
         time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -111,6 +113,46 @@ def test_says_in_one_line_that_a_folder_has_no_audio(tmp_path, monkeypatch, caps
     assert str(tmp_path) in complaint(monkeypatch, capsys, tmp_path)
 
 
+def test_says_in_one_line_that_no_recording_can_be_read(tmp_path, monkeypatch, capsys):
+    for index in range(4):
+        (tmp_path / f"{index}.wav").write_bytes(b"no audio")
+    printed = complaint(monkeypatch, capsys, tmp_path, *SMALL, "--output", tmp_path / "run")
+    assert printed.startswith("pretrain.py: Of 4 audio files, 0 could be read")
+
+
+@pytest.fixture(scope="module")
+def records(recordings, tmp_path_factory):
+    """A folder of the recordings as log-mels."""
+    folder = tmp_path_factory.mktemp("records")
+    with pytest.warns(UserWarning, match="Skipped 1 of 9"):
+        write_records(recordings, folder, "log_mel", num_processes=1, verbose=0)
+    return folder
+
+
+def test_adapts_to_the_source_before_anything_else(recordings, monkeypatch, capsys):
+    converter = ASiTAudioConverter()
+    with pytest.warns(UserWarning, match="Skipped 1 of 9"):
+        converter.adapt(audio_dataset(recordings))
+        complaint(monkeypatch, capsys, recordings, *SMALL, "--adapt", "--drop-ratio", "1.5")
+    expected = f"--mean {converter.mean} --standard-deviation {converter.standard_deviation}"
+    assert expected in capsys.readouterr().out
+
+
+def test_records_of_another_front_end_are_refused_in_one_line(records, monkeypatch, capsys):
+    printed = complaint(monkeypatch, capsys, records, *SMALL, "--sample-rate", "8000")
+    assert "sample_rate=16000 instead of 8000" in printed
+
+
+@pytest.mark.slow
+def test_pretrains_on_records_and_keeps_the_statistics(records, tmp_path):
+    finished = run(records, *SMALL, "--epochs", 1, "--adapt", "--output", tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    index = read_record_index(records)
+    converter = ASiTAudioConverter.from_preset(str(tmp_path / "teacher"))
+    assert converter.mean == index["mean"]
+    assert converter.standard_deviation == index["standard_deviation"]
+
+
 def test_help_names_every_constant_of_the_method(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["pretrain.py", "--help"])
     with pytest.raises(SystemExit):
@@ -118,3 +160,33 @@ def test_help_names_every_constant_of_the_method(monkeypatch, capsys):
     printed = capsys.readouterr().out
     for flag in ("--drop-ratio", "--teacher-momentum", "--final-weight-decay", "--local-crops"):
         assert flag in printed
+
+
+@needs_operators
+@pytest.mark.slow
+def test_pretrains_alike_with_files_decoded_by_tensorflow_io(recordings, tmp_path):
+    arguments = [*SMALL, "--num-layers", 1, "--hidden-dim", 48, "--epochs", 1, "--adapt"]
+    for decoder in ("soundfile", "tensorflow_io"):
+        output = ["--output", tmp_path / decoder]
+        finished = run(recordings, *arguments, "--decoder", decoder, *output)
+        assert finished.returncode == 0, finished.stderr
+        assert "Skipped 1 of 9 audio files" in finished.stderr
+        assert (tmp_path / decoder / "pretrainer.keras").exists()
+    assert losses(tmp_path / "soundfile") == losses(tmp_path / "tensorflow_io")
+
+
+@pytest.mark.skipif(operators_load(), reason="tensorflow-io's operators load here")
+@pytest.mark.slow
+def test_says_what_tensorflow_io_needs_where_it_does_not_load(recordings, tmp_path):
+    finished = run(recordings, *SMALL, "--decoder", "tensorflow_io", "--output", tmp_path)
+    assert finished.returncode == 1
+    assert "Traceback" not in finished.stderr
+    assert 'pip install "keras-asit[tfio]"' in finished.stderr
+
+
+@pytest.mark.slow
+def test_records_are_read_without_a_decoder(recordings, tmp_path):
+    write_records(recordings, tmp_path / "records", num_processes=1, verbose=0)
+    finished = run(tmp_path / "records", *SMALL, "--decoder", "tensorflow_io")
+    assert finished.returncode == 1
+    assert "--decoder is for audio files" in finished.stderr

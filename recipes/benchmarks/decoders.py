@@ -1,0 +1,133 @@
+"""How many clips a second soundfile and tensorflow-io decode, on one core and on several.
+
+Makes synthetic clips of 10 s at 32 kHz as wav, flac, ogg and mp3 files in a temporary folder and
+measures, each in a process of its own that is bound to its cores:
+
+- decoding: a pass of `keras_asit.data.audio_dataset`;
+- pipeline: a pass of `keras_asit.data.pretraining_dataset`, two views of 6 s of every clip, as
+  spectrograms;
+- trial: what `decoder="tensorflow_io"` costs once, before the first use of a file.
+
+Reads from files in the page cache. Linux only, since processes are bound to cores. Needs the
+extra `tfio`.
+"""
+
+import argparse
+import os
+import tempfile
+from functools import partial
+
+from pipeline import (
+    CROP_SECONDS,
+    SAMPLE_RATE,
+    dataset_passes,
+    limit_threads,
+    measure_apart,
+    write_clips,
+)
+
+FORMATS = ("wav", "flac", "ogg", "mp3")
+DECODERS = ("soundfile", "tensorflow_io")
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--clips", type=int, default=64, help="number of clips (default: 64)")
+    parser.add_argument("--batch-size", type=int, default=16, help="default: 16")
+    parser.add_argument(
+        "--seconds", type=float, default=6, help="length of each measurement (default: 6)"
+    )
+    parser.add_argument(
+        "--cores", type=int, nargs="+", default=[1], help="numbers of cores (default: 1)"
+    )
+    arguments = parser.parse_args()
+    available = len(os.sched_getaffinity(0))
+    if max(arguments.cores) > available:
+        parser.error(f"--cores: this machine has {available}")
+    if not 1 <= arguments.batch_size <= arguments.clips:
+        parser.error("--batch-size must be at least 1 and at most --clips")
+
+    with tempfile.TemporaryDirectory() as folder:
+        clips = {"wav": write_clips(folder, arguments.clips)}
+        for suffix in FORMATS[1:]:
+            clips[suffix] = [encode(path, suffix) for path in clips["wav"]]
+        for cores in arguments.cores:
+            print(f"{cores} core{'s' if cores > 1 else ''}, clips a second")
+            print(f"{'':6}{'decoding':>36}{'pipeline':>36}{'trial, ms':>12}")
+            print(f"{'':6}" + 2 * f"{'soundfile':>12}{'tensorflow_io':>15}{'ratio':>9}")
+            for suffix, paths in clips.items():
+                report(suffix, paths, cores, arguments.batch_size, arguments.seconds)
+
+
+def encode(path, suffix):
+    """Write a wav file's sound to a file of another format; return its path."""
+    import soundfile
+
+    encoded = f"{os.path.splitext(path)[0]}.{suffix}"
+    soundfile.write(encoded, *soundfile.read(path))
+    return encoded
+
+
+def report(suffix, paths, cores, batch_size, seconds):
+    """Measure the files of one format and print a line of the table."""
+    print(f"{suffix:6}", end="", flush=True)
+    for make_passes in (decoding_passes, partial(pipeline_passes, batch_size)):
+        rates = [
+            measure_apart(partial(make_passes, paths, decoder, cores), cores, seconds)[0]
+            for decoder in DECODERS
+        ]
+        ratio = rates[1] / rates[0]
+        print(f"{rates[0]:12.0f}{rates[1]:15.0f}{ratio:9.2f}", end="", flush=True)
+    rate, _ = measure_apart(partial(trial_passes, paths, cores), cores, seconds)
+    print(f"{1000 / rate:12.1f}")
+
+
+def decoding_passes(paths, decoder, cores):
+    """Return a function that runs one pass of `audio_dataset`."""
+    import tensorflow as tf
+
+    from keras_asit.data import audio_dataset
+
+    limit_threads(cores)
+    waveforms = audio_dataset(paths, SAMPLE_RATE, seed=0, num_parallel_calls=cores, decoder=decoder)
+    # Batches of lengths, so that fetching the waveforms does not count.
+    lengths = waveforms.map(lambda waveform, _: {"clean": tf.size(waveform)}).batch(16)
+    return dataset_passes(lengths, cores)
+
+
+def pipeline_passes(batch_size, paths, decoder, cores):
+    """Return a function that runs one pass of `pretraining_dataset`."""
+    from keras_asit.data import pretraining_dataset
+
+    limit_threads(cores)
+    dataset = pretraining_dataset(
+        paths,
+        sample_rate=SAMPLE_RATE,
+        batch_size=batch_size,
+        crop_seconds=CROP_SECONDS,
+        seed=0,
+        num_parallel_calls=cores,
+        decoder=decoder,
+    )
+    return dataset_passes(dataset, cores)
+
+
+def trial_passes(paths, cores):
+    """Return a function that tries each file both ways, as before its first use."""
+    from keras_asit.data.graph_decoder import GraphDecoder
+
+    limit_threads(cores)
+
+    def run_pass():
+        decoder = GraphDecoder(SAMPLE_RATE)
+        for path in paths:
+            decoder.locate(path)
+        return len(paths)
+
+    return run_pass
+
+
+if __name__ == "__main__":
+    main()

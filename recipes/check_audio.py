@@ -1,0 +1,89 @@
+"""Read a whole collection of recordings and write down what is wrong with which of them.
+
+    python recipes/check_audio.py RECORDINGS --output report.csv --workers 8
+
+RECORDINGS is a folder, searched whole, or a .txt, .csv or .json manifest. The report has a row a
+file, in order, whose columns `keras_asit.data.check_audio` describes. Processes share the work: a
+file that crashes the decoder, or takes longer than --timeout, has the verdict "crashed" or "timed
+out". The report appears when it is complete. Exit status is 0 only if every verdict is "ok".
+"""
+
+import argparse
+import collections
+import csv
+import os
+import sys
+from pathlib import Path
+
+import keras
+
+from keras_asit.data import read_manifest
+from keras_asit.data.check_audio import COLUMNS, check_audio
+from keras_asit.data.isolated_map import isolated_map
+
+
+def main():
+    arguments = parse_arguments()
+    try:
+        verdicts = check(arguments)
+    except (ValueError, OSError) as error:
+        sys.exit(f"check_audio.py: {error}")
+    total = sum(verdicts.values())
+    for verdict, number in verdicts.most_common():
+        print(f"{number:9,} {verdict}")
+    print(f"{total:9,} files; see {arguments.output}")
+    sys.exit(0 if verdicts["ok"] == total else 1)
+
+
+def check(arguments):
+    """Write the report; return how often each verdict was given."""
+    if arguments.output.is_dir():
+        raise IsADirectoryError(f"--output must be a file, but {arguments.output} is a folder")
+    paths = read_manifest(arguments.source)
+    outcomes = isolated_map(check_audio, paths, arguments.workers, arguments.timeout)
+    progress = keras.utils.Progbar(
+        len(paths), unit_name="file", interval=0.1 if sys.stdout.isatty() else 10
+    )
+    verdicts = collections.Counter()
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    partial = arguments.output.with_name(f".{arguments.output.name}.partial")
+    # Names that are not UTF-8 are escaped, so that any program can read the report.
+    with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        report = csv.DictWriter(file, COLUMNS)
+        report.writeheader()
+        for number, (path, (record, failure)) in enumerate(zip(paths, outcomes), start=1):
+            record = record or failed(path, failure)
+            report.writerow(record)
+            verdicts[record["verdict"]] += 1
+            progress.update(number)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, arguments.output)
+    return verdicts
+
+
+def failed(path, failure):
+    """Return the record of a file whose check did not come to an end."""
+    verdict = failure if failure in ("crashed", "timed out") else "unreadable"
+    return {"path": path, "verdict": verdict, "unreadable": True, "why": failure}
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("source", metavar="RECORDINGS", help="folder or manifest")
+    add("--output", type=Path, default=Path("report.csv"), help="(default: %(default)s)")
+    add("--workers", type=int, default=os.cpu_count(), help="processes (default: %(default)s)")
+    add("--timeout", type=float, default=300.0, help="seconds a file (default: %(default)s)")
+    arguments = parser.parse_args()
+    if arguments.workers < 1:
+        parser.error("--workers must be at least 1")
+    if not arguments.timeout > 0:
+        parser.error("--timeout must be above 0")
+    return arguments
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""What frozen features are worth: a linear probe and nearest neighbours.
+
+    python recipes/linear_probe.py runs/small/teacher SOUNDS
+    python recipes/linear_probe.py runs/small/teacher train.csv --test test.csv \\
+        --labels-per-class 10 --seeds 3 --random
+
+SOUNDS is a folder with a folder a class, or a .csv or .json manifest. Recordings are embedded once,
+by windows that are averaged, and nothing of the network is trained. The probe is a logistic
+regression whose regularisation is chosen by cross-validation in the training clips; neighbours
+are by cosine similarity. Both read features standardised by the training clips.
+"""
+
+import argparse
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+from command_line import line_of
+
+import keras_asit
+
+REGULARIZATIONS = 10.0 ** np.arange(-5, 2)
+TEST_SHARE = 0.2
+
+
+def main():
+    arguments = parse_arguments()
+    try:
+        compare(arguments)
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f"linear_probe.py: {error}")
+    except tf.errors.OpError as error:
+        sys.exit(f"linear_probe.py: {line_of(error)}")
+
+
+def compare(arguments):
+    """Print the accuracies of the preset and, if asked for, of an untrained network."""
+    clips = keras_asit.data.read_labeled_clips(arguments.source)
+    clips.label_indices()
+    test = arguments.test and keras_asit.data.read_labeled_clips(arguments.test, clips.class_names)
+    keras.utils.set_random_seed(arguments.seed)
+    networks = {"preset": True} | ({"untrained": False} if arguments.random else {})
+    table = {}
+    for name, load_weights in networks.items():
+        model, converter = build_model(arguments, load_weights)
+        embedded = embed(model, converter, clips, arguments)
+        embedded_test = test and embed(model, converter, test, arguments)
+        seeds = range(arguments.seed, arguments.seed + arguments.seeds)
+        draws = [draw(embedded, embedded_test, arguments, seed) for seed in seeds]
+        table[name] = [measure(*sets, arguments, seed) for sets, seed in zip(draws, seeds)]
+    (_, labels), (_, test_labels) = draws[0]
+    print(f"{len(labels)} clips for training, {len(test_labels)} for test, {arguments.pooling}")
+    print(f"{'accuracy':12}{'linear probe':>20}{describe(arguments.neighbors):>24}")
+    for name, accuracies in table.items():
+        probe, neighbors = (summarize(values) for values in zip(*accuracies))
+        print(f"{name:12}{probe:>20}{neighbors:>24}")
+
+
+def build_model(arguments, load_weights):
+    models = keras_asit.models
+    backbone = models.ASiTBackbone.from_preset(arguments.preset, load_weights=load_weights)
+    frames, mels = backbone.spectrogram_shape
+    converter = models.ASiTAudioConverter.from_preset(
+        arguments.preset, num_frames=frames, num_mels=mels
+    )
+    pooling = keras_asit.layers.TokenPooling(arguments.pooling)
+    return keras.Model(backbone.input, pooling(backbone.output)), converter
+
+
+def embed(model, converter, clips, arguments):
+    """Return the features and the labels of all clips that can be read."""
+    features, indices = keras_asit.evaluation.predict_recordings(
+        model,
+        clips.paths,
+        converter,
+        overlap=arguments.overlap,
+        batch_size=arguments.batch_size,
+        verbose=1,
+    )
+    return features, clips.label_indices()[indices]
+
+
+def draw(clips, test, arguments, seed):
+    """Return features and labels for training and for test, as the seed splits and draws them."""
+    from sklearn.model_selection import train_test_split
+
+    (features, labels), chosen = clips, np.arange(len(clips[1]))
+    if test is None:
+        chosen, rest = train_test_split(
+            chosen, test_size=TEST_SHARE, stratify=labels, random_state=seed
+        )
+        test = features[rest], labels[rest]
+    if arguments.labels_per_class:
+        chosen = draw_per_class(chosen, labels[chosen], arguments.labels_per_class, seed)
+    return (features[chosen], labels[chosen]), test
+
+
+def draw_per_class(indices, labels, number, seed):
+    generator = np.random.default_rng(seed)
+    classes, counts = np.unique(labels, return_counts=True)
+    if counts.min() < number:
+        raise ValueError(f"A class has {counts.min()} clips for training, fewer than {number}.")
+    members = [indices[labels == index] for index in classes]
+    return np.concatenate([generator.choice(each, number, replace=False) for each in members])
+
+
+def measure(train, test, arguments, seed):
+    """Return the accuracies of the probe and of the nearest neighbours."""
+    neighbors = keras_asit.evaluation.neighbor_accuracy(
+        *train, *test, num_neighbors=arguments.neighbors
+    )
+    return fit_probe(*train, seed).score(*test), neighbors
+
+
+def fit_probe(features, labels, seed):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    fewest = np.unique(labels, return_counts=True)[1].min()
+    if fewest < 2:
+        raise ValueError("To choose the regularisation, every class needs two training clips.")
+    return GridSearchCV(
+        make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+        {"logisticregression__C": REGULARIZATIONS},
+        cv=StratifiedKFold(min(5, fewest), shuffle=True, random_state=seed),
+        n_jobs=-1,
+    ).fit(features, labels)
+
+
+def describe(number):
+    return "nearest neighbour" if number == 1 else f"{number} nearest neighbours"
+
+
+def summarize(accuracies):
+    """Return the mean of accuracies and, of several, their standard deviation."""
+    spread = f" ± {np.std(accuracies, ddof=1):.1%}" if len(accuracies) > 1 else ""
+    return f"{np.mean(accuracies):.1%}{spread}"
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("preset", metavar="PRESET", help="name, folder or handle")
+    add("source", metavar="SOUNDS", help="folder or manifest, with one label a file")
+    add("--test", help="folder or manifest (default: a fifth of each class)")
+    add("--pooling", choices=["cls", "mean", "cls_and_mean"], default="cls_and_mean")
+    add("--labels-per-class", type=int, help="train on so few clips, drawn at random")
+    add("--seeds", type=int, default=1, help="splits and draws to average (default: %(default)s)")
+    add("--seed", type=int, default=1, help="the first of them (default: %(default)s)")
+    add("--random", action="store_true", help="measure an untrained network of the size as well")
+    add("--neighbors", type=int, default=1, help="that vote (default: %(default)s)")
+    add("--overlap", type=float, default=0.0, help="of windows (default: %(default)s)")
+    add("--batch-size", type=int, default=32, help="windows at once (default: %(default)s)")
+    arguments = parser.parse_args()
+    for name in ("labels_per_class", "seeds", "neighbors"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1")
+    return arguments
+
+
+if __name__ == "__main__":
+    main()

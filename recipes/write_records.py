@@ -1,0 +1,89 @@
+"""Turn audio files into sharded records, which are many times faster to pre-train on.
+
+    python recipes/write_records.py RECORDINGS records --kind log_mel
+    python recipes/write_records.py RECORDINGS records --runner FlinkRunner --flink_master HOST:8081
+
+RECORDINGS is a folder, searched whole, or a .txt, .csv or .json manifest. The same command goes on
+where it was interrupted, and repairs damaged shards. With --runner the work runs as an Apache
+Beam pipeline (extra `beam`), to which all options that are not below are passed on; its workers
+must see the recordings and the folder under the same paths. The files are the same either way.
+"""
+
+import argparse
+import sys
+from concurrent.futures.process import BrokenProcessPool
+
+import tensorflow as tf
+
+import keras_asit
+
+
+def main():
+    arguments, beam_options = parse_arguments()
+    try:
+        source = arguments.source
+        if arguments.labels:
+            source = keras_asit.data.read_labeled_clips(source)
+        index = keras_asit.data.write_records(
+            source,
+            arguments.folder,
+            kind=arguments.kind,
+            sample_rate=arguments.sample_rate,
+            num_mels=arguments.num_mels,
+            max_seconds=arguments.max_seconds,
+            clips_per_shard=arguments.clips_per_shard,
+            num_processes=arguments.processes,
+            beam_options=beam_options,
+        )
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f"write_records.py: {error}")
+    except (BrokenProcessPool, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        sys.exit(f"write_records.py: {reason}; the same command goes on from the last whole shard")
+    except KeyboardInterrupt:
+        sys.exit("write_records.py: interrupted; the same command goes on from here")
+    print(
+        f"{index['records']} records of {index['files'] - len(index['skipped'])} files in "
+        f"{len(index['shards'])} shards, {len(index['skipped'])} files skipped"
+    )
+    if index.get("mean") is not None:
+        print(f"mean {index['mean']}, standard deviation {index['standard_deviation']} of log-mels")
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("source", metavar="FOLDER|MANIFEST", help="audio files, or a .txt, .csv or .json of them")
+    add("folder", help="where to write")
+    add(
+        "--kind",
+        choices=["encoded", "waveform", "log_mel"],
+        default="waveform",
+        help="the files as they are, 16-bit samples, or log-mels (default: %(default)s)",
+    )
+    add("--labels", action="store_true", help="store labels too; see read_labeled_clips")
+    add("--sample-rate", type=int, default=16000, help="Hz (default: %(default)s)")
+    add("--num-mels", type=int, default=128, help="(default: %(default)s)")
+    add(
+        "--max-seconds",
+        type=float,
+        default=60.0,
+        help="longer recordings become several records (default: %(default)s)",
+    )
+    add("--clips-per-shard", type=int, default=64, help="files (default: %(default)s)")
+    add("--processes", type=int, help="(default: one a processor)")
+    add("--runner", help="of Apache Beam, such as DirectRunner (default: without Beam)")
+    arguments, rest = parser.parse_known_args()
+    if arguments.runner is None:
+        if rest:
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        return arguments, None
+    return arguments, [f"--runner={arguments.runner}", *rest]
+
+
+if __name__ == "__main__":
+    main()

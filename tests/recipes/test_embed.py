@@ -1,0 +1,168 @@
+"""The recipe that embeds a folder: whole, resumable, in two formats."""
+
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import soundfile
+
+from keras_asit import hear
+from keras_asit.data import decode_audio
+from keras_asit.models import ASiTAudioConverter, ASiTBackbone
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "embed.py"
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("preset"))
+    keras.utils.set_random_seed(1)
+    ASiTBackbone((32, 16), num_layers=1, num_heads=1, hidden_dim=8, mlp_dim=8).save_to_preset(
+        folder
+    )
+    ASiTAudioConverter(num_frames=32, num_mels=16).save_to_preset(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    """Nine recordings; of four others, that follow each other, none can be read."""
+    folder = tmp_path_factory.mktemp("recordings")
+    generator = np.random.default_rng(1)
+    for index in range(9):
+        samples = generator.uniform(-0.5, 0.5, 3000 * (index + 1))
+        soundfile.write(folder / f"{index}.wav", samples, 16000)
+    for index in range(4):
+        (folder / f"2{index}.wav").write_bytes(b"no audio")
+    return folder
+
+
+def command(*arguments):
+    return [sys.executable, str(RECIPE), *map(str, arguments)]
+
+
+def run(*arguments):
+    return subprocess.run(command(*arguments), capture_output=True, text=True)
+
+
+def waveform_of(path):
+    return decode_audio(path, 16000)[None]
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_without_losing_repeating_or_recomputing(preset, recordings, tmp_path):
+    output = tmp_path / "embeddings.parquet"
+    arguments = [recordings, "--preset", preset, "--output", output, "--part-size", 2]
+    process = subprocess.Popen(
+        command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    parts = tmp_path / "embeddings.parquet.parts"
+    while process.poll() is None and not list(parts.glob("00*.npz")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not output.exists()
+    # Whoever computed the first part again would not find what this puts in it.
+    first = dict(np.load(parts / "000000000.npz"))
+    np.savez(
+        parts / "000000000.npz", path=first["path"], embedding=np.ones_like(first["embedding"])
+    )
+
+    finished = run(*arguments)
+    assert finished.returncode == 0, finished.stderr
+    assert "9 of 13 recordings embedded" in finished.stdout
+    assert not parts.exists()
+    table = pytest.importorskip("pyarrow.parquet").read_table(output).to_pydict()
+    names = [os.path.basename(path) for path in table["path"]]
+    assert names == [f"{index}.wav" for index in range(9)]
+    embeddings = np.array(table["embedding"])
+    assert (embeddings[:2] == 1).all()
+    model = hear.load_model(preset)
+    for path, embedding in list(zip(table["path"], embeddings))[2:]:
+        expected = hear.get_scene_embeddings(waveform_of(path), model)
+        np.testing.assert_allclose(embedding, expected[0], atol=1e-4)
+
+
+@pytest.mark.slow
+def test_embeds_frames_of_all_recordings(preset, recordings, tmp_path):
+    output = tmp_path / "frames.npz"
+    finished = run(recordings, "--preset", preset, "--output", output, "--frames")
+    assert finished.returncode == 0, finished.stderr
+    assert "23.wav" in finished.stderr
+    table = np.load(output)
+    ends = np.cumsum(table["num_frames"])[:-1]
+    frames, times = (np.split(table[name], ends) for name in ("embedding", "timestamp"))
+    assert len(frames) == len(times) == len(table["path"]) == 9
+    model = hear.load_model(preset)
+    expected = hear.get_timestamp_embeddings(waveform_of(table["path"][-1]), model)
+    np.testing.assert_allclose(frames[-1], expected[0][0], atol=1e-4)
+    np.testing.assert_array_equal(times[-1], expected[1][0])
+
+
+def complaint(monkeypatch, capsys, *arguments):
+    """Run the recipe in this process; return the last line that it leaves with."""
+    monkeypatch.setattr(sys, "argv", ["embed.py", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit:
+        runpy.run_path(str(RECIPE), run_name="__main__")
+    printed = capsys.readouterr().err if exit.value.code == 2 else exit.value.code
+    return printed.strip().splitlines()[-1]
+
+
+def test_does_not_mix_its_parts_with_those_of_another_run(
+    preset, recordings, tmp_path, monkeypatch, capsys
+):
+    parts = tmp_path / "table.npz.parts"
+    parts.mkdir()
+    (parts / "fingerprint.txt").write_text("another")
+    arguments = [recordings, "--preset", preset, "--output", tmp_path / "table.npz"]
+    assert "holds parts of a run with other recordings" in complaint(
+        monkeypatch, capsys, *arguments
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--overlap", 0.95], "--overlap: must be between 0 and 0.9, not 0.95"),
+        (["--batch-size", 0], "--batch-size: must be at least 1, not 0"),
+        (["--part-size", 0], "--part-size: must be at least 1, not 0"),
+    ],
+)
+def test_checks_flags_before_it_claims_the_output(
+    preset, recordings, tmp_path, monkeypatch, capsys, flags, message
+):
+    arguments = [recordings, "--preset", preset, "--output", tmp_path / "table.npz", *flags]
+    assert message in complaint(monkeypatch, capsys, *arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_says_in_one_line_that_no_recording_can_be_read(preset, tmp_path, monkeypatch, capsys):
+    (tmp_path / "broken.wav").write_bytes(b"no audio")
+    arguments = [tmp_path, "--preset", preset, "--output", tmp_path / "table.npz"]
+    with pytest.warns(UserWarning, match="Skipped 1 of 1"):
+        printed = complaint(monkeypatch, capsys, *arguments)
+    assert printed == "embed.py: None of the recordings could be read."
+
+
+def test_says_in_one_line_what_is_wrong_with_the_output(recordings, tmp_path, monkeypatch, capsys):
+    (tmp_path / "table.npz").touch()
+    for name, flags, message in [
+        ("table.npz", [], "exists already"),
+        ("table.csv", [], "must end in .npz or"),
+        ("table.parquet", ["--frames"], "must end in .npz or"),
+    ]:
+        arguments = [recordings, "--output", tmp_path / name, *flags]
+        assert message in complaint(monkeypatch, capsys, *arguments)
+
+
+def test_says_in_one_line_that_a_folder_has_no_audio(tmp_path, monkeypatch, capsys):
+    arguments = [tmp_path, "--output", tmp_path / "table.npz"]
+    printed = complaint(monkeypatch, capsys, *arguments)
+    assert printed.startswith(f"embed.py: Folder {str(tmp_path)!r}")

@@ -1,0 +1,169 @@
+"""The recipe that fine-tunes, on miniature copies of each data set's layout."""
+
+import csv
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import data_set_layouts as layouts
+import keras
+import pytest
+
+from keras_asit.models import ASiTAudioClassifier, ASiTAudioConverter, ASiTBackbone
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "finetune.py"
+QUICK = ["--epochs", 2, "--batch-size", 4, "--seconds", 0.355, "--max-frames", 8, "--max-mels", 4]
+NETWORK = ["--hidden-dim", 16, "--num-layers", 1, "--num-heads", 1]
+
+
+def run(*arguments):
+    command = [sys.executable, str(RECIPE), *map(str, arguments), "--verbose", "2"]
+    finished = subprocess.run(command, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    # Keras only warns of a best epoch by a metric that there is not, and takes the last one.
+    assert "Can save best model only" not in finished.stderr
+    return finished.stdout
+
+
+def read_report(output):
+    """Return the report, which may hold nothing that is not JSON."""
+    return json.loads((output / "report.json").read_text(), parse_constant=pytest.fail)
+
+
+def check_results(output, metrics, classes):
+    """Check that an output folder holds everything that the recipe promises."""
+    results = read_report(output)
+    assert set(results) == {"clips", *metrics}
+    assert all(0 <= results[name] <= 1 for name in metrics if name != "d_prime")
+    with (output / "classes.csv").open(newline="") as file:
+        assert [row["class"] for row in csv.DictReader(file)] == classes
+    assert (output / "confusion.png").exists() == ("accuracy" in metrics)
+    assert len((output / "epochs.csv").read_text().splitlines()) == 3
+    assert list((output / "logs").rglob("events.out.tfevents.*"))
+    assert keras.saving.load_model(output / "classifier.keras").class_names == classes
+    assert ASiTAudioClassifier.from_preset(str(output / "preset")).class_names == classes
+    return results
+
+
+RANKING = {"mean_average_precision", "mean_auc", "d_prime"}
+SINGLE = {"accuracy", *RANKING}
+
+
+@pytest.mark.slow
+def test_folders_of_classes_from_a_preset_learn(tmp_path):
+    sounds, preset = layouts.write_class_folders(tmp_path / "sounds", 20), str(tmp_path / "preset")
+    backbone = ASiTBackbone((48, 16), num_layers=1, num_heads=2, hidden_dim=32, mlp_dim=64)
+    backbone.save_to_preset(preset)
+    ASiTAudioConverter(num_frames=48, num_mels=16).save_to_preset(preset)
+    output = tmp_path / "run"
+    flags = [*QUICK, "--epochs", 8, "--learning-rate", 3e-3, "--mixup", 0.2, "--layer-decay", 0.8]
+    run(sounds, "--preset", preset, "--output", output, *flags)
+    results = read_report(output)
+    assert results["clips"] == 8
+    assert results["accuracy"] == results["mean_auc"] == 1.0
+    assert results["d_prime"] is None
+
+
+@pytest.mark.slow
+def test_esc50_is_tested_fold_by_fold(tmp_path):
+    folder = layouts.write_esc50(tmp_path / "esc50")
+    output = tmp_path / "run"
+    printed = run(folder, "--layout", "esc50", "--output", output, *QUICK, *NETWORK)
+    assert "Accuracy over 5 folds" in printed
+    for fold in range(1, 6):
+        check_results(output / f"fold{fold}", SINGLE, ["dog", "vacuum_cleaner"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("layout", "write", "classes"),
+    [
+        ("speech-commands", layouts.write_speech_commands, ["no", "yes"]),
+        ("voxceleb1", layouts.write_voxceleb1, ["id10001", "id10002"]),
+        ("spoken-digits", layouts.write_spoken_digits, ["0", "1"]),
+    ],
+)
+def test_layouts_with_splits_of_their_own(tmp_path, layout, write, classes):
+    output = tmp_path / "run"
+    run(write(tmp_path / "data"), "--layout", layout, "--output", output, *QUICK, *NETWORK)
+    check_results(output, SINGLE, classes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["audioset", "audioset-full"])
+def test_audioset_with_several_labels_a_clip(tmp_path, layout):
+    folder = layouts.write_audioset(tmp_path / "data")
+    output = tmp_path / "run"
+    manifests = [folder / "train.json", "--test", folder / "eval.json"]
+    index = ["--class-index", folder / "class_labels_indices.csv"]
+    run(*manifests, *index, "--layout", layout, "--output", output, *QUICK, *NETWORK)
+    check_results(output, RANKING, ["Speech", "Music, popular", "Human sounds"])
+
+
+@pytest.mark.slow
+def test_several_labels_a_clip_but_one_in_validation(tmp_path):
+    folder = layouts.write_audioset(tmp_path / "data")
+    clips = json.loads((folder / "train.json").read_text())["data"]
+    single = [clip for clip in clips if "," not in clip["labels"]]
+    (folder / "validation.json").write_text(json.dumps({"data": single}))
+    manifests = [folder / "train.json", "--test", folder / "eval.json"]
+    manifests += ["--validation", folder / "validation.json"]
+    index = ["--class-index", folder / "class_labels_indices.csv"]
+    output = tmp_path / "run"
+    run(*manifests, *index, "--layout", "audioset", "--output", output, *QUICK, *NETWORK)
+    check_results(output, RANKING, ["Speech", "Music, popular", "Human sounds"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--freeze"],
+        ["--lora-rank", 2],
+        ["--averaging", 0.9],
+        ["--averaging", 0.9, "--layer-decay", 0.75, "--freeze"],
+        ["--averaging", 0.9, "--layer-decay", 0.75, "--lora-rank", 2],
+    ],
+)
+def test_parts_of_the_network_or_averages_of_it(tmp_path, flags):
+    sounds, output = layouts.write_class_folders(tmp_path / "sounds", 8), tmp_path / "run"
+    run(sounds, "--output", output, *QUICK, *NETWORK, *flags, "--schedule", "cosine")
+    check_results(output, SINGLE, ["cat", "dog"])
+
+
+def complaint(monkeypatch, capsys, *arguments):
+    """Run the recipe in this process; return the last line that it leaves with."""
+    monkeypatch.setattr(sys, "argv", ["finetune.py", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit:
+        runpy.run_path(str(RECIPE), run_name="__main__")
+    printed = capsys.readouterr().err if exit.value.code == 2 else exit.value.code
+    return printed.strip().splitlines()[-1]
+
+
+def test_says_in_one_line_what_is_wrong(tmp_path, monkeypatch, capsys):
+    def complain(*arguments):
+        return complaint(monkeypatch, capsys, *arguments, "--output", tmp_path / "run")
+
+    assert "absent" in complain(tmp_path / "absent")
+    assert "invalid choice: 'esc-50'" in complain(tmp_path, "--layout", "esc-50")
+    assert "no meta/esc50.csv" in complain(tmp_path, "--layout", "esc50")
+    sounds = layouts.write_class_folders(tmp_path / "sounds", 2)
+    assert "too few" in complain(sounds)
+    assert "fewer than 3" in complain(sounds, "--labels-per-class", 3)
+    assert "must be at least 1" in complain(sounds, "--epochs", 0)
+    assert "--lora-rank: must be at least 0, not -1" in complain(sounds, "--lora-rank", -1)
+    assert "--overlap: must be between 0 and 0.9, not 0.95" in complain(sounds, "--overlap", 0.95)
+    assert "File exists" in complaint(
+        monkeypatch, capsys, sounds, "--output", layouts.write_tone(tmp_path / "file.wav", 1)
+    )
+
+
+def test_says_in_one_line_that_no_clip_can_be_read(tmp_path, monkeypatch, capsys):
+    sounds = layouts.write_class_folders(tmp_path / "sounds")
+    for path in sounds.rglob("*.wav"):
+        path.write_bytes(b"no audio")
+    flags = [*QUICK, *NETWORK, "--validation-share", 0, "--output", tmp_path / "run"]
+    printed = complaint(monkeypatch, capsys, sounds, *flags)
+    assert printed.startswith("finetune.py: Of 8 audio files, 0 could be read")

@@ -1,0 +1,102 @@
+"""The recipe that measures frozen features."""
+
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import soundfile
+
+from keras_asit.models import ASiTAudioConverter, ASiTBackbone
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "linear_probe.py"
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("preset"))
+    keras.utils.set_random_seed(1)
+    ASiTBackbone((32, 16), num_layers=1, num_heads=1, hidden_dim=8, mlp_dim=8).save_to_preset(
+        folder
+    )
+    ASiTAudioConverter(num_frames=32, num_mels=16).save_to_preset(folder)
+    return folder
+
+
+def write_tones(folder, clips):
+    """Write tones of two pitches, far enough apart for any features, and of one class a folder."""
+    generator = np.random.default_rng(clips)
+    for label, frequency in {"low": 300, "high": 4000}.items():
+        (folder / label).mkdir(parents=True)
+        for index in range(clips):
+            time = np.arange(4800) / 16000
+            tone = 0.3 * np.sin(2 * np.pi * frequency * time) + generator.normal(0, 0.01, 4800)
+            soundfile.write(folder / label / f"{index}.wav", tone, 16000)
+    return folder
+
+
+def run(*arguments):
+    finished = subprocess.run(
+        [sys.executable, str(RECIPE), *map(str, arguments)], capture_output=True, text=True
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+@pytest.mark.slow
+def test_prints_probe_and_neighbors_side_by_side_for_every_draw(preset, tmp_path):
+    sounds, test = write_tones(tmp_path / "train", 8), write_tones(tmp_path / "test", 3)
+    flags = ["--labels-per-class", 4, "--seeds", 2, "--random"]
+    printed = run(preset, sounds, "--test", test, *flags)
+    assert "8 clips for training, 6 for test" in printed
+    rows = re.findall(r"^(\w+) +(\S+)% ± (\S+)% +(\S+)% ± (\S+)%$", printed, re.MULTILINE)
+    assert [row[0] for row in rows] == ["preset", "untrained"]
+    assert rows[0][1:] == ("100.0", "0.0", "100.0", "0.0")
+
+
+@pytest.mark.slow
+def test_sets_a_fifth_of_each_class_apart_without_test_clips(preset, tmp_path):
+    printed = run(preset, write_tones(tmp_path / "sounds", 10), "--neighbors", 3)
+    assert "16 clips for training, 4 for test" in printed
+    assert "3 nearest neighbours" in printed
+    assert re.search(r"^preset +100\.0% +100\.0%$", printed, re.MULTILINE)
+
+
+def complaint(monkeypatch, capsys, *arguments):
+    """Run the recipe in this process; return the last line that it leaves with."""
+    monkeypatch.setattr(sys, "argv", ["linear_probe.py", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit:
+        runpy.run_path(str(RECIPE), run_name="__main__")
+    printed = capsys.readouterr().err if exit.value.code == 2 else exit.value.code
+    return printed.strip().splitlines()[-1]
+
+
+def test_says_in_one_line_what_is_wrong(preset, tmp_path, monkeypatch, capsys):
+    assert "must be at least 1" in complaint(monkeypatch, capsys, preset, tmp_path, "--seeds", 0)
+    empty = tmp_path / "empty"
+    assert str(empty) in complaint(monkeypatch, capsys, preset, empty)
+    manifest = write_tones(tmp_path / "sounds", 1) / "labels.csv"
+    manifest.write_text("path,labels\nlow/0.wav,low;tone\nhigh/0.wav,high\n")
+    assert "0.wav has 2 labels; it must have one" in complaint(
+        monkeypatch, capsys, preset, manifest
+    )
+
+
+def test_says_in_one_line_that_no_clip_can_be_read(preset, tmp_path, monkeypatch, capsys):
+    for label in ("low", "high"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "broken.wav").write_bytes(b"no audio")
+    printed = complaint(monkeypatch, capsys, preset, tmp_path)
+    assert printed.startswith("linear_probe.py: Of 2 audio files, 0 could be read")
+
+
+@pytest.mark.slow
+def test_says_in_one_line_that_clips_are_too_few(preset, tmp_path, monkeypatch, capsys):
+    sounds, test = write_tones(tmp_path / "train", 2), write_tones(tmp_path / "test", 1)
+    arguments = [preset, sounds, "--test", test, "--labels-per-class"]
+    assert "fewer than 3" in complaint(monkeypatch, capsys, *arguments, 3)
+    assert "every class needs two training clips" in complaint(monkeypatch, capsys, *arguments, 1)

@@ -1,0 +1,98 @@
+"""The pre-training recipe, killed again and again at random moments."""
+
+import csv
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "pretrain.py"
+KILLS = 20
+EPOCHS = 30
+SMALL = {
+    "size": "tiny",
+    "hidden-dim": 16,
+    "num-layers": 2,
+    "num-heads": 2,
+    "batch-size": 4,
+    "crop-seconds": 0.3,
+    "class-prototypes": 16,
+    "patch-prototypes": 8,
+    "projection-hidden-dim": 16,
+    "projection-bottleneck-dim": 8,
+    "reconstruction-hidden-dim": 16,
+    "reconstruction-bottleneck-dim": 8,
+    "epochs": EPOCHS,
+    "log-every": 1,
+    "save-every": 2,
+}
+
+
+@pytest.fixture
+def start(tmp_path):
+    """A function that starts the recipe with an output folder, on recordings of noise."""
+    recordings = tmp_path / "recordings"
+    recordings.mkdir()
+    generator = np.random.default_rng(1)
+    for index in range(26):
+        soundfile.write(recordings / f"{index}.wav", generator.uniform(-0.5, 0.5, 8000), 16000)
+    (recordings / "7_broken.wav").write_bytes(b"no audio")
+    flags = [text for name, value in SMALL.items() for text in (f"--{name}", str(value))]
+
+    def start(output):
+        log = open(tmp_path / f"{output.name}.log", "a")  # noqa: SIM115
+        command = [sys.executable, RECIPE, recordings, *flags, "--output", output]
+        return subprocess.Popen(command, cwd=RECIPE.parents[1], stdout=log, stderr=log)
+
+    return start
+
+
+def losses(output):
+    """Return epoch, batch and losses of every whole row of the table of batches."""
+    path = output / "progress.csv"
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        whole = [line for line in file if line.endswith("\n")]
+    names = ("epoch", "batch", "loss", "global_loss", "local_loss", "reconstruction_loss")
+    return [tuple(row[name] for name in names) for row in csv.DictReader(whole)]
+
+
+def kill_at_a_random_moment(process, output, generator):
+    rows = len(losses(output))
+    # One in five is killed while it starts.
+    deadline = time.monotonic() + (generator.uniform(0, 20) if generator.random() < 0.2 else 300)
+    while process.poll() is None and time.monotonic() < deadline:
+        if len(losses(output)) != rows:
+            time.sleep(generator.uniform(0, 2))
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.slow
+def test_twenty_kills_change_no_loss(start, tmp_path):
+    uninterrupted, killed = tmp_path / "uninterrupted", tmp_path / "killed"
+    assert start(uninterrupted).wait() == 0
+    expected = losses(uninterrupted)
+    assert len(expected) == 6 * EPOCHS
+
+    generator = random.Random(1)
+    for kill in range(KILLS):
+        process = start(killed)
+        kill_at_a_random_moment(process, killed, generator)
+        rows = losses(killed)
+        unfinished = len(list((killed / "checkpoints").glob("unfinished-*")))
+        print(f"kill {kill + 1}: {len(rows)} batches, {unfinished} unfinished checkpoints")
+        assert rows == expected[: len(rows)]
+    assert start(killed).wait() == 0
+    assert losses(killed) == expected
+    tables = [(folder / "losses.csv").read_bytes() for folder in (uninterrupted, killed)]
+    assert tables[0] == tables[1]
