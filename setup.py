@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 PICTURES = ["matplotlib"]
-TESTS = ["pytest", "ruff", "scikit-learn", "tensorboard", *PICTURES]
+TESTS = ["pyarrow", "pytest", "ruff", "scikit-learn", "tensorboard", *PICTURES]
 
 setup(
     name="keras-asit",
@@ -26,11 +26,17 @@ setup(
         "tensorflow>=2.17",
     ],
     extras_require={
+        "beam": ["apache-beam>=2.77,<3"],
+        "benchmark": ["torch>=2.6", "transformers"],
         "jax": ["jax>=0.5"],
         "torch": ["torch>=2.6"],
+        "parquet": ["pyarrow"],
         "pictures": PICTURES,
+        "probe": ["scikit-learn"],
         "quickstart": ["scikit-learn", *PICTURES],
         "tensorboard": ["tensorboard", *PICTURES],
         "test": TESTS,
+        # The native operators of tensorflow-io load beside this TensorFlow only.
+        "tfio": ["tensorflow==2.17.1", "tensorflow-io==0.37.1"],
     },
 )
