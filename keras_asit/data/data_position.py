@@ -37,6 +37,8 @@ class DataPosition:
         self.batch = batch
         self.batch_size = 1
         self.paths = []
+        # Of records: a function of a pass, its first clip and where to stop, that reads paths.
+        self.read_paths = None
         self._orders = {}
         # Lists, to which a thread can add while another copies them.
         self._unreadable = defaultdict(list, {epoch: list(unreadable)})
@@ -59,13 +61,14 @@ class DataPosition:
     def files(self, epoch, first_batch, last_batch):
         """Return the files of batches of this pass or the one before, `last_batch` included.
 
-        None if they are not known, as those of records.
+        Those of records are read from them; of audio files, none are known of earlier passes.
         """
+        first, stop = first_batch * self.batch_size, (last_batch + 1) * self.batch_size
+        if self.read_paths is not None:
+            return self.read_paths(epoch, first, stop)
         if self._orders.get(epoch) is None:
             return []
-        readable = self._readable(epoch)
-        indices = readable[first_batch * self.batch_size : (last_batch + 1) * self.batch_size]
-        return [str(self.paths[index]) for index in indices]
+        return [str(self.paths[index]) for index in self._readable(epoch)[first:stop]]
 
     def _readable(self, epoch):
         order = self._orders[epoch]

@@ -2,6 +2,8 @@
 
 import itertools
 import numbers
+import random
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from keras_asit.data.data_position import DataPosition
 from keras_asit.data.log_mel_views import LogMelViews
 from keras_asit.data.random_views import RandomViews
 from keras_asit.data.read_record_index import read_record_index
-from keras_asit.data.record_clips import record_clips
+from keras_asit.data.record_clips import record_clips, record_paths
 from keras_asit.data.record_format import RecordFormat
 from keras_asit.data.view_arguments import view_arguments
 from keras_asit.models import AUDIOSET_MEAN, AUDIOSET_STANDARD_DEVIATION
@@ -121,7 +123,11 @@ def read_records(
             f"`drop_remainder=False`. Received: batch_size={batch_size}"
         )
     path = Path(folder).expanduser().absolute()
+    # From Python's generator, so that `keras.utils.set_random_seed` governs this too.
+    seed = random.randrange(2**32) if seed is None else seed
     position = DataPosition() if position is None else position
+    position.batch_size = batch_size
+    position.read_paths = partial(record_paths, path, index, shards, shuffle, seed)
     clips = record_clips(
         path, index, shards, sample_rate, shuffle, seed, num_parallel_calls, position.epoch
     )

@@ -2,7 +2,6 @@
 
 import io
 import os
-import random
 from itertools import count
 
 import numpy as np
@@ -29,7 +28,7 @@ def record_clips(
         shards: list of ints. The shards to read.
         sample_rate: int. Of waveforms, in Hz.
         shuffle: bool. Without, clips come in the order in which they are stored.
-        seed: int. `None` is a random one.
+        seed: int.
         num_parallel_calls: int. Number of clips decoded at once; `None` lets `tf.data` choose.
         first_pass: int. Number of the pass to start with. Defaults to `0`.
 
@@ -38,6 +37,28 @@ def record_clips(
         `(frames, mels)`; `samples`, the length of the waveform; `path`; and `seed`, int64 of
         shape `(2,)`, another one for each clip in each pass.
     """
+    import tensorflow as tf
+
+    records = _record_features(folder, index, shards, shuffle, seed, first_pass)
+    return records.map(
+        _decoder(index, sample_rate),
+        num_parallel_calls=num_parallel_calls or tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+
+
+def record_paths(folder, index, shards, shuffle, seed, number, first, stop):
+    """Return the paths of clips `first` to `stop` - 1 of a pass, the one of that number.
+
+    The other arguments are those of `record_clips`, whose clips they are.
+    """
+    records = _record_features(folder, index, shards, shuffle, seed, number)
+    paths = records.map(lambda features: features["path"]).skip(first).take(stop - first)
+    return [os.fsdecode(path) for path in paths.as_numpy_iterator()]
+
+
+def _record_features(folder, index, shards, shuffle, seed, first_pass):
+    """Return a dataset of the features of records, not decoded, as `record_clips` describes."""
     import tensorflow as tf
 
     passes = _Passes(folder, index, shards, shuffle, seed, first_pass)
@@ -52,16 +73,10 @@ def record_clips(
         return examples.flat_map(lambda batch: _shuffled(_parse(batch), entry, shuffle))
 
     entries = tf.data.Dataset.range(1).map(begin).unbatch()
-    if shuffle:
-        cycle = min(CYCLE, len(shards))
-        records = entries.interleave(open_shard, cycle, 1, cycle, deterministic=True)
-    else:
-        records = entries.flat_map(open_shard)
-    return records.map(
-        _decoder(index, sample_rate),
-        num_parallel_calls=num_parallel_calls or tf.data.AUTOTUNE,
-        deterministic=True,
-    )
+    if not shuffle:
+        return entries.flat_map(open_shard)
+    cycle = min(CYCLE, len(shards))
+    return entries.interleave(open_shard, cycle, 1, cycle, deterministic=True)
 
 
 class _Passes:
@@ -75,8 +90,7 @@ class _Passes:
         self.checksums = [shard["sha256"] for shard in index["shards"]]
         self.shards = shards
         self.shuffle = shuffle
-        # From Python's generator, so that `keras.utils.set_random_seed` governs this too.
-        self.seed = random.randrange(2**32) if seed is None else int(seed)
+        self.seed = seed
         self.passes = count(first_pass)
         self.whole = set()
 

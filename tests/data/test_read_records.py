@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_asit.data import (
+    DataPosition,
     LabeledClips,
     decode_audio,
     read_records,
@@ -159,6 +160,26 @@ def test_each_pass_has_every_clip_once_in_an_order_of_its_own(records):
     for lengths in passes:
         np.testing.assert_allclose(sorted(lengths), 3200 + 1600 * np.arange(12), atol=3)
     assert len({tuple(lengths) for lengths in passes}) == 3
+
+
+@pytest.mark.parametrize("seed", [1, None])
+def test_a_position_tells_the_files_of_batches(records, seed):
+    position = DataPosition()
+    dataset = read(
+        records / "waveform",
+        crop_seconds=2,
+        spectrograms=False,
+        seed=seed,
+        roll_probability=0,
+        position=position,
+    )
+    for epoch in range(2):
+        lengths = clip_lengths(dataset)
+        for batch in range(6):
+            files = position.files(epoch, batch, batch)
+            expected = [len(decode_audio(file, 16000)) for file in files]
+            np.testing.assert_allclose(lengths[2 * batch : 2 * batch + 2], expected, atol=3)
+        assert position.files(epoch, 0, 5)[2:6] == position.files(epoch, 1, 2)
 
 
 @pytest.mark.parametrize("kind", ["waveform", "log_mel"])
