@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_asit.arguments import as_seed, check_number, check_positive_integer, check_shape
+from keras_asit.layers.compiled_for_cpu import is_compiled_for_cpu
 from keras_asit.layers.mlp import MLP, weight_initializer
 
 
@@ -97,6 +98,11 @@ class TransformerBlock(keras.layers.Layer):
         self.built = True
 
     def call(self, tokens, training=None):
+        if not training and is_compiled_for_cpu(tokens):
+            return ops.map(lambda clip: self._transform(clip[None])[0], tokens)
+        return self._transform(tokens, training)
+
+    def _transform(self, tokens, training=False):
         attended = self._attend(self.attention_norm(tokens))
         tokens = tokens + self.drop_path(attended, training=training)
         transformed = self.mlp(self.mlp_norm(tokens))
