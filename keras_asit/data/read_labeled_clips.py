@@ -49,6 +49,7 @@ def read_labeled_clips(source, class_names=None, audio_folder=None, missing="err
     Raises:
         ValueError: if the source cannot be read, or files of it are missing or named twice, or
             labels are unknown: all of them at once, counted.
+        OSError: if a folder, or one in it, cannot be searched.
 
     Example:
 

@@ -35,6 +35,7 @@ def read_manifest(source):
         ValueError: If the source does not exist, names no audio file, or cannot be read as a
             manifest, or if files that it names do not exist or are named more than once (all
             of them are counted at once).
+        OSError: If a folder, or one in it, cannot be searched.
 
     Example:
 
@@ -75,11 +76,19 @@ def search_folder(folder):
     """Return the audio files in a folder and its subfolders, sorted, hidden ones left out."""
     paths = sorted(
         os.path.join(parent, name)
-        for parent, _, names in os.walk(folder)
+        for parent, _, names in os.walk(folder, onerror=_refuse_folder)
         for name in names
         if name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
     )
     return [path for path in paths if os.path.isfile(path)]
+
+
+def _refuse_folder(error):
+    # `os.walk` would go on without it, and its files would be missed by nobody.
+    raise OSError(
+        f"Folder {error.filename!r} cannot be searched; make it readable or move it away: "
+        f"{error.strerror}"
+    ) from None
 
 
 def _read_file(path):

@@ -28,6 +28,19 @@ def test_a_folder_is_searched_for_audio_files_in_sorted_order(folder):
     assert paths == read_manifest(str(folder))
 
 
+def test_a_folder_that_cannot_be_searched_is_named(folder, monkeypatch):
+    search = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("er"):
+            raise PermissionError(13, "Permission denied", path)
+        return search(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(OSError, match=r"deep/er' cannot be searched; .*: Permission denied"):
+        read_manifest(folder)
+
+
 def test_a_list_keeps_its_order_and_becomes_absolute(folder, monkeypatch):
     monkeypatch.chdir(folder)
     assert read_manifest(["b.wav", folder / "a.FLAC"]) == [
