@@ -26,7 +26,8 @@ def read_labeled_clips(source, class_names=None, audio_folder=None, missing="err
     Args:
         source: str or `os.PathLike`. One of
 
-            - a folder with a subfolder a class, whose name is the label;
+            - a folder with a subfolder a class, whose name is the label; of a subfolder without
+              audio files a warning is given;
             - a `.csv` file with a header: a column `path`, `file`, `filename` or `wav`, and one
               named `label`, `labels`, `class`, `category` or `target`; several labels of a file
               are separated by `;` or `,`;
@@ -132,13 +133,19 @@ def _read_class_folders(folder):
     classes = sorted(
         entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."
     )
-    rows = [
-        (path, [name]) for name in classes for path in search_folder(os.path.join(folder, name))
-    ]
+    paths = {name: search_folder(os.path.join(folder, name)) for name in classes}
+    rows = [(path, [name]) for name in classes for path in paths[name]]
+    accepted = f"accepted are {', '.join(AUDIO_SUFFIXES)}"
     if not rows:
         raise ValueError(
-            f"Folder {folder!r} must have a subfolder a class, with audio files in it; accepted "
-            f"are {', '.join(AUDIO_SUFFIXES)}."
+            f"Folder {folder!r} must have a subfolder a class, with audio files in it; {accepted}."
+        )
+    empty = [name for name in classes if not paths[name]]
+    if empty:
+        warnings.warn(
+            f"{folder}: {len(empty)} of {len(classes)} subfolders hold no audio file, so that no "
+            f"clip is of their class: {_list(empty)}; {accepted}.",
+            stacklevel=4,
         )
     return rows
 

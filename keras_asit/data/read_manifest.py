@@ -6,7 +6,22 @@ import csv
 import json
 import os
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au")
+AUDIO_SUFFIXES = (
+    ".wav",
+    ".w64",
+    ".rf64",
+    ".flac",
+    ".ogg",
+    ".oga",
+    ".opus",
+    ".mp3",
+    ".aif",
+    ".aiff",
+    ".aifc",
+    ".caf",
+    ".au",
+    ".snd",
+)
 PATH_COLUMNS = ("path", "file", "filename", "wav")
 MAX_NAMED = 5
 
@@ -18,8 +33,9 @@ def read_manifest(source):
         source: str, `os.PathLike`, or list of them. One of
 
             - a folder: every audio file in it and in its subfolders, in sorted order. Audio
-              files are known by their suffix (wav, flac, ogg, oga, opus, mp3, aif, aiff or au,
-              in any case); hidden files are left out;
+              files are known by their suffix (wav, w64, rf64, flac, ogg, oga, opus, mp3, aif,
+              aiff, aifc, caf, au or snd, in any case); hidden files are left out. Symbolic links
+              to folders are followed, but no folder is searched twice;
             - a list of paths of audio files;
             - a manifest: a `.txt` file with one path a line; a `.csv` file with a header, its
               path column being the first of `path`, `file`, `filename` and `wav` that it has;
@@ -76,11 +92,30 @@ def search_folder(folder):
     """Return the audio files in a folder and its subfolders, sorted, hidden ones left out."""
     paths = sorted(
         os.path.join(parent, name)
-        for parent, _, names in os.walk(folder, onerror=_refuse_folder)
+        for parent, names in _walk(folder)
         for name in names
         if name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
     )
     return [path for path in paths if os.path.isfile(path)]
+
+
+def _walk(folder):
+    """Yield (path, names of files) of a folder and all in it, each once however links lead.
+
+    Links are followed last: a folder that is there itself keeps its own path.
+    """
+    searched, waiting = set(), [folder]
+    while waiting:
+        for parent, subfolders, names in os.walk(waiting.pop(0), onerror=_refuse_folder):
+            real = os.path.realpath(parent)
+            if real in searched:
+                subfolders.clear()
+                continue
+            searched.add(real)
+            yield parent, names
+            subfolders.sort()
+            paths = [os.path.join(parent, name) for name in subfolders]
+            waiting += [path for path in paths if os.path.islink(path)]
 
 
 def _refuse_folder(error):

@@ -27,6 +27,15 @@ def test_a_folder_a_class(tmp_path):
     assert names(clips) == ["0.wav", "1.wav"] * 2
 
 
+def test_a_class_folder_without_audio_is_named(tmp_path):
+    folder = write_class_folders(tmp_path / "sounds", 2)
+    (folder / "cow").mkdir()
+    (folder / "cow" / "1.wma").touch()
+    with pytest.warns(UserWarning, match=r"1 of 3 subfolders hold no audio file.*'cow'; accepted"):
+        clips = read_labeled_clips(folder)
+    assert clips.class_names == ["cat", "dog"]
+
+
 def test_csv_with_several_labels_a_file(files):
     (files / "labels.csv").write_text("wav,labels\na.wav,dog\nb.wav,dog; bark\nc.wav,bark\n")
     clips = read_labeled_clips(files / "labels.csv")

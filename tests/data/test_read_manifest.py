@@ -4,8 +4,9 @@ import json
 import os
 
 import pytest
+import soundfile
 
-from keras_asit.data import read_manifest
+from keras_asit.data import decode_audio, read_manifest
 
 
 @pytest.fixture
@@ -26,6 +27,34 @@ def test_a_folder_is_searched_for_audio_files_in_sorted_order(folder):
     paths = read_manifest(folder)
     assert names(paths, folder) == ["a.FLAC", "b.wav", "deep/d.Opus", "deep/er/c.mp3"]
     assert paths == read_manifest(str(folder))
+
+
+@pytest.mark.parametrize(
+    "name, form",
+    [
+        ("a.w64", "W64"),
+        ("a.rf64", "RF64"),
+        ("a.aifc", "AIFF"),
+        ("a.caf", "CAF"),
+        ("a.snd", "AU"),
+    ],
+)
+def test_rarer_formats_are_found_and_decoded(tmp_path, name, form):
+    soundfile.write(tmp_path / name, [0.25] * 100, 16000, format=form)
+    (path,) = read_manifest(tmp_path)
+    assert decode_audio(path, 16000).tolist() == [0.25] * 100
+
+
+def test_links_to_folders_are_followed_and_loops_are_not(folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "x.wav").touch()
+    (elsewhere / "back").symlink_to(folder)
+    (folder / "all").symlink_to(folder / "deep")
+    (folder / "deep" / "up").symlink_to(folder)
+    (folder / "link").symlink_to(elsewhere)
+    (folder / "link again").symlink_to(elsewhere)
+    expected = ["a.FLAC", "b.wav", "deep/d.Opus", "deep/er/c.mp3", "link/x.wav"]
+    assert names(read_manifest(folder), folder) == expected
 
 
 def test_a_folder_that_cannot_be_searched_is_named(folder, monkeypatch):
