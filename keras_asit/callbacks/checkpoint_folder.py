@@ -153,6 +153,12 @@ class CheckpointFolder:
             )
 
 
+def storable(array):
+    """Return an array with the same values, of a type that NumPy's files know."""
+    # They do not know bfloat16; float32 holds all its values.
+    return array.astype("float32") if array.dtype.name == "bfloat16" else array
+
+
 def _checksum(path):
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_asit.arguments import check_choice, check_positive_integer
 from keras_asit.callbacks.callback_state import CallbackState
-from keras_asit.callbacks.checkpoint_folder import CheckpointFolder
+from keras_asit.callbacks.checkpoint_folder import CheckpointFolder, storable
 from keras_asit.callbacks.continued_callbacks import ContinuedCallbacks
 from keras_asit.callbacks.global_generators import global_generators, set_global_generators
 from keras_asit.callbacks.interruption import Interruption, TrainingInterrupted
@@ -199,11 +199,16 @@ class Checkpoints(keras.callbacks.Callback):
         variables = _variables(model)
         arrays = [_as_array(variable) for variable in variables]
         self._check_finite(variables, arrays)
+        of_callbacks = []
+        callbacks = [
+            [type(state.callback).__name__, state.get(of_callbacks)]
+            for state in self._callback_states
+        ]
         if (epoch, batch) == (0, 0):
             self.folder.check_space(sum(array.nbytes for array in arrays))
         self.folder.write(
             f"checkpoint-{epoch:06d}-{batch:09d}",
-            arrays,
+            [*arrays, *of_callbacks],
             {
                 "epoch": epoch,
                 "batch": batch,
@@ -214,9 +219,7 @@ class Checkpoints(keras.callbacks.Callback):
                 "backend": keras.config.backend(),
                 "settings": self.settings,
                 "generators": global_generators(),
-                "callbacks": [
-                    [type(state.callback).__name__, state.get()] for state in self._callback_states
-                ],
+                "callbacks": callbacks,
             },
         )
         self.folder.prune(self._best())
@@ -247,6 +250,7 @@ class Checkpoints(keras.callbacks.Callback):
         variables = _variables(self.model)
         self._check_same(state, variables, epochs)
         _assign(variables, arrays)
+        self._arrays_of_callbacks = arrays[len(variables) :]
         set_global_generators(state["generators"])
         # Copies: `fit` resets metrics when it begins.
         self._metrics = [np.copy(_as_array(v)) for v in self.model.metrics_variables]
@@ -281,7 +285,7 @@ class Checkpoints(keras.callbacks.Callback):
                 f"{[name for name, _ in state['callbacks']]}. Received: {names}"
             )
         for callback_state, (_, value) in zip(self._callback_states, state["callbacks"]):
-            callback_state.set(value)
+            callback_state.set(value, self._arrays_of_callbacks)
 
 
 def _variables(model):
@@ -296,9 +300,7 @@ def _description(variables):
 
 
 def _as_array(variable):
-    array = ops.convert_to_numpy(variable.value)
-    # NumPy's files do not know bfloat16; float32 holds all its values.
-    return array.astype("float32") if array.dtype.name == "bfloat16" else array
+    return storable(ops.convert_to_numpy(variable.value))
 
 
 def _assign(variables, arrays):

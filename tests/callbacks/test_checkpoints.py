@@ -127,6 +127,21 @@ def test_callbacks_of_keras_go_on_too(recordings, tmp_path):
     assert (whole.wait, whole.best) == (rest.wait, rest.best)
 
 
+def test_the_best_weights_that_a_callback_holds_go_on_too(recordings, tmp_path):
+    def stopping():
+        # The loss of noise grows.
+        return keras.callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True)
+
+    whole, first, rest = stopping(), stopping(), stopping()
+    train(recordings, tmp_path / "whole", whole)
+    with pytest.raises(Died):
+        train(recordings, tmp_path / "run", first, StopAfter(8, die))
+    train(recordings, tmp_path / "run", rest, StopAfter(100, die))
+    assert rest.best_epoch == whole.best_epoch == 0
+    for a, b in zip(whole.model.get_weights(), rest.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 # --- What is kept ---
 
 
