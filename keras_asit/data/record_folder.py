@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import uuid
 from pathlib import Path
 
@@ -11,6 +12,11 @@ INDEX = "index.json"
 PARAMETERS = "parameters.json"
 PLAN = "plan.jsonl"
 PARTIAL = ".partial"
+# What an attempt that was broken off leaves, and nothing of the user's.
+LEFTOVER = re.compile(
+    r"(clips-\d+-of-\d+\.(tfrecord|json)|(parameters|index)\.json|plan\.jsonl)"
+    rf"\.[0-9a-f]{{32}}{re.escape(PARTIAL)}"
+)
 
 
 class RecordFolder:
@@ -29,8 +35,6 @@ class RecordFolder:
     def begin(self, parameters, plan):
         """Claim the folder for `parameters`, or raise `ValueError` if it is of other ones."""
         self.path.mkdir(parents=True, exist_ok=True)
-        for leftover in self.path.glob(f"*{PARTIAL}"):
-            leftover.unlink()
         lines = "".join(f"{line}\n" for line in plan).encode()
         parameters = {**parameters, "plan_sha256": hashlib.sha256(lines).hexdigest()}
         present = self._read_json(PARAMETERS)
@@ -40,6 +44,9 @@ class RecordFolder:
                 f"{self.path} holds records that were made otherwise ({', '.join(different)} "
                 f"differ, see {PARAMETERS} there); give another folder, or delete this one."
             )
+        for path in self.path.iterdir():
+            if LEFTOVER.fullmatch(path.name):
+                path.unlink()
         self.write(PARAMETERS, as_json(parameters))
         self.write(PLAN, lines)
 

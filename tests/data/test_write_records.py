@@ -239,6 +239,24 @@ def test_a_folder_of_other_records_is_refused(kwargs, name, recordings, tmp_path
         write(recordings[::-1], tmp_path / "records")
 
 
+def test_of_partial_files_only_its_own_are_deleted(recordings, tmp_path):
+    folder = tmp_path / "records"
+    write(recordings, folder)
+    kept = {f"a.{32 * '0'}.partial", "clips-00000-of-00004.json.partial", "mine.partial"}
+    own = {
+        f"{name}.{32 * '0'}.partial"
+        for name in ("clips-00000-of-00004.tfrecord", "plan.jsonl", "index.json")
+    }
+    (folder / "folder.partial").mkdir()
+    for name in kept | own:
+        (folder / name).touch()
+    with pytest.raises(ValueError, match="made otherwise"):
+        write(recordings, folder, kind="encoded")
+    assert {path.name for path in folder.glob("*.partial")} == {"folder.partial", *kept, *own}
+    write(recordings, folder)
+    assert {path.name for path in folder.glob("*.partial")} == {"folder.partial", *kept}
+
+
 @pytest.mark.slow
 def test_processes_make_the_same_files_as_one(recordings, tmp_path):
     write(recordings, tmp_path / "one", kind="log_mel")
