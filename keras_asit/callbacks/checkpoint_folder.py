@@ -139,9 +139,16 @@ class CheckpointFolder:
         for path in self.folder.glob("unfinished-*"):
             shutil.rmtree(path)
 
-    def check_space(self, size):
-        """Raise `OSError` unless there is room for all checkpoints of `size` bytes."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def check_writable(self, size):
+        """Raise `OSError` unless all checkpoints of `size` bytes can be written."""
+        probe = self.folder / "unfinished-probe"
+        probe.mkdir(parents=True)
+        try:
+            with open(probe / STATE, "wb") as file:
+                file.write(b"probe")
+                _synchronise(file)
+        finally:
+            shutil.rmtree(probe, ignore_errors=True)
         # The best, those kept, and the one being written, less those already there.
         missing = max(1, self.keep + 2 - len(self.names()))
         free = shutil.disk_usage(self.folder).free

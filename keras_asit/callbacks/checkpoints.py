@@ -43,8 +43,8 @@ class Checkpoints(keras.callbacks.Callback):
     Raises:
         ValueError: If an argument is invalid; in `fit` also if all checkpoints are damaged or
             are those of another model, of other settings or of another backend.
-        OSError: in `fit`, before the first batch, if there is no room for all checkpoints, or
-            another process uses the folder.
+        OSError: in `fit`, before the first batch, if there is no room for all checkpoints, the
+            folder cannot be written, or another process uses it.
 
     Example:
 
@@ -205,7 +205,7 @@ class Checkpoints(keras.callbacks.Callback):
             for state in self._callback_states
         ]
         if (epoch, batch) == (0, 0):
-            self.folder.check_space(sum(array.nbytes for array in arrays))
+            self.folder.check_writable(sum(array.nbytes for array in arrays))
         self.folder.write(
             f"checkpoint-{epoch:06d}-{batch:09d}",
             [*arrays, *of_callbacks],
@@ -256,7 +256,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._metrics = [np.copy(_as_array(v)) for v in self.model.metrics_variables]
         self._restored = state
         self.position = DataPosition(state["epoch"], state["batch"], state["unreadable"])
-        self.folder.check_space(sum(array.nbytes for array in arrays))
+        self.folder.check_writable(sum(array.nbytes for array in arrays))
         return state
 
     def _check_same(self, state, variables, epochs):

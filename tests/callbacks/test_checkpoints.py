@@ -269,6 +269,17 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_first_batch(recordi
         train(recordings, tmp_path / "file", StopAfter(1, die))
 
 
+def test_so_is_one_that_could_be_written_once(recordings, stopped, tmp_path, monkeypatch):
+    def read_only(_):
+        raise OSError(30, "Read-only file system")
+
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(os, "fsync", read_only)
+    with pytest.raises(OSError, match="Read-only"):
+        train(recordings, tmp_path, StopAfter(1, die))
+    assert names(tmp_path) == names(stopped)
+
+
 def test_another_training_is_not_continued(recordings, stopped):
     with pytest.raises(ValueError, match="learning_rate was None, is 1"):
         train(recordings, stopped, StopAfter(1, die), settings={"learning_rate": 1})
