@@ -31,20 +31,30 @@ class Layout:
     def patch_size(self):
         return tuple(self.backbone["patch_embed.proj.weight"].shape[2:])
 
-    def stored_grid(self, path):
+    @property
+    def num_patches(self):
+        return self.backbone["pos_embed"].shape[1] - 1
+
+    def grid(self, path):
         """Return the number of patches along time and along mel that positions are stored for."""
-        count = self.backbone["pos_embed"].shape[1] - 1
         if self.kind == "image":
-            columns = round(count**0.5)
+            columns = round(self.num_patches**0.5)
         else:
             num_mels = self.arguments.get("num_mel_bins", NUM_MELS)
             columns = num_mels // self.patch_size[1]
-        if columns < 1 or count % columns:
+        if columns < 1 or self.num_patches % columns:
             raise ValueError(
-                f"{path} holds positions of {count} patches, which do not form rows of {columns}. "
-                "Give `stored_grid`, the number of patches along time and along mel."
+                f"{path} holds positions of {self.num_patches} patches, which do not form rows of "
+                f"{columns}. Give `stored_grid`, the number of patches along time and along mel, "
+                "or the `spectrogram_shape` and `patch_stride` that they are stored for."
             )
-        return (count // columns, columns)
+        return (self.num_patches // columns, columns)
+
+    def grid_as_read(self, path):
+        """Return the grid that positions are interpolated from."""
+        if self.kind == "event_detection":
+            return PRETRAINED_SED_GRID
+        return self.grid(path)
 
 
 def recognise(contents, weights, path):

@@ -39,9 +39,10 @@ def load_backbone(
         path: str or path. The PyTorch file.
         weights: `"teacher"` or `"student"`: which network of a training checkpoint. Other files
             hold but one. Defaults to `"teacher"`.
-        spectrogram_shape: pair of ints, (frames, mels), that positions are interpolated for.
-            Defaults to `None`, the one that they were trained for; `(592, 128)` for images' and
-            `(998, 128)` for PretrainedSED's weak and strong files.
+        spectrogram_shape: pair of ints, (frames, mels), that positions are interpolated for,
+            unless they are as many. Defaults to `None`, the one that they were trained for, of 128
+            mel bins where the file does not say; `(592, 128)` for images' and `(998, 128)` for
+            PretrainedSED's weak and strong files.
         num_heads: int. Attention heads, which no file tells. Defaults to `None`, width // 64.
         stored_grid: pair of ints. The patches along time and along mel that positions were
             stored for, where another reading than the one above is wanted. It matters only where
@@ -71,23 +72,29 @@ def build_backbone(
     layout, path, spectrogram_shape=None, num_heads=None, stored_grid=None, **kwargs
 ):
     """Return the `ASiTBackbone` of a `Layout`; `path` is for messages."""
-    grid = layout.stored_grid(path) if stored_grid is None else as_pair("stored_grid", stored_grid)
-    shape = spectrogram_shape or _trained_shape(layout, grid)
+    if stored_grid is not None:
+        stored_grid = as_pair("stored_grid", stored_grid)
+        _check_grid(layout, stored_grid, path)
+    if spectrogram_shape is None:
+        spectrogram_shape = _trained_shape(layout, stored_grid or layout.grid(path))
     with start_at_zero():
-        backbone = ASiTBackbone(shape, **_sizes(layout, num_heads, path), **kwargs)
-    if layout.kind == "event_detection" and stored_grid is None:
-        grid = layouts.PRETRAINED_SED_GRID
+        backbone = ASiTBackbone(spectrogram_shape, **_sizes(layout, num_heads, path), **kwargs)
     positions = np.asarray(layout.backbone["pos_embed"])
-    if positions.shape[1] != 1 + grid[0] * grid[1]:
-        raise ValueError(
-            f"{path} holds positions of {positions.shape[1] - 1} patches, not of a grid of "
-            f"{grid[0]} x {grid[1]}. Give the right `stored_grid`."
-        )
     wanted = backbone.grid_shape
-    if positions.shape[1] != 1 + wanted[0] * wanted[1]:
+    if layout.num_patches != wanted[0] * wanted[1]:
+        grid = stored_grid or layout.grid_as_read(path)
+        _check_grid(layout, grid, path)
         positions = ops.convert_to_numpy(resample_positions(positions, grid, wanted))
     assign_all(backbone_entries(backbone), {**layout.backbone, "pos_embed": positions}, path)
     return backbone
+
+
+def _check_grid(layout, grid, path):
+    if layout.num_patches != grid[0] * grid[1]:
+        raise ValueError(
+            f"{path} holds positions of {layout.num_patches} patches, not of a grid of "
+            f"{grid[0]} x {grid[1]}. Give the right `stored_grid`."
+        )
 
 
 def _trained_shape(layout, grid):

@@ -12,8 +12,8 @@ from keras_asit.models import ASiTBackbone
 torch = pytest.importorskip("torch", reason="PyTorch files are written by PyTorch")
 
 
-def build():
-    return ASiTBackbone((48, 128), num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32)
+def build(shape=(48, 128), **kwargs):
+    return ASiTBackbone(shape, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32, **kwargs)
 
 
 def read(path):
@@ -27,6 +27,29 @@ def test_a_round_trip_is_exact(tmp_path, layout):
     export_backbone(backbone, tmp_path / "backbone.pt", layout)
     loaded = load_backbone(tmp_path / "backbone.pt", num_heads=2)
     assert loaded.spectrogram_shape == (48, 128)
+    for weight, expected in zip(loaded.weights, backbone.weights):
+        np.testing.assert_array_equal(ops.convert_to_numpy(weight), ops.convert_to_numpy(expected))
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape", "stride", "told"),
+    [
+        ("training", (64, 64), None, True),
+        ("module", (64, 64), None, False),
+        ("published", (96, 128), 10, False),
+        ("training", (96, 128), 10, False),
+    ],
+)
+def test_other_shapes_of_patches_come_back_as_the_warning_says(
+    tmp_path, layout, shape, stride, told, recwarn
+):
+    backbone = build(shape, patch_stride=stride)
+    export_backbone(backbone, tmp_path / "backbone.pt", layout)
+    arguments = {} if told else {"spectrogram_shape": shape, "patch_stride": stride}
+    messages = [str(warning.message) for warning in recwarn if warning.category is UserWarning]
+    assert any("load it with" in message for message in messages) != told
+    loaded = load_backbone(tmp_path / "backbone.pt", num_heads=2, **arguments)
+    assert loaded.spectrogram_shape == shape and loaded.grid_shape == backbone.grid_shape
     for weight, expected in zip(loaded.weights, backbone.weights):
         np.testing.assert_array_equal(ops.convert_to_numpy(weight), ops.convert_to_numpy(expected))
 
