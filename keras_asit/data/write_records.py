@@ -38,7 +38,8 @@ def write_records(
 
     Shards are made in parallel processes, each either whole or not there. The same call goes on
     after an interruption: shards that are there are verified and kept, the others made, and the
-    result is the same to the byte as without one. `index.json`, which
+    result is the same to the byte as without one. A shard is made again if a file of it has
+    changed, by its size or time, or if one that was skipped can now be read. `index.json`, which
     `keras_asit.data.read_records` needs, is written last.
 
     Files that cannot be read are skipped; a warning at the end counts them, and the index names

@@ -9,10 +9,11 @@ from keras_asit.models.log_mel_moments import LogMelMoments
 
 
 def write_shard(line, record_format, folder):
-    """Write a shard and its summary, unless they are there and whole.
+    """Write a shard and its summary, unless they are there, whole and what would be written now.
 
-    What is written depends on the files, the line of the plan and the format alone, not on
-    where or how often this is called.
+    That is so if no file has changed since, by size and time, and none that was skipped can be
+    read now, for what kept it from being read may have passed. What is written depends on the
+    files, the line of the plan and the format alone, not on where or how often this is called.
 
     Args:
         line: str. A line of the plan.
@@ -25,9 +26,11 @@ def write_shard(line, record_format, folder):
     import tensorflow as tf
 
     name, clips = from_plan_line(line)
-    made_of = hashlib.sha256(as_json([record_format.parameters(), line])).hexdigest()
+    # Taken before the files are read: one that changes meanwhile is another one next time.
+    states = [_state(path) for path, _ in clips]
+    made_of = hashlib.sha256(as_json([record_format.parameters(), line, states])).hexdigest()
     summary = folder.finished(name, made_of)
-    if summary is not None:
+    if summary is not None and not _any_readable(summary["skipped"], record_format):
         return summary
     contents = _Contents(record_format)
     shard = folder.shard(name)
@@ -46,6 +49,22 @@ def write_shard(line, record_format, folder):
         }
     folder.write(f"{name}.json", as_json(summary))
     return summary
+
+
+def _state(path):
+    """Return what tells that a file has changed, or `None` if there is none."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return None
+    return state.st_size, state.st_mtime_ns
+
+
+def _any_readable(skipped, record_format):
+    """Return whether any of the files that were skipped can be read now."""
+    contents = _Contents(record_format)
+    examples = (example for file in skipped for example in contents.examples(file["path"], []))
+    return next(examples, None) is not None
 
 
 class _Contents:

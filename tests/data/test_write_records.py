@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from keras_asit.data import LabeledClips, decode_audio, read_record_index, write_records
 from keras_asit.data import write_shard as shards
+from keras_asit.data.record_format import RecordFormat
 from keras_asit.models import ASiTAudioConverter
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "write_records.py"
@@ -237,6 +238,49 @@ def test_a_folder_of_other_records_is_refused(kwargs, name, recordings, tmp_path
         write(recordings, tmp_path / "records", **kwargs)
     with pytest.raises(ValueError, match=r"made otherwise .*plan_sha256"):
         write(recordings[::-1], tmp_path / "records")
+
+
+def test_a_shard_of_a_file_that_has_changed_is_made_again(recordings, tmp_path, write_noise):
+    write(recordings, tmp_path / "records")
+    before = files_of(tmp_path / "records")
+    write_noise(recordings[4].name, 0.1)
+    index = write(recordings, tmp_path / "records")
+    after = files_of(tmp_path / "records")
+    changed = {name for name in after if after[name] != before[name]}
+    shard = "clips-00000-of-00004"
+    assert changed == {f"{shard}.tfrecord", f"{shard}.json", "index.json"}
+    assert index == write(recordings, tmp_path / "anew")
+    assert after == files_of(tmp_path / "anew")
+
+
+def test_a_file_that_can_be_read_after_all_is_no_longer_skipped(
+    recordings, bad_files, tmp_path, monkeypatch
+):
+    source = [*recordings, *bad_files]
+    contents = RecordFormat.contents
+
+    def fail_once(record_format, path):
+        if path == str(recordings[4]):
+            raise OSError("Stale file handle")
+        yield from contents(record_format, path)
+
+    with monkeypatch.context() as failing, pytest.warns(UserWarning, match="Skipped 5 of 14"):
+        failing.setattr(RecordFormat, "contents", fail_once)
+        write(source, tmp_path / "records")
+    with pytest.warns(UserWarning, match="Skipped 4 of 14"):
+        write(source, tmp_path / "records")
+        write(source, tmp_path / "whole")
+    assert files_of(tmp_path / "records") == files_of(tmp_path / "whole")
+
+
+def test_shards_with_files_that_stay_unreadable_are_kept(
+    recordings, bad_files, tmp_path, monkeypatch
+):
+    with pytest.warns(UserWarning, match="Skipped 4 of 14"):
+        write([*recordings, *bad_files], tmp_path / "records")
+    monkeypatch.setattr(tf.io, "TFRecordWriter", None)
+    with pytest.warns(UserWarning, match="Skipped 4 of 14"):
+        write([*recordings, *bad_files], tmp_path / "records")
 
 
 def test_of_partial_files_only_its_own_are_deleted(recordings, tmp_path):
