@@ -6,6 +6,9 @@ from keras_asit.arguments import as_seed, check_number, check_positive_integer
 from keras_asit.data.clip_passes import clip_passes
 from keras_asit.data.labeled_clips import LabeledClips
 
+# Resampling a stretch of exactly a crop may leave one sample too few.
+SPARE_SECONDS = 0.01
+
 
 def labeled_dataset(
     clips,
@@ -28,8 +31,8 @@ def labeled_dataset(
         sample_rate: int. Sample rate in Hz; files of another one are resampled. Defaults to
             `16000`.
         batch_size: int. Defaults to `32`.
-        crop_seconds: float. A longer clip is cut to a random stretch of this length. Defaults
-            to `None`: clips are whole.
+        crop_seconds: float. A longer clip is cut to a random stretch of this length, and little
+            more than that is read of its file. Defaults to `None`: clips are whole.
         one_hot: bool. Whether labels of single-label clips have a column a class too, as
             `Mixup` and label smoothing need them. Defaults to `False`.
         weights: array of shape `(clips,)`, such as `balanced_weights` gives. Each pass draws
@@ -70,13 +73,22 @@ def labeled_dataset(
     seed = as_seed(seed)
     weights = None if weights is None else _as_chances(weights, len(clips))
     length = None if crop_seconds is None else round(crop_seconds * sample_rate)
+    longest = None if crop_seconds is None else crop_seconds + SPARE_SECONDS
     label = _label_lookup(clips, one_hot or clips.multi_label)
 
     def element(waveform, _, entry):
         index = entry[1] % len(clips)
         return waveform if length is None else _crop(waveform, length, entry), label(index)
 
-    passes = clip_passes(clips.paths, sample_rate, shuffle, seed, num_parallel_calls, 1, weights)
+    passes = clip_passes(
+        clips.paths,
+        sample_rate,
+        shuffle,
+        seed,
+        num_parallel_calls,
+        weights=weights,
+        max_seconds=longest,
+    )
     batches = passes.map(element).ragged_batch(batch_size, drop_remainder=drop_remainder)
     return batches.prefetch(tf.data.AUTOTUNE)
 
@@ -113,8 +125,6 @@ def _label_lookup(clips, one_hot):
 def _crop(waveform, length, seed):
     import tensorflow as tf
 
-    # In double precision, every sample of a long recording can be a start.
     places = tf.maximum(tf.size(waveform) - length, 0) + 1
-    uniform = tf.random.stateless_uniform([], seed, dtype=tf.float64)
-    start = tf.cast(uniform * tf.cast(places, tf.float64), tf.int32)
+    start = tf.random.stateless_uniform([], seed, 0, places, tf.int32)
     return waveform[start : start + length]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import soundfile
 
 from keras_asit.data import LabeledClips, balanced_weights, labeled_dataset
 
@@ -30,6 +31,35 @@ def test_longer_clips_are_cropped_at_random_places(clips):
     for crop in (first[3], second[3]):
         assert (windows == crop.numpy()).all(axis=1).any()
     assert not np.array_equal(first[3], second[3])
+
+
+@pytest.mark.parametrize("sample_rate", [8000, 11127, 16000])
+def test_of_a_long_file_little_more_than_the_crop_is_read(write_noise, monkeypatch, sample_rate):
+    paths = [str(write_noise(f"{index}.wav", 20, sample_rate)) for index in range(3)]
+    clips = LabeledClips(paths, [(0,)] * 3, ["cat"])
+    frames = []
+    read = soundfile.SoundFile.read
+
+    def count_and_read(*args, **kwargs):
+        block = read(*args, **kwargs)
+        frames.append(len(block))
+        return block
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", count_and_read)
+    ((waveforms, _),) = labeled_dataset(clips, crop_seconds=0.2, seed=1)
+    assert waveforms.row_lengths().numpy().tolist() == [3200] * 3
+    assert sum(frames) < 3 * 0.25 * sample_rate
+
+
+def test_crops_of_a_long_file_lie_anywhere_in_it(tmp_path):
+    ramp = np.arange(4 * 16000) / (4 * 16000)
+    soundfile.write(tmp_path / "ramp.wav", ramp, 16000, subtype="FLOAT")
+    clips = LabeledClips([str(tmp_path / "ramp.wav")], [(0,)], ["cat"])
+    dataset = labeled_dataset(clips, crop_seconds=1, seed=1).repeat(100)
+    starts = np.asarray([waveforms[0, 0] for waveforms, _ in dataset])
+    # Of four equal parts of the 3 s where a crop can begin, each has about as many.
+    counts, _ = np.histogram(starts, 4, (0, 0.75))
+    assert counts.min() > 15
 
 
 def test_shuffled_passes_repeat_from_run_to_run_and_differ_from_each_other(clips):
