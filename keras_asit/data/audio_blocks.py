@@ -79,3 +79,13 @@ def mix_down(block):
     if max(-samples.min(), samples.max()) > LARGEST_SAMPLE:
         raise ValueError("has samples far beyond [-1, 1]")
     return samples
+
+
+def resample(samples, file_rate, sample_rate):
+    """Return samples at another rate; of any number of them at least one is left."""
+    import soxr
+
+    if file_rate == sample_rate:
+        return samples
+    resampled = soxr.resample(samples, file_rate, sample_rate, quality="HQ")
+    return resampled if len(resampled) else samples[:1]

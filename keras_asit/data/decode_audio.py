@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_asit.data.audio_blocks import mix_down, open_audio, read_blocks
+from keras_asit.data.audio_blocks import mix_down, open_audio, read_blocks, resample
 
 
 def decode_audio(path, sample_rate, max_seconds=None, position=0.0):
@@ -28,8 +28,6 @@ def decode_audio(path, sample_rate, max_seconds=None, position=0.0):
             or is no regular file with a header of an audio format.
         RuntimeError: If libsndfile cannot read the file.
     """
-    import soxr
-
     with open_audio(path) as file:
         file_rate = file.samplerate
         limit = None if max_seconds is None else max(1, round(max_seconds * file_rate))
@@ -39,11 +37,9 @@ def decode_audio(path, sample_rate, max_seconds=None, position=0.0):
         # Opened anew, for libsndfile's decoders may not recover from a failed seek.
         with open_audio(path) as file:
             samples = _join(read_blocks(file, limit))
-    if file_rate != sample_rate and len(samples):
-        samples = soxr.resample(samples, file_rate, sample_rate, quality="HQ")
     if not len(samples):
         raise ValueError("has no samples")
-    return samples
+    return resample(samples, file_rate, sample_rate)
 
 
 def _read_from(file, start, limit):

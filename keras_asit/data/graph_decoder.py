@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-from keras_asit.data.audio_blocks import mix_down, open_audio, read_blocks
+from keras_asit.data.audio_blocks import mix_down, open_audio, read_blocks, resample
 from keras_asit.data.load_tensorflow_io import load_tensorflow_io
 
 # Container and encoding, as soundfile names them, to operator of tensorflow-io and its type.
@@ -91,19 +91,18 @@ class GraphDecoder:
             numbers: int64 tensor, and
             header: string tensor, as `locate` gives them.
         """
-        import soxr
         import tensorflow as tf
 
         samples = self._decode(path, numbers, header)
         file_rate = numbers[1]
 
-        def resample(samples, file_rate):
-            return soxr.resample(samples, int(file_rate), self.sample_rate, quality="HQ")
+        def resampled(samples, file_rate):
+            return resample(samples, int(file_rate), self.sample_rate)
 
         waveform = tf.cond(
             file_rate == self.sample_rate,
             lambda: samples,
-            lambda: tf.numpy_function(resample, [samples, file_rate], tf.float32),
+            lambda: tf.numpy_function(resampled, [samples, file_rate], tf.float32),
         )
         return tf.ensure_shape(waveform, [None])
 

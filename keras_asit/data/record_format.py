@@ -14,7 +14,7 @@ from keras_asit.layers.log_mel_filterbank import FLOOR, PREEMPHASIS
 KINDS = ("encoded", "waveform", "log_mel")
 # A record is a protocol buffer, and those end at 2 GiB.
 LARGEST_FILE = 2**31 - 2**20
-# In seconds: at a lower sample rate, less may be no sample.
+# In seconds: less is no recording, and at a lower sample rate not even a sample long.
 SHORTEST = 0.001
 
 
@@ -114,7 +114,7 @@ def _read_encoded(path):
         raise ValueError("is larger than 2 GiB, which a record cannot hold; split it")
     sample_rate = soundfile.info(io.BytesIO(content)).samplerate
     if len(decode_audio(io.BytesIO(content), sample_rate)) < SHORTEST * sample_rate:
-        raise ValueError("is shorter than a millisecond, of which no sample may be left")
+        raise ValueError("is shorter than a millisecond, which is no recording")
     return content
 
 

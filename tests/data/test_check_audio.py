@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from keras_asit.data import check_audio
+from keras_asit.data import audio_dataset, check_audio
 
 
 def write(path, samples, **kwargs):
@@ -75,6 +75,14 @@ def test_what_datasets_skip_is_unreadable_and_says_why(bad_files):
         record = check_audio(path)
         assert record["verdict"] == "unreadable"
         assert reason in record["why"]
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_a_file_shorter_than_a_sample_of_the_dataset_is_used_by_both(tmp_path, samples):
+    soundfile.write(tmp_path / "a.wav", np.full(samples, 0.5), 96000)
+    assert check_audio(tmp_path / "a.wav")["verdict"] == "ok"
+    ((waveform, _),) = audio_dataset(tmp_path, 16000)
+    assert waveform.numpy().tolist() == [0.5]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
