@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_asit.arguments import check_choice
 from keras_asit.data.data_position import DataPosition
-from keras_asit.data.decode_audio import decode_audio
+from keras_asit.data.decode_audio import read_waveform
 from keras_asit.data.graph_decoder import GraphDecoder
 
 DECODERS = ("soundfile", "tensorflow_io")
@@ -172,7 +172,7 @@ class _Clips:
         """Return waveform and path of a file; an empty waveform if there is none."""
 
         def decode_file(path, place):
-            waveform = decode_audio(path, self.sample_rate, self.max_seconds, place)
+            waveform = read_waveform(path, self.sample_rate, self.max_seconds, place)
             return waveform, os.fsencode(path)
 
         return self._read(entry, decode_file, (np.zeros(0, "float32"), b""))

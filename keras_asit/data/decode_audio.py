@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_asit.arguments import check_number, check_positive_integer
 from keras_asit.data.audio_blocks import mix_down, open_audio, read_blocks, resample
 
 
@@ -24,10 +25,31 @@ def decode_audio(path, sample_rate, max_seconds=None, position=0.0):
         A float32 array of shape `(samples,)` with at least one sample.
 
     Raises:
-        ValueError: If the file has no samples or some that are not finite or far beyond [-1, 1],
-            or is no regular file with a header of an audio format.
+        ValueError: If an argument is invalid, or the file has no samples or some that are not
+            finite or far beyond [-1, 1], or is no regular file with a header of an audio format.
         RuntimeError: If libsndfile cannot read the file.
+
+    Example:
+
+    ```python
+    waveform = keras_asit.data.decode_audio("recording.mp3", sample_rate=16000)
+    ```
     """
+    check_positive_integer("sample_rate", sample_rate)
+    if max_seconds is not None:
+        check_number("max_seconds", max_seconds, 0)
+    check_number("position", position, 0, 1)
+    try:
+        return read_waveform(path, sample_rate, max_seconds, position)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from None
+    except RuntimeError as error:
+        reason = getattr(error, "error_string", error)
+        raise RuntimeError(f"{path} cannot be decoded: {reason}") from None
+
+
+def read_waveform(path, sample_rate, max_seconds=None, position=0.0):
+    """Return what `decode_audio` does, but leave it to the caller to name the file in errors."""
     with open_audio(path) as file:
         file_rate = file.samplerate
         limit = None if max_seconds is None else max(1, round(max_seconds * file_rate))

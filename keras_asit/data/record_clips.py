@@ -6,7 +6,7 @@ from itertools import count
 
 import numpy as np
 
-from keras_asit.data.decode_audio import decode_audio
+from keras_asit.data.decode_audio import read_waveform
 from keras_asit.data.record_folder import file_sha256
 
 # As many shards are under way at once, so that batches mix their clips.
@@ -157,7 +157,7 @@ def _decoder(index, sample_rate):
 
     def encoded(audio, path):
         try:
-            return decode_audio(io.BytesIO(audio), sample_rate)
+            return read_waveform(io.BytesIO(audio), sample_rate)
         except (OSError, RuntimeError, ValueError) as error:
             raise ValueError(f"Record of {os.fsdecode(path)} cannot be decoded: {error}") from None
 

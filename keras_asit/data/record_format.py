@@ -7,7 +7,7 @@ import itertools
 
 import numpy as np
 
-from keras_asit.data.decode_audio import decode_audio
+from keras_asit.data.decode_audio import read_waveform
 from keras_asit.layers import LogMelFilterbank
 from keras_asit.layers.log_mel_filterbank import FLOOR, PREEMPHASIS
 
@@ -70,7 +70,7 @@ class RecordFormat:
         if self.kind == "encoded":
             yield {"audio": _read_encoded(path)}, None
             return
-        waveform = decode_audio(path, self.sample_rate)
+        waveform = read_waveform(path, self.sample_rate)
         for start, piece in _cut(waveform, self.max_seconds * self.sample_rate):
             place = {"start": start, "samples": len(piece)}
             if self.kind == "waveform":
@@ -113,7 +113,7 @@ def _read_encoded(path):
     if len(content) > LARGEST_FILE:
         raise ValueError("is larger than 2 GiB, which a record cannot hold; split it")
     sample_rate = soundfile.info(io.BytesIO(content)).samplerate
-    if len(decode_audio(io.BytesIO(content), sample_rate)) < SHORTEST * sample_rate:
+    if len(read_waveform(io.BytesIO(content), sample_rate)) < SHORTEST * sample_rate:
         raise ValueError("is shorter than a millisecond, which is no recording")
     return content
 

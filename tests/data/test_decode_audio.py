@@ -71,6 +71,26 @@ def test_rates_that_no_recording_has_are_refused(tmp_path, sample_rate):
         decode_audio(tmp_path / "a.wav", 16000)
 
 
+def test_errors_name_the_file_once(bad_files, tmp_path):
+    for path, reason in {**bad_files, tmp_path / "nowhere.wav": "is not a regular file"}.items():
+        with pytest.raises((ValueError, RuntimeError), match=reason) as error:
+            decode_audio(path, 16000)
+        assert str(error.value).count(path.name) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"sample_rate": 0}, "`sample_rate` must be a positive integer"),
+        ({"max_seconds": -1}, "`max_seconds` must be a number of at least 0"),
+        ({"position": 2}, "`position` must be a number between 0 and 1"),
+    ],
+)
+def test_arguments_are_checked(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        decode_audio(tmp_path / "a.wav", **{"sample_rate": 16000, **arguments})
+
+
 def test_shorter_files_are_whole_and_other_rates_keep_the_duration(tmp_path):
     soundfile.write(tmp_path / "a.wav", RAMP, 8000)
     assert len(decode_audio(tmp_path / "a.wav", 16000, max_seconds=20.0)) == 160_000

@@ -132,13 +132,13 @@ def test_half_of_the_clips_are_rolled(write_noise):
 
 def test_each_clip_is_decoded_once_a_pass(clips, monkeypatch):
     decoded = []
-    decode_audio = clip_passes.decode_audio
+    read_waveform = clip_passes.read_waveform
 
-    def count_and_decode(path, *args):
+    def count_and_read(path, *args):
         decoded.append(path)
-        return decode_audio(path, *args)
+        return read_waveform(path, *args)
 
-    monkeypatch.setattr(clip_passes, "decode_audio", count_and_decode)
+    monkeypatch.setattr(clip_passes, "read_waveform", count_and_read)
     batches(dataset_of(clips, num_local_crops=2, local_crop_seconds=0.25))
     assert len(decoded) == len(set(decoded)) == 6
 
@@ -229,14 +229,14 @@ def test_of_a_long_file_only_a_stretch_is_read(tmp_path, monkeypatch):
     ramp = np.linspace(-0.9, 0.9, 30 * 16000)
     soundfile.write(tmp_path / "long.wav", ramp, 16000)
     lengths = []
-    decode_audio = clip_passes.decode_audio
+    read_waveform = clip_passes.read_waveform
 
     def measure(*args):
-        waveform = decode_audio(*args)
+        waveform = read_waveform(*args)
         lengths.append(len(waveform))
         return waveform
 
-    monkeypatch.setattr(clip_passes, "decode_audio", measure)
+    monkeypatch.setattr(clip_passes, "read_waveform", measure)
     arguments = {"batch_size": 1, "crop_seconds": 0.5, "max_seconds": 2.0, "spectrograms": False}
     dataset = pretraining_dataset(tmp_path, seed=3, roll_probability=0.0, **arguments)
     passes = [next(iter(dataset))["clean"].numpy() for _ in range(8)]
