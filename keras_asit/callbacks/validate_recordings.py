@@ -13,7 +13,8 @@ class ValidateRecordings(keras.callbacks.Callback):
 
     Recordings are cut into windows whose probabilities are averaged. The log is
     `val_accuracy`, or of a classifier with `multi_label` `val_mean_average_precision`, and
-    callbacks after this one (`keras.callbacks.ModelCheckpoint`, `TensorBoard`) see it.
+    callbacks after this one (`keras.callbacks.ModelCheckpoint`, `TensorBoard`) see it. It is NaN
+    if a probability is not finite.
 
     Args:
         clips: a `keras_asit.data.LabeledClips`.
@@ -49,4 +50,5 @@ class ValidateRecordings(keras.callbacks.Callback):
             right = probabilities.argmax(axis=1) == labels.argmax(axis=1)
             name, value = "val_accuracy", float(np.mean(right))
         if logs is not None:
-            logs[name] = value
+            # Where nothing can be compared, the first class would be chosen, and often be right.
+            logs[name] = value if np.isfinite(probabilities).all() else float("nan")

@@ -46,6 +46,14 @@ def test_accuracy_of_whole_recordings_reaches_later_callbacks(paths):
     assert logs["val_accuracy"] == np.mean(probabilities.argmax(axis=1) == [0, 0, 1, 1])
 
 
+def test_what_is_not_finite_is_never_right(paths):
+    clips = LabeledClips(paths, [(0,), (0,), (1,), (1,)], ["low", "high"])
+    classifier = build_classifier()
+    classifier.set_weights([np.full_like(weight, np.nan) for weight in classifier.get_weights()])
+    logs = fit(classifier, clips, np.array([0, 1]))
+    assert np.isnan(logs["val_accuracy"])
+
+
 @pytest.mark.slow
 def test_mean_average_precision_of_several_labels(paths):
     sklearn_metrics = pytest.importorskip("sklearn.metrics")
