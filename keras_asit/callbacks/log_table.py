@@ -14,8 +14,9 @@ class LogTable(keras.callbacks.Callback):
     """Write a row of logs to a CSV file after each epoch, or after every so many batches.
 
     The columns are `epoch`, for batches `batch`, and the logs of the first row. Epochs and
-    batches are counted from 0. Under `keras_asit.callbacks.Checkpoints`, a training that goes
-    on from a checkpoint takes back the rows that came after it.
+    batches are counted from 0. Batches left at the end of an epoch have a row too. Under
+    `keras_asit.callbacks.Checkpoints`, a training that goes on from a checkpoint takes back the
+    rows that came after it.
 
     Args:
         path: str or `os.PathLike`. Another training's table is not overwritten.
@@ -39,26 +40,36 @@ class LogTable(keras.callbacks.Callback):
         self.every_batches = every_batches
         self._is_ours = False
         self._next_batch = None
+        self._left = None
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
         self._next_batch = self.every_batches
+        self._left = None
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.every_batches is not None and batch + 1 >= self._next_batch:
+        if self.every_batches is None:
+            return
+        logs = logs or {}
+        # The last batch without a row, and the names of its logs: an epoch has others besides.
+        self._left = [batch, list(logs)]
+        if batch + 1 >= self._next_batch:
             self._next_batch = batch + 1 + self.every_batches
-            self._write({"epoch": self._epoch, "batch": batch, **(logs or {})})
+            self._write_batch(logs)
 
     def on_epoch_end(self, epoch, logs=None):
         if self.every_batches is None:
             self._write({"epoch": epoch, **(logs or {})})
+        elif self._left is not None:
+            self._write_batch(logs or {})
 
     def get_state(self):
         """Return the size of the table in bytes, which are on the disk from now on."""
         self._claim()
         with open(self.path, "rb+") as file:
             os.fsync(file.fileno())
-            return {"size": file.seek(0, os.SEEK_END), "next_batch": self._next_batch}
+            size = file.seek(0, os.SEEK_END)
+        return {"size": size, "next_batch": self._next_batch, "left": self._left}
 
     def set_state(self, state):
         """Cut the table to the size that it had."""
@@ -69,6 +80,13 @@ class LogTable(keras.callbacks.Callback):
             os.truncate(self.path, state["size"])
         self._is_ours = True
         self._next_batch = state["next_batch"]
+        self._left = state.get("left")
+
+    def _write_batch(self, logs):
+        batch, names = self._left
+        logs = {name: logs[name] for name in names if name in logs}
+        self._write({"epoch": self._epoch, "batch": batch, **logs})
+        self._left = None
 
     def _write(self, row):
         self._claim()

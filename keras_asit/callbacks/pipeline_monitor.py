@@ -14,8 +14,9 @@ class PipelineMonitor(keras.callbacks.Callback):
     """Add throughput, time left and share of time spent waiting for data to the logs.
 
     The logs are `clips_per_second`, `hours_left` and `waiting_share`, measured over the last
-    `every_batches` batches (NaN before); callbacks after this one see them. If a batch is
-    awaited for `stall_seconds`, a warning says so, and again after as long.
+    `every_batches` batches, or those left at the end of an epoch (NaN before); callbacks after
+    this one see them. If a batch is awaited for `stall_seconds`, a warning says so, and again
+    after as long.
 
     Args:
         batch_size: int. Clips of a batch.
@@ -89,6 +90,7 @@ class PipelineMonitor(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
+        self._first_batch = self._done = 0
         self._next_batch = None
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -96,16 +98,17 @@ class PipelineMonitor(keras.callbacks.Callback):
             self._start_window(batch)
 
     def on_train_batch_end(self, batch, logs=None):
-        done = batch + 1
-        if done >= self._next_batch:
-            self._measure(done)
-            self._start_window(done)
+        self._done, self._done_at = batch + 1, time.monotonic()
+        if self._done >= self._next_batch:
+            self._measure()
         if logs is not None:
             logs.update(self._values)
 
     def on_epoch_end(self, epoch, logs=None):
         # The end of the data was asked for, too.
         self._requested = None
+        if self._done > self._first_batch:
+            self._measure()
         if logs is not None:
             logs.update(self._values)
 
@@ -113,16 +116,18 @@ class PipelineMonitor(keras.callbacks.Callback):
         self._first_batch, self._next_batch = batch, batch + self.every_batches
         self._began, self._waited = time.monotonic(), 0.0
 
-    def _measure(self, done):
-        seconds = time.monotonic() - self._began
-        batches = done - self._first_batch
+    def _measure(self):
+        """Measure what was done since the window was opened, and open the next one."""
+        seconds = self._done_at - self._began
+        batches = self._done - self._first_batch
         epochs_left = self.params["epochs"] - self._epoch
-        batches_left = max(0, epochs_left * self.batches_per_epoch - done)
+        batches_left = max(0, epochs_left * self.batches_per_epoch - self._done)
         self._values = {
             "clips_per_second": batches * self.batch_size / seconds,
             "hours_left": batches_left * seconds / batches / 3600,
             "waiting_share": min(1.0, self._waited / seconds),
         }
+        self._start_window(self._done)
 
     def _warn_of_stalls(self):
         warned_at = None

@@ -52,6 +52,26 @@ def test_rows_after_a_checkpoint_are_taken_back(tmp_path):
     assert rows(path) == [["epoch", "batch", "loss"], ["0", "1", "0.5"], ["0", "3", "1.5"]]
 
 
+def test_batches_left_at_the_end_of_an_epoch_have_a_row_too(tmp_path):
+    path = tmp_path / "progress.csv"
+    table = LogTable(path, every_batches=3)
+    table.on_epoch_begin(0)
+    for batch in range(4):
+        table.on_train_batch_end(batch, {"loss": batch / 2, "speed": 7.0})
+    state = table.get_state()
+    table.on_epoch_end(0, {"loss": 1.5, "speed": 8.0, "val_loss": 2.0})
+    expected = [["epoch", "batch", "loss", "speed"], ["0", "2", "1.0", "7.0"]]
+    expected.append(["0", "3", "1.5", "8.0"])
+    assert rows(path) == expected
+
+    # The checkpoint was saved after the last batch, which nobody knew to be the last.
+    again = LogTable(path, every_batches=3)
+    again.on_epoch_begin(0)
+    again.set_state(state)
+    again.on_epoch_end(0, {"loss": 1.5, "speed": 8.0})
+    assert rows(path) == expected
+
+
 def test_a_table_of_another_training_is_not_touched(tmp_path):
     path = tmp_path / "losses.csv"
     path.write_text("precious\n")

@@ -52,6 +52,25 @@ def test_measures_throughput_time_left_and_waiting(clock):
     assert measured[3]["hours_left"] == pytest.approx(8 * 4 / 3600)
 
 
+def test_measures_the_batches_left_at_the_end_of_an_epoch(clock):
+    monitor = PipelineMonitor(batch_size=8, batches_per_epoch=2, every_batches=50)
+    monitor.set_params({"epochs": 2})
+    monitor.on_epoch_begin(0)
+    for batch in range(2):
+        monitor.on_train_batch_begin(batch)
+        clock.now += 4.0
+        monitor.on_train_batch_end(batch)
+    clock.now += 100.0  # Validation is not training.
+    logs = {}
+    monitor.on_epoch_end(0, logs)
+    assert logs["clips_per_second"] == 2.0
+    assert logs["hours_left"] == pytest.approx(2 * 4 / 3600)
+    # An epoch that has nothing left to train, as after a continuation, measures nothing new.
+    monitor.on_epoch_begin(1)
+    monitor.on_epoch_end(1, again := {})
+    assert again == logs
+
+
 def test_watched_batches_are_the_same_batches():
     batches = tf.data.Dataset.range(5).map(lambda x: {"clean": x, "local": 2 * x}).batch(2)
     watched = PipelineMonitor(2, 2).watch(batches)
