@@ -19,6 +19,15 @@ def plot_reconstruction(clean, corrupted, reconstruction, mask):
 
     Raises:
         ImportError: If matplotlib is not installed.
+
+    Example:
+
+    ```python
+    outputs = pretrainer.predict(dataset.take(1))
+    names = ("clean", "corrupted", "reconstruction", "mask")
+    figure = keras_asit.callbacks.plot_reconstruction(*(outputs[name][0, 0] for name in names))
+    figure.savefig("reconstruction.png")
+    ```
     """
     try:
         from matplotlib.figure import Figure

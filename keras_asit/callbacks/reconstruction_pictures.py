@@ -23,7 +23,8 @@ class ReconstructionPictures(keras.callbacks.Callback):
 
     ```python
     batch = next(iter(dataset))
-    pretrainer.fit(dataset, callbacks=[ReconstructionPictures(batch, "logs")])
+    pictures = keras_asit.callbacks.ReconstructionPictures(batch, "logs")
+    pretrainer.fit(dataset, callbacks=[pictures])
     ```
     """
 
