@@ -95,10 +95,11 @@ def _find_truncation(file, num_frames):
     """Return why a file is thought to end early, or an empty string."""
     # libsndfile corrects lengths that exceed the file, and tells so only in its log.
     log = file.extra_info
-    corrected = re.findall(r"(?m)^\s*(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", log)
+    chunks = "data|SSND|Data Size|riff|Riff size"
+    corrected = re.findall(rf"(?m)^\s*(?:{chunks}) *: (\d+) \(should be (\d+)\)", log)
     for stated, actual in corrected:
         if int(actual) < int(stated) < UNKNOWN_LENGTH:
-            return f"ends early: {stated} bytes of sound stated, {actual} there"
+            return f"ends early: {stated} bytes stated, {actual} there"
     if "lacks an end-of-stream bit" in log:
         return "ends early: the last page of an Ogg stream is missing"
     if num_frames < file.frames:

@@ -50,7 +50,9 @@ def test_clipping_is_a_run_at_full_scale(tmp_path, subtype, gain, verdict):
     assert check_audio(path)["verdict"] == verdict
 
 
-@pytest.mark.parametrize("name", ["a.wav", "a.aiff", "a.au", "a.ogg", "a.opus", "a.mp3"])
+@pytest.mark.parametrize(
+    "name", ["a.wav", "a.w64", "a.rf64", "a.aiff", "a.au", "a.ogg", "a.opus", "a.mp3"]
+)
 def test_files_that_end_early_are_truncated(tmp_path, noise, name):
     kinds = {"format": "OGG", "subtype": "OPUS"} if name == "a.opus" else {}
     path = write(tmp_path / name, noise, **kinds)
