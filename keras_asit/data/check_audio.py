@@ -32,13 +32,14 @@ def check_audio(path):
         - `"path"`: str.
         - `"verdict"`: str. `"ok"`, or the first that holds of `"unreadable"`, `"truncated"`,
           `"silent"` and `"clipped"`.
-        - `"duration"`: float, in seconds; of an unreadable file, what came before the damage.
+        - `"duration"`: float, in seconds; of an unreadable file, of the blocks of 4 million
+          samples before the damage.
         - `"sample_rate"`: int, in Hz, and `"channels"`: int. `None` where the header cannot be
           read.
         - `"peak"`: float. The largest magnitude of a sample, 1 being full scale.
         - `"unreadable"`: bool.
         - `"truncated"`: bool. Whether the file ends before the length that its header states,
-          or without the mark of its end.
+          or without the mark of its end. A FLAC or CAF file that does is unreadable.
         - `"silent"`: bool. Whether no sample is above 0.0001 (-80 dB).
         - `"clipped"`: bool. Whether 5 samples of a channel in a row are at full scale.
         - `"why"`: str. The reason, if unreadable or truncated.

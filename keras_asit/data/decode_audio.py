@@ -9,7 +9,9 @@ from keras_asit.data.audio_blocks import mix_down, open_audio, read_blocks, resa
 def decode_audio(path, sample_rate, max_seconds=None, position=0.0):
     """Return an audio file as a mono waveform at a given sample rate.
 
-    Channels are mixed down to their mean. A file that ends early yields what it still holds.
+    Channels are mixed down to their mean. A file that ends early yields what it still holds,
+    except one of FLAC or CAF: libsndfile takes the one for damaged there and does not open the
+    other.
 
     Args:
         path: str, or a file opened in binary mode. In any format that libsndfile reads.

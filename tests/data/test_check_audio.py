@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from keras_asit.data import audio_dataset, check_audio
+from keras_asit.data import audio_dataset, check_audio, decode_audio
 
 
 def write(path, samples, **kwargs):
@@ -62,6 +62,16 @@ def test_files_that_end_early_are_truncated(tmp_path, noise, name):
     assert record["verdict"] == "truncated"
     assert record["why"].startswith("ends early: ")
     assert 0 < record["duration"] < 2
+
+
+@pytest.mark.parametrize("name", ["a.flac", "a.caf"])
+def test_flac_and_caf_that_end_early_are_unreadable_everywhere(tmp_path, noise, name):
+    path = write(tmp_path / name, noise)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    record = check_audio(path)
+    assert (record["verdict"], record["truncated"]) == ("unreadable", False)
+    with pytest.raises(RuntimeError, match=name):
+        decode_audio(path, 16000)
 
 
 def test_the_length_of_a_stream_may_be_unknown(tmp_path, noise):
