@@ -16,7 +16,7 @@ def plot_confusion(labels, predictions, class_names):
         there are at most 40 classes.
 
     Raises:
-        ValueError: if shapes do not fit.
+        ValueError: if shapes do not fit, or there is no name of a class.
         ImportError: without matplotlib, of the extra `pictures`.
 
     Example:
@@ -38,6 +38,8 @@ def plot_confusion(labels, predictions, class_names):
             f"{labels.shape} and {predictions.shape}"
         )
     number = len(class_names)
+    _check_classes("labels", labels, number)
+    _check_classes("predictions", predictions, number)
     counts = np.zeros((number, number), "int64")
     np.add.at(counts, (labels, predictions), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -55,3 +57,12 @@ def plot_confusion(labels, predictions, class_names):
             color = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, counts[row, column], ha="center", va="center", color=color)
     return figure
+
+
+def _check_classes(name, classes, number):
+    wrong = np.flatnonzero((classes < 0) | (classes >= number))
+    if len(wrong):
+        raise ValueError(
+            f"`{name}` must be classes from 0 to {number - 1}, since `class_names` has {number}. "
+            f"Received: {name}[{wrong[0]}]={classes[wrong[0]]}"
+        )

@@ -24,3 +24,15 @@ def test_a_class_without_clips_is_empty_rather_than_undefined():
 def test_shapes_that_do_not_fit():
     with pytest.raises(ValueError, match="same shape"):
         plot_confusion([0, 1], [0], ["cat", "dog"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "predictions", "message"),
+    [
+        ([0, 1, 5], [0, 1, 0], r"`labels` must be classes from 0 to 1, .* labels\[2\]=5"),
+        ([0, 1, 0], [0, -1, 0], r"`predictions` must be .* predictions\[1\]=-1"),
+    ],
+)
+def test_classes_without_a_name(labels, predictions, message):
+    with pytest.raises(ValueError, match=message):
+        plot_confusion(labels, predictions, ["dog", "cat"])
