@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 import keras
+from command_line import ending_in_one_line, number_between, positive_integer, replacement
 
 from keras_asit.data import read_manifest
 from keras_asit.data.check_audio import COLUMNS, check_audio
@@ -24,10 +25,8 @@ from keras_asit.data.isolated_map import isolated_map
 
 def main():
     arguments = parse_arguments()
-    try:
+    with ending_in_one_line():
         verdicts = check(arguments)
-    except (ValueError, OSError) as error:
-        sys.exit(f"check_audio.py: {error}")
     total = sum(verdicts.values())
     for verdict, number in verdicts.most_common():
         print(f"{number:9,} {verdict}")
@@ -46,9 +45,9 @@ def check(arguments):
     )
     verdicts = collections.Counter()
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    partial = arguments.output.with_name(f".{arguments.output.name}.partial")
     # Names that are not UTF-8 are escaped, so that any program can read the report.
-    with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+    text = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
+    with replacement(arguments.output) as partial, partial.open("w", **text) as file:
         report = csv.DictWriter(file, COLUMNS)
         report.writeheader()
         for number, (path, (record, failure)) in enumerate(zip(paths, outcomes), start=1):
@@ -58,7 +57,6 @@ def check(arguments):
             progress.update(number)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(partial, arguments.output)
     return verdicts
 
 
@@ -75,14 +73,19 @@ def parse_arguments():
     add = parser.add_argument
     add("source", metavar="RECORDINGS", help="folder or manifest")
     add("--output", type=Path, default=Path("report.csv"), help="(default: %(default)s)")
-    add("--workers", type=int, default=os.cpu_count(), help="processes (default: %(default)s)")
-    add("--timeout", type=float, default=300.0, help="seconds a file (default: %(default)s)")
-    arguments = parser.parse_args()
-    if arguments.workers < 1:
-        parser.error("--workers must be at least 1")
-    if not arguments.timeout > 0:
-        parser.error("--timeout must be above 0")
-    return arguments
+    add(
+        "--workers",
+        type=positive_integer,
+        default=os.cpu_count(),
+        help="processes (default: %(default)s)",
+    )
+    add(
+        "--timeout",
+        type=number_between(0.001),
+        default=300.0,
+        help="seconds a file (default: %(default)s)",
+    )
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

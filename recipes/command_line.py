@@ -1,6 +1,28 @@
-"""What the recipes' command lines have in common: types of flags, and errors in one line."""
+"""What the recipes share: types of flags, an end in one line, files that are whole or absent."""
 
 import argparse
+import contextlib
+import math
+import os
+import signal
+import sys
+from pathlib import Path
+
+# Width, depth and number of heads of a backbone.
+SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
+
+
+def dimensions(arguments):
+    """Return arguments of a backbone of --size, as other flags change it."""
+    width, depth, heads = SIZES[arguments.size]
+    width = arguments.hidden_dim or width
+    return {
+        "num_layers": arguments.num_layers or depth,
+        "num_heads": arguments.num_heads or heads,
+        "hidden_dim": width,
+        "mlp_dim": 4 * width,
+        "drop_path_rate": arguments.drop_path_rate,
+    }
 
 
 def positive_integer(text):
@@ -17,15 +39,89 @@ def integer_from_zero(text):
     return value
 
 
-def overlap(text):
+def number_between(low, high=math.inf):
+    """Return a type of flags that are finite numbers in [`low`, `high`]."""
+    accepted = f"between {low} and {high}" if high < math.inf else f"finite and at least {low}"
+
+    def number(text):
+        value = float(text)
+        if not (low <= value <= high and math.isfinite(value)):
+            raise argparse.ArgumentTypeError(f"must be {accepted}, not {text}")
+        return value
+
+    return number
+
+
+def finite_number(text):
     value = float(text)
-    if not 0 <= value <= 0.9:
-        raise argparse.ArgumentTypeError(f"must be between 0 and 0.9, not {text}")
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be finite, not {text}")
     return value
 
 
-def line_of(error):
+share = number_between(0, 1)
+number_from_zero = number_between(0)
+overlap = number_between(0, 0.9)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which then ends a program as Ctrl-C does."""
+
+    signal_number = signal.SIGTERM
+
+
+def _terminate(*_):
+    raise Terminated
+
+
+@contextlib.contextmanager
+def ending_in_one_line(going_on="", errors=()):
+    """Let Ctrl-C, SIGTERM and errors that the user can mend end the recipe in one line.
+
+    Args:
+        going_on: str. How to go on after an interruption.
+        errors: tuple of further types of errors.
+    """
+    import tensorflow as tf
+
+    recipe = Path(sys.argv[0]).name
+    handler = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        number = getattr(interruption, "signal_number", signal.SIGINT)
+        what = str(interruption) or f"interrupted by {signal.Signals(number).name}."
+        _leave_line()
+        print(f"{recipe}: {what} {going_on}".rstrip(), file=sys.stderr)
+        sys.exit(128 + number)
+    except tf.errors.OpError as error:
+        _leave_line()
+        sys.exit(f"{recipe}: {_line_of_pipeline(error)}")
+    except (ValueError, OSError, ImportError, FloatingPointError, *errors) as error:
+        _leave_line()
+        sys.exit(f"{recipe}: {' '.join(str(error).splitlines())}")
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _leave_line():
+    if sys.stdout.isatty():  # A progress bar may stand there.
+        print(flush=True)
+
+
+def _line_of_pipeline(error):
     """Return what Python said in an input pipeline of TensorFlow, or else the first line."""
     lines = error.message.splitlines()
     mark = "ValueError: "
     return [*(line.removeprefix(mark) for line in lines if line.startswith(mark)), *lines][0]
+
+
+@contextlib.contextmanager
+def replacement(path):
+    """Yield a temporary path that becomes `path` at once when it is written."""
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

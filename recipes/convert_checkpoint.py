@@ -9,21 +9,20 @@ IN is such a folder (or the name of a built-in preset) and OUT a file that ends 
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from command_line import ending_in_one_line
 
 import keras_asit
 
 
 def main():
     arguments = parse_arguments()
-    try:
+    with ending_in_one_line():
         if arguments.output.suffix in (".pt", ".pth"):
             export(arguments)
         else:
             convert(arguments)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"convert_checkpoint.py: {error}")
 
 
 def convert(arguments):

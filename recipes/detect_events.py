@@ -8,20 +8,18 @@ a table (.csv), to Audacity's labels (.txt) and to a picture (.png).
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import keras
+from command_line import ending_in_one_line
 
 import keras_asit
 
 
 def main():
     arguments = parse_arguments()
-    try:
+    with ending_in_one_line(errors=(RuntimeError,)):
         detect(arguments)
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
-        sys.exit(f"detect_events.py: {error}")
 
 
 def detect(arguments):

@@ -13,18 +13,15 @@ was interrupted. Choose the backend with KERAS_BACKEND.
 """
 
 import argparse
-import contextlib
 import hashlib
 import json
-import os
 import shutil
-import sys
 import warnings
 from pathlib import Path
 
 import keras
 import numpy as np
-from command_line import overlap, positive_integer
+from command_line import ending_in_one_line, overlap, positive_integer, replacement
 
 import keras_asit
 import keras_asit.hear
@@ -32,10 +29,8 @@ import keras_asit.hear
 
 def main():
     arguments = parse_arguments()
-    try:
+    with ending_in_one_line("The same command goes on from the last whole part."):
         embed(arguments)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"embed.py: {error}")
 
 
 def embed(arguments):
@@ -134,14 +129,6 @@ def claim(folder, fingerprint):
             f"{folder} holds parts of a run with other recordings, weights or flags; delete it "
             "or choose another --output."
         )
-
-
-@contextlib.contextmanager
-def replacement(path):
-    """Yield a temporary path that becomes `path` at once when it is written."""
-    temporary = path.with_name(f".{path.name}")
-    yield temporary
-    os.replace(temporary, path)
 
 
 def write_npz(path, columns):

@@ -15,18 +15,26 @@ where clips have one label, the confusion matrix. Choose the backend with KERAS_
 import argparse
 import csv
 import json
-import sys
 import warnings
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
-from command_line import integer_from_zero, line_of, overlap, positive_integer
+from command_line import (
+    SIZES,
+    dimensions,
+    ending_in_one_line,
+    finite_number,
+    integer_from_zero,
+    number_between,
+    number_from_zero,
+    overlap,
+    positive_integer,
+    share,
+)
+from splits import read_splits
 
 import keras_asit
-
-SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
 
 # Gong et al., "AST", arXiv 2104.01778, section 3, and the scripts published with it; for
 # VoxCeleb1, Gong et al., "SSAST", arXiv 2110.09784, section 4.2.
@@ -143,18 +151,15 @@ def main():
     # Keras warns when the first epoch tells it how many batches there are.
     warnings.filterwarnings("ignore", message="Your input ran out of data")
     folds = [1, 2, 3, 4, 5] if arguments.layout == "esc50" and not arguments.fold else [None]
-    reports = []
-    try:
+    outputs = [arguments.output / f"fold{fold}" if fold else arguments.output for fold in folds]
+    with ending_in_one_line():
         # Before anything long: this is where it would end in vain.
-        arguments.output.mkdir(parents=True, exist_ok=True)
-        for fold in folds:
-            output = arguments.output / f"fold{fold}" if fold else arguments.output
-            splits = read_splits(arguments, fold or arguments.fold)
-            reports.append(finetune(splits, arguments, output))
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"finetune.py: {error}")
-    except tf.errors.OpError as error:
-        sys.exit(f"finetune.py: {line_of(error)}")
+        for output in outputs:
+            output.mkdir(parents=True, exist_ok=True)
+        reports = [
+            finetune(read_splits(arguments, fold or arguments.fold), arguments, output)
+            for fold, output in zip(folds, outputs)
+        ]
     if len(folds) > 1:
         accuracies = [report["accuracy"] for report in reports]
         print(f"Accuracy over {len(folds)} folds: {np.mean(accuracies):.1%}")
@@ -162,16 +167,14 @@ def main():
 
 def finetune(splits, arguments, output):
     """Train on splits, report on the test clips, and leave all results in a folder."""
-    output.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(arguments.seed)
-    classifier = build_classifier(splits["train"], arguments)
+    multi_label = splits["train"].multi_label
+    classifier = build_classifier(splits["train"].class_names, multi_label, arguments)
     steps = max(1, len(splits["train"]) // arguments.batch_size)
     compile_classifier(classifier, arguments, steps)
     print(", ".join(f"{len(clips)} clips for {name}" for name, clips in splits.items()))
     best = output / "best.weights.h5"
-    callbacks = build_callbacks(
-        splits.get("validation"), classifier.multi_label, best, arguments, output
-    )
+    callbacks = build_callbacks(splits.get("validation"), multi_label, best, arguments, output)
     classifier.fit(
         build_dataset(splits["train"], arguments),
         epochs=arguments.epochs,
@@ -185,77 +188,7 @@ def finetune(splits, arguments, output):
     return report(classifier, splits["test"], arguments, output)
 
 
-def read_splits(arguments, fold):
-    """Return clips for train, test and, unless its share is 0, validation."""
-    data = keras_asit.data
-    source, layout = arguments.source, arguments.layout
-    if layout == "esc50":
-        splits = data.read_esc50(source, fold)
-    elif layout == "speech-commands":
-        splits = data.read_speech_commands(source)
-    elif layout == "voxceleb1":
-        splits = data.read_voxceleb1(source, arguments.split_file)
-    elif layout == "spoken-digits":
-        splits = data.read_spoken_digits(source, arguments.task)
-    else:
-        splits = read_manifests(arguments)
-    if arguments.labels_per_class:
-        splits["train"] = draw_per_class(
-            splits["train"], arguments.labels_per_class, arguments.seed
-        )
-    if "test" not in splits:
-        splits["train"], splits["test"] = divide(splits["train"], 0.2, arguments.seed)
-    if "validation" not in splits and arguments.validation_share:
-        splits["train"], splits["validation"] = divide(
-            splits["train"], arguments.validation_share, arguments.seed
-        )
-    return splits
-
-
-def read_manifests(arguments):
-    names = arguments.class_index and keras_asit.data.read_class_index(arguments.class_index)
-    splits = {}
-    sources = {
-        "train": arguments.source,
-        "validation": arguments.validation,
-        "test": arguments.test,
-    }
-    for split, source in sources.items():
-        if source is not None:
-            splits[split] = keras_asit.data.read_labeled_clips(
-                source, names, arguments.audio_folder, arguments.missing
-            )
-            names = names or splits[split].class_names
-    return splits
-
-
-def divide(clips, share, seed):
-    """Return two parts of clips, the second of a share of each class where they have one."""
-    generator = np.random.default_rng(seed)
-    groups = {}
-    for index in generator.permutation(len(clips)):
-        groups.setdefault(0 if clips.multi_label else clips.labels[index], []).append(index)
-    second = {index for group in groups.values() for index in group[: round(share * len(group))]}
-    if not 0 < len(second) < len(clips):
-        raise ValueError(f"{len(clips)} clips are too few to set {share:.0%} of them apart.")
-    first = [index for index in range(len(clips)) if index not in second]
-    return clips.select(first), clips.select(sorted(second))
-
-
-def draw_per_class(clips, number, seed):
-    """Return some clips of each class, drawn at random."""
-    generator = np.random.default_rng(seed)
-    labels = clips.label_indices()
-    chosen = []
-    for index, name in enumerate(clips.class_names):
-        members = np.flatnonzero(labels == index)
-        if len(members) < number:
-            raise ValueError(f"Class {name!r} has {len(members)} clips, fewer than {number}.")
-        chosen.extend(generator.choice(members, number, replace=False))
-    return clips.select(sorted(chosen))
-
-
-def build_classifier(clips, arguments):
+def build_classifier(class_names, multi_label, arguments):
     models = keras_asit.models
     converter = build_converter(arguments)
     shape = converter.audio_shape()
@@ -264,25 +197,16 @@ def build_classifier(clips, arguments):
             arguments.preset, spectrogram_shape=shape, drop_path_rate=arguments.drop_path_rate
         )
     else:
-        width, depth, heads = SIZES[arguments.size]
-        width, depth = arguments.hidden_dim or width, arguments.num_layers or depth
-        backbone = models.ASiTBackbone(
-            shape,
-            num_layers=depth,
-            num_heads=arguments.num_heads or heads,
-            hidden_dim=width,
-            mlp_dim=4 * width,
-            drop_path_rate=arguments.drop_path_rate,
-        )
+        backbone = models.ASiTBackbone(shape, **dimensions(arguments))
     backbone.trainable = not arguments.freeze
     if arguments.lora_rank:
         backbone.enable_lora(arguments.lora_rank)
     return models.ASiTAudioClassifier(
         backbone,
-        len(clips.class_names),
+        len(class_names),
         models.ASiTAudioClassifierPreprocessor(converter),
-        class_names=clips.class_names,
-        multi_label=clips.multi_label,
+        class_names=class_names,
+        multi_label=multi_label,
         pooling=arguments.pooling,
         dropout=arguments.dropout,
         augmentation=build_augmentation(arguments),
@@ -311,14 +235,14 @@ def build_converter(arguments):
     converter = keras_asit.models.ASiTAudioConverter()
     if arguments.preset:
         converter = converter.from_preset(arguments.preset)
-    config = converter.get_config()
-    for name in ("mean", "standard_deviation"):
-        if getattr(arguments, name) is not None:
-            config[name] = getattr(arguments, name)
+    names = ("mean", "standard_deviation")
+    changed = {
+        name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None
+    }
     if arguments.seconds is not None:
         samples = round(arguments.seconds * converter.sample_rate)
-        config["num_frames"] = converter.filterbank.num_frames(samples)
-    return converter.from_config(config)
+        changed["num_frames"] = converter.filterbank.num_frames(samples)
+    return keras_asit.models.ASiTAudioConverter(**{**converter.get_config(), **changed})
 
 
 def build_dataset(clips, arguments):
@@ -458,10 +382,12 @@ def parse_arguments():
     add("--split-file", help="VoxCeleb1's iden_split.txt (default: that in the folder)")
     add("--task", choices=["digit", "speaker"], default="digit", help="of the spoken digits")
     add("--labels-per-class", type=positive_integer, help="train on so few clips, drawn at random")
-    published(group, "--validation-share", float, "of training clips; 0: the last epoch counts")
-    published(group, "--seconds", float, "of a window (any: the preset's)")
-    published(group, "--mean", float, "of log-mels (any: the preset's)")
-    published(group, "--standard-deviation", float, "of log-mels (any: the preset's)")
+    published(group, "--validation-share", share, "of training clips; 0: the last epoch counts")
+    published(group, "--seconds", number_between(0.025), "of a window (any: the preset's)")
+    published(group, "--mean", finite_number, "of log-mels (any: the preset's)")
+    published(
+        group, "--standard-deviation", number_between(1e-6), "of log-mels (any: the preset's)"
+    )
     published(group, "--balanced", bool, "draw clips of rare classes more often")
     group.add_argument("--overlap", type=overlap, default=0.0, help="of windows in the test")
 
@@ -472,8 +398,8 @@ def parse_arguments():
     add("--num-layers", type=positive_integer, help="without a preset (default: that of the size)")
     add("--num-heads", type=positive_integer, help="without a preset (default: that of the size)")
     add("--pooling", choices=["cls", "mean", "cls_and_mean"], default="cls_and_mean")
-    published(group, "--dropout", float, "before the head")
-    published(group, "--drop-path-rate", float)
+    published(group, "--dropout", share, "before the head")
+    published(group, "--drop-path-rate", share)
     add("--freeze", action="store_true", help="train the head only")
     add(
         "--lora-rank", type=integer_from_zero, default=0, help="low-rank adaptation (default: none)"
@@ -482,22 +408,22 @@ def parse_arguments():
     group = parser.add_argument_group("optimisation")
     published(group, "--epochs", positive_integer)
     published(group, "--batch-size", positive_integer)
-    published(group, "--learning-rate", float)
+    published(group, "--learning-rate", number_from_zero)
     published(group, "--loss", str, "cross-entropy", choices=["categorical", "binary"])
     published(group, "--schedule", str, "of the learning rate", choices=["steps", "cosine"])
-    published(group, "--decay-after", int, "epochs, of steps")
-    published(group, "--decay-every", int, "epochs, of steps")
-    published(group, "--decay-rate", float, "of steps")
-    published(group, "--warmup-steps", int)
-    published(group, "--mixup", float, "how often a clip is mixed")
-    published(group, "--max-frames", int, "hidden by SpecAugment")
-    published(group, "--max-mels", int, "hidden by SpecAugment")
-    published(group, "--noise", float, "largest amplitude of noise in a spectrogram")
-    published(group, "--max-shift", int, "frames that a spectrogram is rolled by")
-    published(group, "--averaging", float, "momentum of the average of weights; 0: none")
-    group.add_argument("--label-smoothing", type=float, default=0.0, help="(default: %(default)s)")
-    published(group, "--weight-decay", float)
-    group.add_argument("--layer-decay", type=float, default=1.0, help="of learning rates, a layer")
+    published(group, "--decay-after", positive_integer, "epochs, of steps")
+    published(group, "--decay-every", positive_integer, "epochs, of steps")
+    published(group, "--decay-rate", share, "of steps")
+    published(group, "--warmup-steps", integer_from_zero)
+    published(group, "--mixup", share, "how often a clip is mixed")
+    published(group, "--max-frames", integer_from_zero, "hidden by SpecAugment")
+    published(group, "--max-mels", integer_from_zero, "hidden by SpecAugment")
+    published(group, "--noise", number_from_zero, "largest amplitude of noise in a spectrogram")
+    published(group, "--max-shift", integer_from_zero, "frames that a spectrogram is rolled by")
+    published(group, "--averaging", share, "momentum of the average of weights; 0: none")
+    group.add_argument("--label-smoothing", type=share, default=0.0, help="(default: %(default)s)")
+    published(group, "--weight-decay", number_from_zero)
+    group.add_argument("--layer-decay", type=share, default=1.0, help="of learning rates, a layer")
 
     arguments = parser.parse_args()
     for name, value in LAYOUTS[arguments.layout].items():

@@ -11,12 +11,10 @@ are by cosine similarity. Both read features standardised by the training clips.
 """
 
 import argparse
-import sys
 
 import keras
 import numpy as np
-import tensorflow as tf
-from command_line import line_of
+from command_line import ending_in_one_line, integer_from_zero, overlap, positive_integer
 
 import keras_asit
 
@@ -26,12 +24,8 @@ TEST_SHARE = 0.2
 
 def main():
     arguments = parse_arguments()
-    try:
+    with ending_in_one_line():
         compare(arguments)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"linear_probe.py: {error}")
-    except tf.errors.OpError as error:
-        sys.exit(f"linear_probe.py: {line_of(error)}")
 
 
 def compare(arguments):
@@ -145,23 +139,22 @@ def parse_arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
+
+    def number(flag, default, type, help):
+        add(flag, type=type, default=default, help=f"{help} (default: %(default)s)")
+
     add("preset", metavar="PRESET", help="name, folder or handle")
     add("source", metavar="SOUNDS", help="folder or manifest, with one label a file")
     add("--test", help="folder or manifest (default: a fifth of each class)")
     add("--pooling", choices=["cls", "mean", "cls_and_mean"], default="cls_and_mean")
-    add("--labels-per-class", type=int, help="train on so few clips, drawn at random")
-    add("--seeds", type=int, default=1, help="splits and draws to average (default: %(default)s)")
-    add("--seed", type=int, default=1, help="the first of them (default: %(default)s)")
+    add("--labels-per-class", type=positive_integer, help="train on so few clips, drawn at random")
+    number("--seeds", 1, positive_integer, "splits and draws to average")
+    number("--seed", 1, integer_from_zero, "the first of them")
     add("--random", action="store_true", help="measure an untrained network of the size as well")
-    add("--neighbors", type=int, default=1, help="that vote (default: %(default)s)")
-    add("--overlap", type=float, default=0.0, help="of windows (default: %(default)s)")
-    add("--batch-size", type=int, default=32, help="windows at once (default: %(default)s)")
-    arguments = parser.parse_args()
-    for name in ("labels_per_class", "seeds", "neighbors"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            parser.error(f"--{name.replace('_', '-')} must be at least 1")
-    return arguments
+    number("--neighbors", 1, positive_integer, "that vote")
+    number("--overlap", 0.0, overlap, "of windows")
+    number("--batch-size", 32, positive_integer, "windows at once")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

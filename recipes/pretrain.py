@@ -12,17 +12,23 @@ command goes on from the last checkpoint, exactly. Choose the backend with KERAS
 import argparse
 import hashlib
 import os
-import sys
 import warnings
 from pathlib import Path
 
 import keras
-import tensorflow as tf
-from command_line import line_of, positive_integer
+from command_line import (
+    SIZES,
+    dimensions,
+    ending_in_one_line,
+    finite_number,
+    integer_from_zero,
+    number_between,
+    number_from_zero,
+    positive_integer,
+    share,
+)
 
 import keras_asit
-
-SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
 
 # What the two generations of the method do differently.
 GENERATIONS = {
@@ -59,20 +65,17 @@ NOT_SETTINGS = (
     "non_finite",
 )
 
+# A patch has 16 frames, of 25 ms every 10 ms.
+view_seconds = number_between(0.175)
+temperature = number_between(1e-6)
+
 
 def main():
     arguments = parse_arguments()
     # Keras warns when the first epoch tells it how many batches there are.
     warnings.filterwarnings("ignore", message="Your input ran out of data")
-    try:
+    with ending_in_one_line("The same command goes on from the last checkpoint."):
         pretrain(arguments)
-    except keras_asit.callbacks.TrainingInterrupted as interruption:
-        print(f"\npretrain.py: {interruption} The same command goes on there.", file=sys.stderr)
-        sys.exit(128 + interruption.signal_number)
-    except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        sys.exit(f"\npretrain.py: {error}")
-    except tf.errors.OpError as error:
-        sys.exit(f"\npretrain.py: {line_of(error)}")
 
 
 def pretrain(arguments):
@@ -181,17 +184,8 @@ def build_dataset(clips, arguments, position=None):
 
 
 def build_pretrainer(arguments):
-    width, depth, heads = SIZES[arguments.size]
-    width, depth = arguments.hidden_dim or width, arguments.num_layers or depth
     converter = build_converter(arguments)
-    backbone = keras_asit.models.ASiTBackbone(
-        spectrogram_shape=converter.audio_shape(),
-        num_layers=depth,
-        num_heads=arguments.num_heads or heads,
-        hidden_dim=width,
-        mlp_dim=4 * width,
-        drop_path_rate=arguments.drop_path_rate,
-    )
+    backbone = keras_asit.models.ASiTBackbone(converter.audio_shape(), **dimensions(arguments))
     masking = keras_asit.layers.GroupMasking(
         drop_ratio=arguments.drop_ratio,
         kind=arguments.mask_kind,
@@ -221,15 +215,14 @@ def build_pretrainer(arguments):
 
 
 def build_converter(arguments):
-    converter = keras_asit.models.ASiTAudioConverter(
+    samples = round(arguments.crop_seconds * arguments.sample_rate)
+    frames = keras_asit.layers.LogMelFilterbank(arguments.sample_rate).num_frames(samples)
+    return keras_asit.models.ASiTAudioConverter(
         arguments.sample_rate,
+        num_frames=frames - frames % 16,
         mean=arguments.mean,
         standard_deviation=arguments.standard_deviation,
     )
-    samples = round(arguments.crop_seconds * arguments.sample_rate)
-    frames = converter.filterbank.num_frames(samples)
-    config = {**converter.get_config(), "num_frames": frames - frames % 16}
-    return converter.from_config(config)
 
 
 def compile_pretrainer(pretrainer, arguments, steps_per_epoch):
@@ -311,7 +304,7 @@ def parse_arguments():
     number(group, "--save-every", 1000, positive_integer, "batches; and after each epoch")
     number(group, "--keep", 3, positive_integer, "checkpoints, besides that of the least loss")
     number(group, "--log-every", 50, positive_integer, "batches, to progress.csv and TensorBoard")
-    number(group, "--stall-seconds", 300.0, help="without a batch until a warning")
+    number(group, "--stall-seconds", 300.0, number_from_zero, "without a batch until a warning")
     group.add_argument(
         "--non-finite",
         choices=["stop", "skip"],
@@ -327,12 +320,17 @@ def parse_arguments():
         default="soundfile",
         help="of audio files; the second needs the extra tfio (default: %(default)s)",
     )
-    number(group, "--crop-seconds", 6.0)
-    number(group, "--local-crops", None, int, "short crops; 0, or 4 in generation 2")
-    number(group, "--local-crop-seconds", 2.0)
-    number(group, "--roll-probability", 0.5)
+    number(group, "--crop-seconds", 6.0, view_seconds)
+    number(group, "--local-crops", None, integer_from_zero, "short crops; 0, or 4 in generation 2")
+    number(group, "--local-crop-seconds", 2.0, view_seconds)
+    number(group, "--roll-probability", 0.5, share)
     number(group, "--mean", keras_asit.models.AUDIOSET_MEAN, help="of log-mels")
-    number(group, "--standard-deviation", keras_asit.models.AUDIOSET_STANDARD_DEVIATION)
+    number(
+        group,
+        "--standard-deviation",
+        keras_asit.models.AUDIOSET_STANDARD_DEVIATION,
+        number_between(1e-6),
+    )
     group.add_argument(
         "--adapt",
         action="store_true",
@@ -367,28 +365,30 @@ def parse_arguments():
     number(group, "--reconstruction-bottleneck-dim", 128, positive_integer)
     number(group, "--drop-path-rate", 0.1)
     number(group, "--class-prototypes", 8192, positive_integer)
-    number(group, "--patch-prototypes", None, int, "1024; 0, shared, in generation 2")
+    number(group, "--patch-prototypes", None, integer_from_zero, "1024; 0, shared, in generation 2")
     group.add_argument(
         "--trainable-gain",
         action=argparse.BooleanOptionalAction,
         help="of the prototypes (default: no, or yes in generation 2)",
     )
-    number(group, "--global-weight", None, help="of the loss; 1, or 0.5 in generation 2")
-    number(group, "--local-weight", None, help="1, or 0.5 in generation 2")
-    number(group, "--reconstruction-weight", None, help="2, or 1 in generation 2")
-    number(group, "--student-temperature", 0.1)
-    number(group, "--center-momentum", 0.9)
+    number(
+        group, "--global-weight", None, number_from_zero, "of the loss; 1, or 0.5 in generation 2"
+    )
+    number(group, "--local-weight", None, number_from_zero, "1, or 0.5 in generation 2")
+    number(group, "--reconstruction-weight", None, number_from_zero, "2, or 1 in generation 2")
+    number(group, "--student-temperature", 0.1, temperature)
+    number(group, "--center-momentum", 0.9, share)
 
     group = parser.add_argument_group("optimisation")
-    number(group, "--learning-rate", 5e-4, help="for 256 clips; scaled to the batch")
-    number(group, "--final-learning-rate", 1e-6)
-    number(group, "--warmup-epochs", 10, int)
-    number(group, "--weight-decay", 0.04)
-    number(group, "--final-weight-decay", 0.4)
+    number(group, "--learning-rate", 5e-4, number_from_zero, "for 256 clips; scaled to the batch")
+    number(group, "--final-learning-rate", 1e-6, number_from_zero)
+    number(group, "--warmup-epochs", 10, integer_from_zero)
+    number(group, "--weight-decay", 0.04, number_from_zero)
+    number(group, "--final-weight-decay", 0.4, number_from_zero)
     number(group, "--clip-norm", 3.0, help="of each variable's gradient")
-    number(group, "--teacher-momentum", 0.996, help="rises to 1")
-    number(group, "--teacher-temperature", 0.04)
-    number(group, "--final-teacher-temperature", 0.07)
+    number(group, "--teacher-momentum", 0.996, share, "rises to 1")
+    number(group, "--teacher-temperature", 0.04, temperature)
+    number(group, "--final-teacher-temperature", 0.07, temperature)
     number(group, "--temperature-epochs", None, positive_integer, "30, or 5 in generation 2")
 
     arguments = parser.parse_args()
@@ -398,7 +398,7 @@ def parse_arguments():
     return arguments
 
 
-def number(group, flag, default, type=float, help=""):
+def number(group, flag, default, type=finite_number, help=""):
     suffix = "" if default is None else "(default: %(default)s)"
     group.add_argument(flag, type=type, default=default, help=f"{help} {suffix}".strip())
 

@@ -10,7 +10,6 @@ teacher as a preset, the loss curve and a picture of reconstructions to the outp
 
 import argparse
 import os
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -19,6 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+from command_line import ending_in_one_line, integer_from_zero, positive_integer
 
 import keras_asit
 
@@ -29,19 +29,21 @@ BATCH_SIZE = 16
 
 def main():
     arguments = parse_arguments()
-    start = time.time()
     # Keras warns when the first epoch tells it how many batches there are.
     warnings.filterwarnings("ignore", message="Your input ran out of data")
-    try:
-        keras.utils.set_random_seed(arguments.seed)
-        arguments.output.mkdir(parents=True, exist_ok=True)
-        paths = keras_asit.data.read_manifest(arguments.audio)
-        dataset = keras_asit.data.pretraining_dataset(
-            paths, SAMPLE_RATE, BATCH_SIZE, CROP_SECONDS, seed=arguments.seed
-        )
-    except (ValueError, OSError) as error:
-        sys.exit(f"quickstart.py: {error}")
+    with ending_in_one_line():
+        pretrain_and_compare(arguments)
 
+
+def pretrain_and_compare(arguments):
+    """Print the accuracies of three kinds of features; write preset and pictures."""
+    start = time.time()
+    keras.utils.set_random_seed(arguments.seed)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    paths = keras_asit.data.read_manifest(arguments.audio)
+    dataset = keras_asit.data.pretraining_dataset(
+        paths, SAMPLE_RATE, BATCH_SIZE, CROP_SECONDS, seed=arguments.seed
+    )
     pretrainer = build_pretrainer(arguments.seed)
     compile_pretrainer(pretrainer, arguments.epochs * (len(paths) // BATCH_SIZE))
     windows, owners, categories = read_windows(paths)
@@ -167,8 +169,8 @@ def parse_arguments():
         help="folder of folders of recordings, one a category (default: quickstart_audio)",
     )
     add("--output", type=Path, default=Path("runs/quickstart"), help="(default: %(default)s)")
-    add("--epochs", type=int, default=60, help="(default: %(default)s)")
-    add("--seed", type=int, default=1, help="(default: %(default)s)")
+    add("--epochs", type=positive_integer, default=60, help="(default: %(default)s)")
+    add("--seed", type=integer_from_zero, default=1, help="(default: %(default)s)")
     return parser.parse_args()
 
 

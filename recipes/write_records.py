@@ -10,20 +10,27 @@ must see the recordings and the folder under the same paths. The files are the s
 """
 
 import argparse
-import sys
 from concurrent.futures.process import BrokenProcessPool
 
 import tensorflow as tf
+from command_line import ending_in_one_line
 
 import keras_asit
+
+GOING_ON = "The same command goes on from the last whole shard."
 
 
 def main():
     arguments, beam_options = parse_arguments()
+    with ending_in_one_line(GOING_ON):
+        write(arguments, beam_options)
+
+
+def write(arguments, beam_options):
+    source = arguments.source
+    if arguments.labels:
+        source = keras_asit.data.read_labeled_clips(source)
     try:
-        source = arguments.source
-        if arguments.labels:
-            source = keras_asit.data.read_labeled_clips(source)
         index = keras_asit.data.write_records(
             source,
             arguments.folder,
@@ -35,13 +42,8 @@ def main():
             num_processes=arguments.processes,
             beam_options=beam_options,
         )
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"write_records.py: {error}")
     except (BrokenProcessPool, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
-        sys.exit(f"write_records.py: {reason}; the same command goes on from the last whole shard")
-    except KeyboardInterrupt:
-        sys.exit("write_records.py: interrupted; the same command goes on from here")
+        raise OSError(f"{str(error).splitlines()[0]} {GOING_ON}") from error
     print(
         f"{index['records']} records of {index['files'] - len(index['skipped'])} files in "
         f"{len(index['shards'])} shards, {len(index['skipped'])} files skipped"

@@ -73,6 +73,17 @@ def test_files_that_crash_or_hang_the_decoder_have_a_verdict_too(check, recordin
     assert [Path(row["path"]).name for row in rows] == ["a.wav", "b.ogg"]
 
 
+def test_an_interrupted_check_leaves_nothing(check, recordings, monkeypatch):
+    def outcomes(*_):
+        yield {"path": "a.wav", "verdict": "ok"}, None
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(isolated_map, "isolated_map", outcomes)
+    status, _, rows = check(recordings)
+    assert status == 130
+    assert rows is None
+
+
 def test_a_manifest_of_missing_files_is_refused_before_any_work(check, recordings):
     (recordings / "list.txt").write_text("a.wav\nz.wav\n")
     status, _, rows = check(recordings / "list.txt")

@@ -103,13 +103,15 @@ def test_audioset_with_several_labels_a_clip(tmp_path, layout):
 
 
 @pytest.mark.slow
-def test_several_labels_a_clip_but_one_in_validation(tmp_path):
+@pytest.mark.parametrize("split", ["validation"])
+def test_several_labels_a_clip_but_one_in_another_split(tmp_path, split):
     folder = layouts.write_audioset(tmp_path / "data")
     clips = json.loads((folder / "train.json").read_text())["data"]
     single = [clip for clip in clips if "," not in clip["labels"]]
-    (folder / "validation.json").write_text(json.dumps({"data": single}))
-    manifests = [folder / "train.json", "--test", folder / "eval.json"]
-    manifests += ["--validation", folder / "validation.json"]
+    (folder / "single.json").write_text(json.dumps({"data": single}))
+    splits = {"validation": "eval.json", "test": "eval.json", split: "single.json"}
+    manifests = [folder / "train.json"]
+    manifests += ["--validation", folder / splits["validation"], "--test", folder / splits["test"]]
     index = ["--class-index", folder / "class_labels_indices.csv"]
     output = tmp_path / "run"
     run(*manifests, *index, "--layout", "audioset", "--output", output, *QUICK, *NETWORK)
@@ -155,6 +157,18 @@ def test_says_in_one_line_what_is_wrong(tmp_path, monkeypatch, capsys):
     assert "must be at least 1" in complain(sounds, "--epochs", 0)
     assert "--lora-rank: must be at least 0, not -1" in complain(sounds, "--lora-rank", -1)
     assert "--overlap: must be between 0 and 0.9, not 0.95" in complain(sounds, "--overlap", 0.95)
+    for flag, value, accepted in [
+        ("--mean", "nan", "finite"),
+        ("--standard-deviation", 0, "finite and at least 1e-06"),
+        ("--seconds", 0.01, "finite and at least 0.025"),
+        ("--seconds", "inf", "finite and at least 0.025"),
+        ("--label-smoothing", 3, "between 0 and 1"),
+        ("--layer-decay", 2, "between 0 and 1"),
+    ]:
+        assert f"{flag}: must be {accepted}, not {value}" in complain(sounds, flag, value)
+    assert "Received: preset='nowhere'" in complain(
+        layouts.write_class_folders(tmp_path / "more", 20), "--preset", "nowhere"
+    )
     assert "File exists" in complaint(
         monkeypatch, capsys, sounds, "--output", layouts.write_tone(tmp_path / "file.wav", 1)
     )

@@ -101,6 +101,11 @@ def complaint(monkeypatch, capsys, *arguments):
         (["--drop-ratio", "1.5"], "`drop_ratio` must be a number between 0 and 0.9"),
         (["--batch-size", "0"], "must be at least 1"),
         (["--size", "huge"], "invalid choice"),
+        (["--learning-rate", "-1"], "--learning-rate: must be finite and at least 0, not -1"),
+        (["--weight-decay", "-1"], "--weight-decay: must be finite and at least 0, not -1"),
+        (["--mean", "nan"], "--mean: must be finite, not nan"),
+        (["--adapt", "--crop-seconds", "0.1"], "--crop-seconds: must be finite and at least 0.175"),
+        (["--adapt", "--crop-seconds", "inf"], "at least 0.175, not inf"),
     ],
 )
 def test_says_in_one_line_what_is_wrong_with_a_flag(

@@ -55,3 +55,10 @@ def test_says_in_one_line_that_a_folder_has_no_audio(tmp_path, monkeypatch):
         runpy.run_path(str(RECIPES / "quickstart.py"), run_name="__main__")
     assert exit.value.code.startswith("quickstart.py: ")
     assert str(tmp_path) in exit.value.code
+
+
+def test_checks_flags_before_anything_else(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["quickstart.py", "--epochs", "0"])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(RECIPES / "quickstart.py"), run_name="__main__")
+    assert "--epochs: must be at least 1, not 0" in capsys.readouterr().err

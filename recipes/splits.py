@@ -1,0 +1,75 @@
+"""The clips that `finetune.py` trains, validates and tests on."""
+
+import numpy as np
+
+import keras_asit
+
+
+def read_splits(arguments, fold):
+    """Return clips for train, test and, unless its share is 0, validation."""
+    data = keras_asit.data
+    source, layout = arguments.source, arguments.layout
+    if layout == "esc50":
+        splits = data.read_esc50(source, fold)
+    elif layout == "speech-commands":
+        splits = data.read_speech_commands(source)
+    elif layout == "voxceleb1":
+        splits = data.read_voxceleb1(source, arguments.split_file)
+    elif layout == "spoken-digits":
+        splits = data.read_spoken_digits(source, arguments.task)
+    else:
+        splits = read_manifests(arguments)
+    if arguments.labels_per_class:
+        splits["train"] = draw_per_class(
+            splits["train"], arguments.labels_per_class, arguments.seed
+        )
+    if "test" not in splits:
+        splits["train"], splits["test"] = divide(splits["train"], 0.2, arguments.seed)
+    if "validation" not in splits and arguments.validation_share:
+        splits["train"], splits["validation"] = divide(
+            splits["train"], arguments.validation_share, arguments.seed
+        )
+    return splits
+
+
+def read_manifests(arguments):
+    names = arguments.class_index and keras_asit.data.read_class_index(arguments.class_index)
+    splits = {}
+    sources = {
+        "train": arguments.source,
+        "validation": arguments.validation,
+        "test": arguments.test,
+    }
+    for split, source in sources.items():
+        if source is not None:
+            splits[split] = keras_asit.data.read_labeled_clips(
+                source, names, arguments.audio_folder, arguments.missing
+            )
+            names = names or splits[split].class_names
+    return splits
+
+
+def divide(clips, share, seed):
+    """Return two parts of clips, the second of a share of each class where they have one."""
+    generator = np.random.default_rng(seed)
+    groups = {}
+    for index in generator.permutation(len(clips)):
+        groups.setdefault(0 if clips.multi_label else clips.labels[index], []).append(index)
+    second = {index for group in groups.values() for index in group[: round(share * len(group))]}
+    if not 0 < len(second) < len(clips):
+        raise ValueError(f"{len(clips)} clips are too few to set {share:.0%} of them apart.")
+    first = [index for index in range(len(clips)) if index not in second]
+    return clips.select(first), clips.select(sorted(second))
+
+
+def draw_per_class(clips, number, seed):
+    """Return some clips of each class, drawn at random."""
+    generator = np.random.default_rng(seed)
+    labels = clips.label_indices()
+    chosen = []
+    for index, name in enumerate(clips.class_names):
+        members = np.flatnonzero(labels == index)
+        if len(members) < number:
+            raise ValueError(f"Class {name!r} has {len(members)} clips, fewer than {number}.")
+        chosen.extend(generator.choice(members, number, replace=False))
+    return clips.select(sorted(chosen))

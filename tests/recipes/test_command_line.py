@@ -1,0 +1,73 @@
+"""What the recipes share: flags, an end in one line, and files that are whole or absent."""
+
+import argparse
+import os
+import signal
+import sys
+
+import pytest
+import tensorflow as tf
+from command_line import ending_in_one_line, finite_number, number_between, replacement
+
+from keras_asit.callbacks import TrainingInterrupted
+
+
+@pytest.fixture(autouse=True)
+def recipe(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["recipes/some.py"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_in_one_line_with_their_status(number, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as exit, ending_in_one_line("It goes on."):
+        os.kill(os.getpid(), number)
+        signal.pause()
+    assert exit.value.code == 128 + number
+    assert capsys.readouterr().err == f"some.py: interrupted by {number.name}. It goes on.\n"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_an_interrupted_training_says_where(capsys):
+    with pytest.raises(SystemExit) as exit, ending_in_one_line("It goes on."):
+        raise TrainingInterrupted("Saved.", signal.SIGTERM)
+    assert exit.value.code == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "some.py: Saved. It goes on.\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("Unknown preset. Accepted:\n1) a name\n2) a folder"), "Unknown preset. "),
+        (FloatingPointError("not finite"), "not finite"),
+        (tf.errors.InvalidArgumentError(None, None, "Graph\nValueError: bad file\n[[]]"), "bad "),
+        (LookupError("its own"), "its own"),
+    ],
+)
+def test_errors_end_in_one_line(error, line):
+    with pytest.raises(SystemExit) as exit, ending_in_one_line(errors=(LookupError,)):
+        raise error
+    assert exit.value.code.startswith(f"some.py: {line}")
+    assert len(exit.value.code.splitlines()) == 1
+
+
+def test_errors_of_the_recipe_itself_are_not_hidden():
+    with pytest.raises(TypeError), ending_in_one_line():
+        raise TypeError
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "-0.1", "1.5", "two"])
+def test_numbers_are_finite_and_in_range(text):
+    with pytest.raises((argparse.ArgumentTypeError, ValueError)):
+        number_between(0, 1)(text)
+    if text not in ("1.5", "-0.1"):
+        with pytest.raises((argparse.ArgumentTypeError, ValueError)):
+            finite_number(text)
+    assert number_between(0)("1.5") == finite_number("1.5") == 1.5
+
+
+def test_what_was_not_written_to_its_end_is_not_there(tmp_path):
+    with pytest.raises(KeyboardInterrupt), replacement(tmp_path / "report.csv") as partial:
+        partial.touch()
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
