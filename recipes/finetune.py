@@ -175,17 +175,23 @@ def finetune(splits, arguments, output):
     print(", ".join(f"{len(clips)} clips for {name}" for name, clips in splits.items()))
     best = output / "best.weights.h5"
     callbacks = build_callbacks(splits.get("validation"), multi_label, best, arguments, output)
-    classifier.fit(
-        build_dataset(splits["train"], arguments),
-        epochs=arguments.epochs,
-        callbacks=callbacks,
-        verbose=arguments.verbose,
-    )
+    try:
+        fit(classifier, build_dataset(splits["train"], arguments), callbacks, arguments)
+    except FloatingPointError as error:
+        raise FloatingPointError(f"{error} Lower --learning-rate.") from None
     if "validation" in splits:
         classifier.load_weights(best)
     classifier.save(output / "classifier.keras")
     classifier.save_to_preset(str(output / "preset"))
     return report(classifier, splits["test"], arguments, output)
+
+
+def fit(classifier, dataset, callbacks, arguments):
+    """Train, or raise `FloatingPointError` if that leads to what is not finite."""
+    classifier.fit(dataset, epochs=arguments.epochs, callbacks=callbacks, verbose=arguments.verbose)
+    # The loss of the last step is from before that step.
+    if not all(np.isfinite(weight).all() for weight in classifier.get_weights()):
+        raise FloatingPointError(f"Weights are not finite after epoch {arguments.epochs}.")
 
 
 def build_classifier(class_names, multi_label, arguments):
@@ -304,7 +310,7 @@ def compile_classifier(classifier, arguments, steps_per_epoch):
 
 
 def build_callbacks(validation, multi_label, best, arguments, output):
-    callbacks = []
+    callbacks = [keras_asit.callbacks.StopOnNonFinite()]
     if arguments.averaging:
         callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     if validation is not None:
@@ -316,13 +322,14 @@ def build_callbacks(validation, multi_label, best, arguments, output):
                 mode="max",
                 save_best_only=True,
                 save_weights_only=True,
+                # Else whatever comes first would be best, even NaN.
+                initial_value_threshold=-1.0,
             ),
         ]
     return [
         *callbacks,
         keras.callbacks.TensorBoard(output / "logs"),
         keras.callbacks.CSVLogger(output / "epochs.csv"),
-        keras.callbacks.TerminateOnNaN(),
     ]
 
 

@@ -174,6 +174,20 @@ def test_says_in_one_line_what_is_wrong(tmp_path, monkeypatch, capsys):
     )
 
 
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_training_that_is_not_finite_saves_nothing(tmp_path, monkeypatch, capsys, epochs):
+    sounds, output = layouts.write_class_folders(tmp_path / "sounds", 4), tmp_path / "run"
+    flags = [*QUICK, *NETWORK, "--batch-size", 8, "--validation-share", 0.2, "--epochs", epochs]
+    flags += ["--learning-rate", 1e38, "--output", output]
+    printed = complaint(monkeypatch, capsys, sounds, *flags)
+    assert "not finite" in printed
+    assert f"epoch {epochs}" in printed
+    assert printed.endswith("Lower --learning-rate.")
+    assert not {"classifier.keras", "preset", "report.json", "best.weights.h5"} & {
+        path.name for path in output.iterdir()
+    }
+
+
 def test_says_in_one_line_that_no_clip_can_be_read(tmp_path, monkeypatch, capsys):
     sounds = layouts.write_class_folders(tmp_path / "sounds")
     for path in sounds.rglob("*.wav"):
