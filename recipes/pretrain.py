@@ -130,6 +130,8 @@ def find_clips(arguments):
     if (Path(arguments.source) / "index.json").is_file():
         if arguments.decoder != "soundfile":
             raise ValueError("--decoder is for audio files; records are read without one")
+        if arguments.max_seconds is not None:
+            raise ValueError("--max-seconds is for audio files; records were cut when written")
         return Records(arguments.source)
     return keras_asit.data.read_manifest(arguments.source)
 
@@ -164,6 +166,8 @@ def settings(clips, arguments):
 
 def build_dataset(clips, arguments, position=None):
     read, options = keras_asit.data.pretraining_dataset, {"decoder": arguments.decoder}
+    if arguments.max_seconds is not None:
+        options["max_seconds"] = arguments.max_seconds
     if isinstance(clips, Records):
         read, clips, options = keras_asit.data.read_records, clips.folder, {}
     return read(
@@ -321,6 +325,7 @@ def parse_arguments():
         help="of audio files; the second needs the extra tfio (default: %(default)s)",
     )
     number(group, "--crop-seconds", 6.0, view_seconds)
+    number(group, "--max-seconds", None, view_seconds, "read of an audio file a pass; 60")
     number(group, "--local-crops", None, integer_from_zero, "short crops; 0, or 4 in generation 2")
     number(group, "--local-crop-seconds", 2.0, view_seconds)
     number(group, "--roll-probability", 0.5, share)

@@ -101,6 +101,7 @@ def complaint(monkeypatch, capsys, *arguments):
         (["--drop-ratio", "1.5"], "`drop_ratio` must be a number between 0 and 0.9"),
         (["--batch-size", "0"], "must be at least 1"),
         (["--size", "huge"], "invalid choice"),
+        (["--max-seconds", "0.4"], "`max_seconds` must be a number of at least 0.5"),
         (["--learning-rate", "-1"], "--learning-rate: must be finite and at least 0, not -1"),
         (["--weight-decay", "-1"], "--weight-decay: must be finite and at least 0, not -1"),
         (["--mean", "nan"], "--mean: must be finite, not nan"),
@@ -146,6 +147,11 @@ def test_adapts_to_the_source_before_anything_else(recordings, monkeypatch, caps
 def test_records_of_another_front_end_are_refused_in_one_line(records, monkeypatch, capsys):
     printed = complaint(monkeypatch, capsys, records, *SMALL, "--sample-rate", "8000")
     assert "sample_rate=16000 instead of 8000" in printed
+
+
+def test_records_cannot_be_cut_otherwise(records, monkeypatch, capsys):
+    printed = complaint(monkeypatch, capsys, records, *SMALL, "--max-seconds", "9")
+    assert "--max-seconds is for audio files" in printed
 
 
 @pytest.mark.slow
