@@ -168,7 +168,8 @@ def main():
 def finetune(splits, arguments, output):
     """Train on splits, report on the test clips, and leave all results in a folder."""
     keras.utils.set_random_seed(arguments.seed)
-    multi_label = splits["train"].multi_label
+    # A part of the clips may have one label each by chance.
+    multi_label = any(clips.multi_label for clips in splits.values())
     classifier = build_classifier(splits["train"].class_names, multi_label, arguments)
     steps = max(1, len(splits["train"]) // arguments.batch_size)
     compile_classifier(classifier, arguments, steps)
@@ -340,7 +341,7 @@ def report(classifier, clips, arguments, output):
     )
     labels = clips.label_matrix()[indices]
     results = {"clips": len(labels)}
-    if not clips.multi_label:
+    if not classifier.multi_label:
         truth, predictions = labels.argmax(axis=1), probabilities.argmax(axis=1)
         results["accuracy"] = float(np.mean(truth == predictions))
         keras_asit.evaluation.plot_confusion(truth, predictions, clips.class_names).savefig(

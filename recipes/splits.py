@@ -19,6 +19,7 @@ def read_splits(arguments, fold):
         splits = data.read_spoken_digits(source, arguments.task)
     else:
         splits = read_manifests(arguments)
+    check_labels(splits)
     if arguments.labels_per_class:
         splits["train"] = draw_per_class(
             splits["train"], arguments.labels_per_class, arguments.seed
@@ -47,6 +48,16 @@ def read_manifests(arguments):
             )
             names = names or splits[split].class_names
     return splits
+
+
+def check_labels(splits):
+    """Raise `ValueError` if clips have several labels, or none, but those to train on have one."""
+    for split, clips in splits.items():
+        if clips.multi_label and not splits["train"].multi_label:
+            raise ValueError(
+                f"Some clips for {split} have several labels or none, but all for training have "
+                "one; label all with one, or some for training with several."
+            )
 
 
 def divide(clips, share, seed):

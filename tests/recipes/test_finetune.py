@@ -103,7 +103,7 @@ def test_audioset_with_several_labels_a_clip(tmp_path, layout):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("split", ["validation"])
+@pytest.mark.parametrize("split", ["validation", "test"])
 def test_several_labels_a_clip_but_one_in_another_split(tmp_path, split):
     folder = layouts.write_audioset(tmp_path / "data")
     clips = json.loads((folder / "train.json").read_text())["data"]
@@ -172,6 +172,16 @@ def test_says_in_one_line_what_is_wrong(tmp_path, monkeypatch, capsys):
     assert "File exists" in complaint(
         monkeypatch, capsys, sounds, "--output", layouts.write_tone(tmp_path / "file.wav", 1)
     )
+
+
+def test_one_label_in_training_but_several_in_the_test_are_refused(tmp_path, monkeypatch, capsys):
+    sounds = layouts.write_class_folders(tmp_path / "sounds", 2)
+    manifest = sounds / "test.csv"
+    paths = sorted(sounds.rglob("*.wav"))
+    manifest.write_text(f"path,labels\n{paths[0]},cat;dog\n{paths[1]},cat\n")
+    flags = ["--test", manifest, "--output", tmp_path / "run"]
+    printed = complaint(monkeypatch, capsys, sounds, *flags)
+    assert "Some clips for test have several labels or none" in printed
 
 
 @pytest.mark.parametrize("epochs", [1, 2])
