@@ -155,7 +155,7 @@ def main():
     with ending_in_one_line():
         # Before anything long: this is where it would end in vain.
         for output in outputs:
-            output.mkdir(parents=True, exist_ok=True)
+            make_output(output)
         reports = [
             finetune(read_splits(arguments, fold or arguments.fold), arguments, output)
             for fold, output in zip(folds, outputs)
@@ -163,6 +163,15 @@ def main():
     if len(folds) > 1:
         accuracies = [report["accuracy"] for report in reports]
         print(f"Accuracy over {len(folds)} folds: {np.mean(accuracies):.1%}")
+
+
+def make_output(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("classifier.keras", "report.json"):
+        if (folder / name).exists():
+            raise ValueError(
+                f"{folder} holds {name} of another run; delete it or choose another --output"
+            )
 
 
 def finetune(splits, arguments, output):

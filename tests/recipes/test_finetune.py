@@ -174,6 +174,14 @@ def test_says_in_one_line_what_is_wrong(tmp_path, monkeypatch, capsys):
     )
 
 
+def test_another_run_is_not_overwritten(tmp_path, monkeypatch, capsys):
+    (tmp_path / "report.json").touch()
+    printed = complaint(monkeypatch, capsys, tmp_path, "--output", tmp_path)
+    assert printed.endswith(
+        "holds report.json of another run; delete it or choose another --output"
+    )
+
+
 def test_one_label_in_training_but_several_in_the_test_are_refused(tmp_path, monkeypatch, capsys):
     sounds = layouts.write_class_folders(tmp_path / "sounds", 2)
     manifest = sounds / "test.csv"
