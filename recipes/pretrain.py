@@ -127,7 +127,9 @@ class Records:
 
 def find_clips(arguments):
     """Return the paths of audio files, or `Records` where the source is a folder of those."""
-    if (Path(arguments.source) / "index.json").is_file():
+    # Records have a plan from the beginning; of a copy, the index and the shards are enough.
+    folder = Path(arguments.source)
+    if any(any(folder.glob(pattern)) for pattern in ("plan.jsonl", "clips-*.tfrecord")):
         if arguments.decoder != "soundfile":
             raise ValueError("--decoder is for audio files; records are read without one")
         if arguments.max_seconds is not None:

@@ -3,6 +3,7 @@
 import csv
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -117,6 +118,20 @@ def test_says_in_one_line_what_is_wrong_with_a_flag(
 
 def test_says_in_one_line_that_a_folder_has_no_audio(tmp_path, monkeypatch, capsys):
     assert str(tmp_path) in complaint(monkeypatch, capsys, tmp_path)
+
+
+def test_says_in_one_line_that_records_are_not_finished(tmp_path, monkeypatch, capsys):
+    (tmp_path / "plan.jsonl").touch()
+    printed = complaint(monkeypatch, capsys, tmp_path)
+    assert "has no index.json" in printed
+    assert "call `write_records` again" in printed
+
+
+def test_a_folder_of_audio_may_have_an_index_of_its_own(recordings, tmp_path, monkeypatch, capsys):
+    shutil.copytree(recordings, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "index.json").write_text("[]")
+    printed = complaint(monkeypatch, capsys, tmp_path, *SMALL, "--drop-ratio", "1.5")
+    assert "`drop_ratio`" in printed
 
 
 def test_says_in_one_line_that_no_recording_can_be_read(tmp_path, monkeypatch, capsys):
