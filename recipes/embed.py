@@ -81,7 +81,7 @@ def embed_clips(paths, model, converter, arguments):
         batch_size=arguments.batch_size,
         at_least=0,
     )
-    return {"path": np.array(paths, str)[indices], "embedding": embeddings}
+    return {"path": names_of(paths)[indices], "embedding": embeddings}
 
 
 def embed_frames(paths, model):
@@ -99,11 +99,16 @@ def embed_frames(paths, model):
         timestamps.append(times[0])
     nothing = np.zeros((0, model.timestamp_embedding_size), "float32")
     return {
-        "path": np.array(readable, str),
+        "path": names_of(readable),
         "num_frames": np.array([len(times) for times in timestamps], "int64"),
         "embedding": np.concatenate([nothing, *embeddings]),
         "timestamp": np.concatenate([nothing[:, 0], *timestamps]),
     }
+
+
+def names_of(paths):
+    """Return paths as Unicode, which Parquet demands; what is not UTF-8 in them is escaped."""
+    return np.array([path.encode("utf-8", "backslashreplace").decode() for path in paths], str)
 
 
 def fingerprint(paths, model, arguments):

@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -104,6 +105,20 @@ def test_embeds_frames_of_all_recordings(preset, recordings, tmp_path):
     expected = hear.get_timestamp_embeddings(waveform_of(table["path"][-1]), model)
     np.testing.assert_allclose(frames[-1], expected[0][0], atol=1e-4)
     np.testing.assert_array_equal(times[-1], expected[1][0])
+
+
+@pytest.mark.parametrize("name", ["table.npz", "table.parquet"])
+def test_names_that_are_not_utf_8_are_escaped(preset, recordings, tmp_path, monkeypatch, name):
+    path = os.path.join(os.fsencode(tmp_path), b"\xe9.wav")
+    shutil.copy(recordings / "0.wav", path)
+    flags = ["--preset", preset, "--output", str(tmp_path / name)]
+    monkeypatch.setattr(sys, "argv", ["embed.py", str(tmp_path), *flags])
+    runpy.run_path(str(RECIPE), run_name="__main__")
+    if name.endswith(".npz"):
+        table = np.load(tmp_path / name)
+    else:
+        table = pytest.importorskip("pyarrow.parquet").read_table(tmp_path / name).to_pydict()
+    assert list(table["path"]) == [f"{tmp_path}/\\udce9.wav"]
 
 
 def complaint(monkeypatch, capsys, *arguments):
