@@ -32,6 +32,16 @@ def check_choice(name, value, choices):
         raise ValueError(f"`{name}` must be one of {accepted}. Received: {name}={value!r}")
 
 
+def check_known(name, arguments, known):
+    """Raise `ValueError` if the dict `arguments` has any that are not `known` to class `name`."""
+    unknown = sorted(set(arguments) - set(known))
+    if unknown:
+        raise ValueError(
+            f"{name} has no arguments {', '.join(map(repr, unknown))}. Besides those that its "
+            f"documentation lists it takes {', '.join(map(repr, known))}."
+        )
+
+
 def check_shape(name, shape, layout):
     """Raise `ValueError` unless `shape` has as many sides as `layout`, as in `"(batch, mels)"`."""
     if len(shape) != layout.count(",") + 1:

@@ -28,7 +28,7 @@ def as_waveforms(waveforms):
         if clips.ndim != 2:
             raise ValueError(
                 "Waveforms must have shape (batch, samples), or be a list of arrays of shape "
-                f"(samples,). Received: shape={clips.shape}"
+                f"(samples,); mix channels down first. Received: shape={clips.shape}"
             )
     if not len(clips):
         raise ValueError("Waveforms must be of at least one clip. Received none.")

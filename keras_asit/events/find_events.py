@@ -42,6 +42,11 @@ def find_events(scores, step_seconds, labels, threshold=0.5, median_steps=1, min
             "`scores` must be of shape (steps, classes), with a label for each class. Received: "
             f"shape={scores.shape}, {len(labels)} labels"
         )
+    if not np.all((scores >= 0) & (scores <= 1)):
+        raise ValueError(
+            "`scores` must be probabilities, between 0 and 1, as `score_recording` returns them. "
+            f"Received: scores from {scores.min():g} to {scores.max():g}"
+        )
     check_number("step_seconds", step_seconds, 1e-6)
     check_number("threshold", threshold, 0, 1)
     check_number("min_seconds", min_seconds, 0)

@@ -34,10 +34,11 @@ class FramePooling(keras.layers.Layer):
 
     def build(self, input_shape):
         check_shape("Tokens", input_shape, "(batch, 1 + patches, width)")
-        if (input_shape[1] - 1) % self.num_mel_patches:
+        if input_shape[1] is None or (input_shape[1] - 1) % self.num_mel_patches:
             raise ValueError(
                 "Tokens must have shape (batch, 1 + patches, width), patches a multiple of "
-                f"`num_mel_patches`, {self.num_mel_patches}. Received: shape={tuple(input_shape)}"
+                f"`num_mel_patches`, {self.num_mel_patches}, and known. "
+                f"Received: shape={tuple(input_shape)}"
             )
         self.built = True
 

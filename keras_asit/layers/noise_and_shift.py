@@ -1,11 +1,9 @@
 """Noise and a shift in time, in training only."""
 
-import numbers
-
 import keras
 from keras import ops
 
-from keras_asit.arguments import as_seed, check_number, check_shape
+from keras_asit.arguments import as_seed, check_integer_from_zero, check_number, check_shape
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
@@ -47,12 +45,7 @@ class NoiseAndShift(keras.layers.Layer):
     def __init__(self, amplitude=0.1, max_frames=10, seed=None, **kwargs):
         super().__init__(**kwargs)
         check_number("amplitude", amplitude, 0)
-        is_integer = isinstance(max_frames, numbers.Integral) and not isinstance(max_frames, bool)
-        if not is_integer or max_frames < 0:
-            raise ValueError(
-                "`max_frames` must be an integer of at least 0. "
-                f"Received: max_frames={max_frames!r}"
-            )
+        check_integer_from_zero("max_frames", max_frames)
         self.amplitude = float(amplitude)
         self.max_frames = int(max_frames)
         self.seed = as_seed(seed)

@@ -1,11 +1,9 @@
 """SpecAugment: bands of time and of frequency are hidden in training."""
 
-import numbers
-
 import keras
 from keras import ops
 
-from keras_asit.arguments import as_seed, check_number, check_shape
+from keras_asit.arguments import as_seed, check_integer_from_zero, check_number, check_shape
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
@@ -46,8 +44,8 @@ class SpecAugment(keras.layers.Layer):
 
     def __init__(self, max_frames=96, max_mels=24, fill_value=0.0, seed=None, **kwargs):
         super().__init__(**kwargs)
-        _check_width("max_frames", max_frames)
-        _check_width("max_mels", max_mels)
+        check_integer_from_zero("max_frames", max_frames)
+        check_integer_from_zero("max_mels", max_mels)
         check_number("fill_value", fill_value)
         self.max_frames = max_frames
         self.max_mels = max_mels
@@ -98,8 +96,3 @@ class SpecAugment(keras.layers.Layer):
             "fill_value": self.fill_value,
             "seed": self.seed,
         }
-
-
-def _check_width(name, width):
-    if isinstance(width, bool) or not isinstance(width, numbers.Integral) or width < 0:
-        raise ValueError(f"`{name}` must be an integer of at least 0. Received: {name}={width!r}")

@@ -25,7 +25,8 @@ class MaskedReconstructionLoss(keras.losses.Loss):
 
     ```python
     loss = keras_asit.losses.MaskedReconstructionLoss()
-    value = loss(clean, reconstruction, sample_weight=mask)
+    clean, reconstruction = keras.random.normal((2, 8, 592, 128))
+    value = loss(clean, reconstruction, sample_weight=keras.ops.ones((8, 592, 128)))
     ```
 
     Reference: Atito et al., "ASiT", arXiv 2211.13189, section III.
@@ -40,8 +41,9 @@ class MaskedReconstructionLoss(keras.losses.Loss):
         super().__init__(reduction=reduction, name=name, **kwargs)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        shapes = [tuple(ops.shape(x)) for x in (y_true, y_pred, sample_weight) if x is not None]
-        if len({shape[1:] for shape in shapes}) > 1:
+        shapes = [tuple(x.shape) for x in (y_true, y_pred, sample_weight) if x is not None]
+        batches = {shape[0] for shape in shapes} - {None}
+        if len({shape[1:] for shape in shapes}) > 1 or len(batches) > 1:
             raise ValueError(
                 "Spectrograms, their reconstruction and the mask must have the same shape. "
                 f"Received: {', '.join(map(str, shapes))}"

@@ -3,7 +3,7 @@
 import keras
 import keras_hub
 
-from keras_asit.arguments import check_number, check_positive_integer
+from keras_asit.arguments import check_known, check_number, check_positive_integer
 from keras_asit.layers import TokenPooling
 from keras_asit.models import builtin_presets
 from keras_asit.models.asit_audio_classifier_preprocessor import ASiTAudioClassifierPreprocessor
@@ -87,6 +87,7 @@ class ASiTAudioClassifier(PortableCompile, keras_hub.models.Task):
         check_positive_integer("num_classes", num_classes)
         check_number("dropout", dropout, 0, 0.999)
         _check_class_names(class_names, num_classes)
+        check_known("ASiTAudioClassifier", kwargs, ("name", "trainable", "compile"))
         num_classes = int(num_classes)
         head_dtype = head_dtype or backbone.dtype_policy
         plain_dtype = _without_quantization(head_dtype)
@@ -123,17 +124,32 @@ class ASiTAudioClassifier(PortableCompile, keras_hub.models.Task):
         self.dropout = dropout
 
     @classmethod
-    def from_preset(cls, preset, load_weights=True, spectrogram_shape=None, **kwargs):
+    def from_preset(
+        cls,
+        preset,
+        load_weights=True,
+        spectrogram_shape=None,
+        patch_stride=None,
+        drop_path_rate=None,
+        **kwargs,
+    ):
         """Load a classifier, or start one from a pre-trained backbone.
+
+        `spectrogram_shape`, `patch_stride` and `drop_path_rate` change the backbone. They need
+        `num_classes`, and then take nothing of a classifier's preset but backbone and converter.
 
         Args:
             preset: str. One of `ASiTAudioClassifier.presets`, a folder that `save_to_preset`
-                wrote for a backbone or for a classifier, or a `hf://` or `kaggle://` handle.
+                wrote for a backbone and its converter or for a classifier, or a `hf://` or
+                `kaggle://` handle.
             load_weights: bool. Whether to load weights, or to start at random. Defaults to
                 `True`.
             spectrogram_shape: pair of ints, (frames, mels). Another shape than the preset's;
-                positions are interpolated. It needs `num_classes`, and takes nothing of a
-                classifier's preset but backbone and converter. Defaults to `None`.
+                positions are interpolated. Defaults to `None`.
+            patch_stride: int or pair of ints. Another one than the preset's; positions are
+                interpolated. Defaults to `None`.
+            drop_path_rate: float in [0, 1). Stochastic depth in fine-tuning. Defaults to `None`,
+                the preset's.
             **kwargs: Constructor arguments. `num_classes` is needed unless the preset is a
                 classifier's; given, the head starts at random, and without `class_names` has
                 none.
@@ -142,7 +158,8 @@ class ASiTAudioClassifier(PortableCompile, keras_hub.models.Task):
             An `ASiTAudioClassifier`.
 
         Raises:
-            ValueError: if `num_classes` is missing.
+            ValueError: if `num_classes` is missing, or the preset has no converter and no
+                `preprocessor` is given.
 
         Example:
 
@@ -152,27 +169,53 @@ class ASiTAudioClassifier(PortableCompile, keras_hub.models.Task):
         )
         ```
         """
-        if preset not in builtin_presets.PRESETS and spectrogram_shape is None:
-            if "num_classes" in kwargs:
-                kwargs = {"class_names": None, **kwargs}
-            try:
-                return super().from_preset(preset, load_weights=load_weights, **kwargs)
-            except TypeError as error:
-                if "num_classes" in kwargs or "'num_classes'" not in str(error):
-                    raise
+        changes = {
+            "spectrogram_shape": spectrogram_shape,
+            "patch_stride": patch_stride,
+            "drop_path_rate": drop_path_rate,
+        }
+        changes = {name: value for name, value in changes.items() if value is not None}
+        if preset in builtin_presets.PRESETS or changes:
+            load = cls._start_from_backbone
+            if "num_classes" not in kwargs:
                 raise ValueError(
-                    "`num_classes` must be given for the preset of a backbone. Received: "
-                    f"preset={preset!r}"
-                ) from error
-        if "num_classes" not in kwargs:
+                    "`num_classes` must be given for a built-in preset, and where the backbone is "
+                    f"changed. Received: preset={preset!r}, {changes or 'no changes'}"
+                )
+        else:
+            load = cls._load_task
+        try:
+            return load(preset, load_weights, **changes, **kwargs)
+        except FileNotFoundError as error:
+            if "audio_converter.json" not in str(error):
+                raise
             raise ValueError(
-                "`num_classes` must be given for a built-in preset, and with "
-                f"`spectrogram_shape`. Received: preset={preset!r}"
-            )
-        shape = {} if spectrogram_shape is None else {"spectrogram_shape": spectrogram_shape}
+                f"The preset {preset!r} has no `ASiTAudioConverter`. Save one there, with "
+                "`converter.save_to_preset`, or give `preprocessor`: one with a converter, or "
+                "None for a classifier of spectrograms."
+            ) from error
+
+    @classmethod
+    def _load_task(cls, preset, load_weights, **kwargs):
+        if "num_classes" in kwargs:
+            kwargs = {"class_names": None, **kwargs}
         if "dtype" in kwargs:
-            shape["dtype"] = kwargs.pop("dtype")
-        backbone = ASiTBackbone.from_preset(preset, load_weights=load_weights, **shape)
+            kwargs = {"head_dtype": kwargs["dtype"], **kwargs}
+        try:
+            return super().from_preset(preset, load_weights=load_weights, **kwargs)
+        except TypeError as error:
+            if "num_classes" in kwargs or "'num_classes'" not in str(error):
+                raise
+            raise ValueError(
+                "`num_classes` must be given for the preset of a backbone. Received: "
+                f"preset={preset!r}"
+            ) from error
+
+    @classmethod
+    def _start_from_backbone(cls, preset, load_weights, **kwargs):
+        names = ("spectrogram_shape", "patch_stride", "drop_path_rate", "dtype")
+        changes = {name: kwargs.pop(name) for name in names if name in kwargs}
+        backbone = ASiTBackbone.from_preset(preset, load_weights=load_weights, **changes)
         if "preprocessor" not in kwargs:
             frames, mels = backbone.spectrogram_shape
             converter = ASiTAudioConverter.from_preset(preset, num_frames=frames, num_mels=mels)
@@ -282,6 +325,12 @@ class ASiTAudioClassifier(PortableCompile, keras_hub.models.Task):
                 "Labels are shares of classes, as one-hot ones are, but the loss takes class "
                 "indices. Give those, or compile with `loss=keras.losses."
                 "CategoricalCrossentropy(from_logits=True)` and metrics to match. Received: "
+                f"labels of shape {tuple(labels.shape)}"
+            )
+        if isinstance(self.loss, keras.losses.CategoricalCrossentropy) and len(labels.shape) == 1:
+            raise ValueError(
+                "Labels are class indices, but the loss takes shares of classes, as one-hot labels "
+                'are. Give those (`keras.ops.one_hot`), or compile with `loss="auto"`. Received: '
                 f"labels of shape {tuple(labels.shape)}"
             )
         return labels

@@ -2,8 +2,6 @@
 
 import keras
 import keras_hub
-import numpy as np
-from keras import ops
 
 from keras_asit.models import builtin_presets
 from keras_asit.models.asit_audio_converter import ASiTAudioConverter
@@ -82,10 +80,7 @@ class ASiTAudioClassifierPreprocessor(keras_hub.models.Preprocessor):
     def _convert(self, x):
         if is_symbolic(x):
             return self._convert_in_graph(assert_waveforms(x))
-        waveforms = as_waveforms(list(x) if hasattr(x, "row_lengths") else x)
-        if isinstance(waveforms, np.ndarray):
-            return self.audio_converter(waveforms)
-        return ops.stack([self.audio_converter(waveform) for waveform in waveforms])
+        return self.audio_converter(as_waveforms(list(x) if hasattr(x, "row_lengths") else x))
 
     def _convert_in_graph(self, waveforms):
         import tensorflow as tf

@@ -2,6 +2,7 @@
 
 import keras
 import keras_hub
+import numpy as np
 
 from keras_asit.arguments import check_number, check_positive_integer
 from keras_asit.layers import LogMelFilterbank
@@ -9,7 +10,7 @@ from keras_asit.layers.graph_operations import operations_for
 from keras_asit.models import builtin_presets
 from keras_asit.models.asit_backbone import ASiTBackbone
 from keras_asit.models.log_mel_moments import LogMelMoments
-from keras_asit.waveforms import as_waveform
+from keras_asit.waveforms import as_waveform, as_waveforms
 
 AUDIOSET_MEAN = -4.2677393
 AUDIOSET_STANDARD_DEVIATION = 4.5689974
@@ -39,10 +40,14 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         num_frames: int. Overrides the constructor's for this call. Defaults to `None`.
 
     Input shape:
-        `(batch, samples)` or `(samples,)`, in [-1, 1].
+        `(batch, samples)` or `(samples,)`, in [-1, 1]; or a list of arrays of shape `(samples,)`.
 
     Output shape:
         `(batch, num_frames, num_mels)` or `(num_frames, num_mels)`.
+
+    Raises:
+        ValueError: for another rank or type; if a clip of NumPy's arrays is empty, not finite or
+            far out of range, with its index.
 
     Example:
 
@@ -123,7 +128,8 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
 
         ```python
         converter = keras_asit.models.ASiTAudioConverter(sample_rate=16000)
-        converter.adapt(keras_asit.data.audio_dataset("recordings", sample_rate=16000))
+        # Or `keras_asit.data.audio_dataset("recordings", sample_rate=16000)`.
+        converter.adapt(np.random.uniform(-1, 1, (8, 16000)))
         print(converter.mean, converter.standard_deviation)
         ```
         """
@@ -147,6 +153,10 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
 
     def call(self, waveforms, num_frames=None):
         num_frames = self._frames(num_frames)
+        if isinstance(waveforms, (np.ndarray, list, tuple)):
+            waveforms = _checked(waveforms)
+        if isinstance(waveforms, list):
+            return keras.ops.stack([self.call(waveform, num_frames) for waveform in waveforms])
         if getattr(waveforms, "shape", ()):
             # Frames that would be cut off are not computed.
             waveforms = waveforms[..., : self._samples(num_frames)]
@@ -182,6 +192,12 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
             "mean": self.mean,
             "standard_deviation": self.standard_deviation,
         }
+
+
+def _checked(waveforms):
+    """Return waveforms as an array, or as a list of arrays of different lengths."""
+    is_single = np.ndim(waveforms[0]) == 0 if len(waveforms) else isinstance(waveforms, np.ndarray)
+    return as_waveform(np.asarray(waveforms)) if is_single else as_waveforms(waveforms)
 
 
 def _clips(dataset):

@@ -4,7 +4,7 @@ import keras
 import keras_hub
 import numpy as np
 
-from keras_asit.arguments import as_pair, check_number, check_positive_integer
+from keras_asit.arguments import as_pair, check_known, check_number, check_positive_integer
 from keras_asit.layers import PatchEmbedding, TransformerBlock
 from keras_asit.models import builtin_presets
 from keras_asit.models.vit_weights import copy_vit_weights
@@ -68,6 +68,7 @@ class ASiTBackbone(keras_hub.models.Backbone):
     ):
         check_positive_integer("num_layers", num_layers)
         check_number("drop_path_rate", drop_path_rate, 0, 0.999)
+        check_known("ASiTBackbone", kwargs, ("name", "trainable"))
         spectrogram_shape = as_pair("spectrogram_shape", spectrogram_shape)
 
         # === Layers ===
@@ -205,9 +206,21 @@ class ASiTBackbone(keras_hub.models.Backbone):
     def default_lora_layer_names(self):
         return ["query_key_value"]
 
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        quantization = config.pop("quantization", None)
+        if quantization is not None:
+            config["dtype"] = keras.dtype_policies.deserialize(quantization)
+        return super().from_config(config)
+
     def get_config(self):
+        config = super().get_config()
+        if config["dtype"]["class_name"] == "DTypePolicyMap":
+            # KerasHub loads the preset of a backbone without the precision of each layer.
+            config["quantization"] = config["dtype"]
         return {
-            **super().get_config(),
+            **config,
             "spectrogram_shape": self.spectrogram_shape,
             "patch_size": self.patch_size,
             "num_layers": self.num_layers,

@@ -4,12 +4,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_asit.arguments import check_positive_integer
+from keras_asit.arguments import check_known, check_positive_integer
 from keras_asit.models.asit_backbone import ASiTBackbone
+from keras_asit.models.portable_compile import PortableCompile
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
-class ASiTEventDetector(keras.Model):
+class ASiTEventDetector(PortableCompile, keras.Model):
     """Score classes of sound events over time, and classes of whole clips.
 
     The tokens of the backbone, [CLS] included, in their order, are pooled to a fixed number of
@@ -25,7 +26,7 @@ class ASiTEventDetector(keras.Model):
         num_weak_classes: int. Number of classes scored once a clip. Defaults to `None`, as
             many as `num_strong_classes`.
         num_steps: int. Number of steps of a window. Defaults to `250`, 40 ms each in 10 seconds.
-        dtype: str or `keras.DTypePolicy`. Defaults to `None`, the global policy.
+        dtype: str or `keras.DTypePolicy`, of both heads. Defaults to `None`, the backbone's.
         **kwargs: Arguments of `keras.Model`, such as `name`.
 
     Input shape:
@@ -66,6 +67,8 @@ class ASiTEventDetector(keras.Model):
         check_positive_integer("num_strong_classes", num_strong_classes)
         check_positive_integer("num_weak_classes", num_weak_classes)
         check_positive_integer("num_steps", num_steps)
+        check_known("ASiTEventDetector", kwargs, ("name", "trainable"))
+        dtype = backbone.dtype_policy if dtype is None else dtype
 
         # === Layers ===
         strong_head = keras.layers.Dense(num_strong_classes, dtype=dtype, name="strong_head")
@@ -97,6 +100,7 @@ class ASiTEventDetector(keras.Model):
             "num_strong_classes": self.num_strong_classes,
             "num_weak_classes": self.num_weak_classes,
             "num_steps": self.num_steps,
+            "dtype": keras.dtype_policies.serialize(self.strong_head.dtype_policy),
         }
 
     @classmethod
@@ -104,7 +108,8 @@ class ASiTEventDetector(keras.Model):
         backbone = keras.saving.deserialize_keras_object(
             config["backbone"], custom_objects=custom_objects
         )
-        return cls(**{**config, "backbone": backbone})
+        dtype = keras.dtype_policies.deserialize(config["dtype"], custom_objects=custom_objects)
+        return cls(**{**config, "backbone": backbone, "dtype": dtype})
 
 
 def _pool_tokens(tokens, num_steps):

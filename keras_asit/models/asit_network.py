@@ -12,11 +12,15 @@ class ASiTNetwork(keras.Model):
         backbone: an `ASiTBackbone`.
         projection: dict of arguments of `ProjectionHead`.
         reconstruction: dict of arguments of `ReconstructionHead`.
+        frozen: bool. Whether no variable is ever trainable, whatever `trainable` is set to. Only
+            the variables: the backbone, saved as a preset, loads as trainable. Defaults to
+            `False`.
         **kwargs: Arguments of `keras.Model`, such as `name`.
     """
 
-    def __init__(self, backbone, projection, reconstruction, **kwargs):
+    def __init__(self, backbone, projection, reconstruction, frozen=False, **kwargs):
         super().__init__(**kwargs)
+        self._frozen = frozen
         dtype = backbone.dtype_policy
         self.backbone = backbone
         self.projection_head = ProjectionHead(**projection, dtype=dtype, name="projection_head")
@@ -33,6 +37,21 @@ class ASiTNetwork(keras.Model):
         self.projection_head.build(token_shape)
         self.reconstruction_head.build(token_shape)
         self.built = True
+        self._freeze()
+
+    @property
+    def trainable(self):
+        return keras.Model.trainable.fget(self)
+
+    @trainable.setter
+    def trainable(self, value):
+        keras.Model.trainable.fset(self, value)
+        self._freeze()
+
+    def _freeze(self):
+        if self._frozen:
+            for variable in self.variables:
+                variable.trainable = False
 
     def call(self, spectrograms, training=False):
         """Return class logits, patch logits and the reconstruction of spectrograms."""

@@ -13,11 +13,13 @@ from keras_asit.models.pretraining_checks import (
     check_backbone,
     check_batch_names,
     check_converter,
+    check_samples,
     check_spectrograms,
 )
 from keras_asit.models.pretraining_step import PretrainingStep, value_at
 from keras_asit.optimizers import AdamW
 
+LossScaleOptimizer = keras.optimizers.LossScaleOptimizer
 Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
@@ -148,10 +150,9 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
         # Variables need different paths in the teacher: PyTorch's modules know them by path.
         with keras.name_scope("teacher"):
             teacher_backbone = _copy_without_drop_path(backbone)
-        self.teacher = ASiTNetwork(teacher_backbone, **heads, name="teacher")
+        self.teacher = ASiTNetwork(teacher_backbone, **heads, frozen=True, name="teacher")
         self.student.build()
         self.teacher.build()
-        self._freeze_teacher()
         self.reset_teacher()
 
         temperatures = {
@@ -190,27 +191,13 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
         """Make the teacher equal to the student, as it is before the first step."""
         self.teacher.set_weights(self.student.get_weights())
 
-    def _freeze_teacher(self):
-        # Only the variables: a teacher's backbone saved as a preset must load as trainable.
-        for variable in self.teacher.variables:
-            variable.trainable = False
-
-    @property
-    def trainable(self):
-        """Whether the student is trained; the teacher never is."""
-        return keras.Model.trainable.fget(self)
-
-    @trainable.setter
-    def trainable(self, value):
-        keras.Model.trainable.fset(self, value)
-        self._freeze_teacher()
-
     def compile(
         self,
         optimizer="adamw",
         teacher_momentum=0.996,
         teacher_temperature=0.04,
         skip_non_finite=False,
+        auto_scale_loss=True,
         **kwargs,
     ):
         """Configure training.
@@ -226,6 +213,8 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
                 student, teacher, optimizer, centers and averages of losses stay as they were.
                 It needs memory for another copy of the student and the optimizer. Defaults to
                 `False`. Either way the log `non_finite_steps` counts such steps.
+            auto_scale_loss: bool. Whether a backbone in `mixed_float16` has the loss scaled, by a
+                `keras.optimizers.LossScaleOptimizer` around the optimizer. Defaults to `True`.
             **kwargs: Other arguments of `keras.Model.compile`, such as `jit_compile` and
                 `steps_per_execution`. Losses are fixed.
 
@@ -249,7 +238,12 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
                 "`skip_non_finite` is for one replica. Received: skip_non_finite=True under a "
                 f"strategy of {num_replicas()} replicas"
             )
-        super().compile(optimizer=AdamW() if optimizer == "adamw" else optimizer, **kwargs)
+        optimizer = AdamW() if optimizer == "adamw" else keras.optimizers.get(optimizer)
+        # Keras would look at the precision of the pretrainer, which is float32.
+        is_half = self.student.backbone.compute_dtype == "float16"
+        if is_half and auto_scale_loss and not isinstance(optimizer, LossScaleOptimizer):
+            optimizer = LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
+        super().compile(optimizer=optimizer, **kwargs)
         # With its variables made here, TensorFlow need not trace the first step twice.
         self.optimizer.build(self.trainable_variables)
         self.teacher_momentum = teacher_momentum
@@ -302,11 +296,10 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
                 "ASiTPretrainer an `audio_converter`, or batches of spectrograms, (batch, views, "
                 "frames, mels)."
             )
-        patch_frames = self.student.backbone.patch_size[0]
-        num_frames = self.audio_converter.filterbank.num_frames(views.shape[-1])
-        return self._per_view(
-            self.audio_converter, views, num_frames=num_frames // patch_frames * patch_frames
+        num_frames = check_samples(
+            name, views.shape, self.audio_converter, self.student.backbone.patch_size[0]
         )
+        return self._per_view(self.audio_converter, views, num_frames=num_frames)
 
     def _per_view(self, network, views, **kwargs):
         """Run a network on (batch, views, ...) as one batch of all views."""
@@ -350,7 +343,7 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
         Returns:
             A dict of the values of the next step, by the names of the arguments they come from.
         """
-        # Under mixed_float16, the optimizer is wrapped by one that scales the loss.
+        # Under mixed_float16, one that scales the loss is around it.
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         values = {
             "learning_rate": optimizer.learning_rate,
@@ -367,10 +360,13 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
 
     def load_own_variables(self, store):
         # The stores of weight files have keys, but can be neither iterated nor unpacked.
-        names = [name for name in list(store.keys()) if not name.startswith("seed_")]
+        saved = list(store.keys())
+        names = [name for name in saved if not name.startswith("seed_")]
         super().load_own_variables({name: store[name] for name in names})
+        # Without stochastic depth there are fewer than with it; what is not there stays as it is.
         for index, state in enumerate(self._seed_states()):
-            state.assign(store[f"seed_{index}"])
+            if f"seed_{index}" in saved:
+                state.assign(store[f"seed_{index}"])
 
     def _seed_states(self):
         # Keras saves no states of random generators; a resumed run would repeat old masks.

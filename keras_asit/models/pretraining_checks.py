@@ -10,6 +10,11 @@ def check_backbone(backbone):
     """Raise `ValueError` unless patches of `backbone` tile its spectrogram."""
     if not isinstance(backbone, ASiTBackbone):
         raise ValueError(f"`backbone` must be an ASiTBackbone. Received: {type(backbone).__name__}")
+    if any("/lora_" in variable.path or "int" in variable.dtype for variable in backbone.weights):
+        raise ValueError(
+            "A backbone with low-rank adaptation, or quantized, cannot be pre-trained. Give it "
+            "before `enable_lora` or `quantize` is called."
+        )
     grid_and_patch = zip(backbone.grid_shape, backbone.patch_size)
     tiled = tuple(number * side for number, side in grid_and_patch)
     if backbone.patch_stride != backbone.patch_size or tiled != backbone.spectrogram_shape:
@@ -55,6 +60,22 @@ def check_batch_names(batch):
         raise ValueError(
             f"A batch must hold 'corrupted' and 'mask' both or neither. Received: {sorted(batch)}"
         )
+
+
+def check_samples(name, shape, audio_converter, patch_frames):
+    """Return how many frames, whole patches, waveforms of a shape fill, or raise `ValueError`."""
+    if shape[-1] is None:
+        raise ValueError(
+            f"A batch's {name!r} must have waveforms of a length that is known beforehand; set it "
+            f"with `tf.ensure_shape`. Received: shape={tuple(shape)}"
+        )
+    num_frames = audio_converter.filterbank.num_frames(shape[-1])
+    if num_frames < patch_frames:
+        raise ValueError(
+            f"A batch's {name!r} must have waveforms of at least {patch_frames} frames, those of a "
+            f"patch. Received: shape={tuple(shape)}, {num_frames} frames"
+        )
+    return num_frames // patch_frames * patch_frames
 
 
 def check_spectrograms(batch, backbone):

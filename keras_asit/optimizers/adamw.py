@@ -22,10 +22,10 @@ class AdamW(keras.optimizers.AdamW):
             Defaults to `1e-8`.
         clipnorm: float. The gradient of each variable is scaled to at most this norm. Defaults
             to `None`, no clipping.
+        not_decayed: list of strs. Regular expressions of the paths of variables that are not
+            decayed. Defaults to those of biases and normalisation layers, whatever their rank.
+            `exclude_from_weight_decay` replaces them.
         **kwargs: Other arguments of `keras.optimizers.AdamW`, such as `beta_2`.
-
-    Biases and the weights of normalisation layers are not decayed, whatever their rank;
-    `exclude_from_weight_decay` replaces that choice.
 
     Example:
 
@@ -44,6 +44,7 @@ class AdamW(keras.optimizers.AdamW):
         weight_decay=0.04,
         epsilon=1e-8,
         clipnorm=None,
+        not_decayed=(NOT_DECAYED,),
         name="adamw",
         **kwargs,
     ):
@@ -56,7 +57,12 @@ class AdamW(keras.optimizers.AdamW):
             name=name,
             **kwargs,
         )
-        self.exclude_from_weight_decay(var_names=[NOT_DECAYED])
+        self.exclude_from_weight_decay(var_names=list(not_decayed))
+
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        super().exclude_from_weight_decay(var_list, var_names)
+        # Keras leaves them out of the configuration, and a copy would decay what this does not.
+        self._not_decayed = list(var_names or [])
 
     @property
     def weight_decay(self):
@@ -86,6 +92,7 @@ class AdamW(keras.optimizers.AdamW):
     def get_config(self):
         config = super().get_config()
         config["epsilon"] = self._epsilon
+        config["not_decayed"] = self._not_decayed
         config["weight_decay"] = self._weight_decay
         if isinstance(self._weight_decay, keras.optimizers.schedules.LearningRateSchedule):
             config["weight_decay"] = keras.optimizers.schedules.serialize(self._weight_decay)

@@ -51,11 +51,15 @@ def test_silence_has_no_events():
         ({"threshold": 2}, "`threshold`"),
         ({"median_steps": 4}, "must be odd"),
         ({"step_seconds": 0}, "`step_seconds`"),
+        ({"scores": SCORES * 5}, "must be probabilities"),
+        ({"scores": SCORES * np.nan}, "must be probabilities"),
     ],
 )
 def test_bad_arguments_are_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
-        find_events(SCORES, **{"step_seconds": 0.5, "labels": ["dog", "cat"], **arguments})
+        find_events(
+            **{"scores": SCORES, "step_seconds": 0.5, "labels": ["dog", "cat"], **arguments}
+        )
 
 
 def test_tables_and_audacity_labels(tmp_path):

@@ -52,3 +52,5 @@ def test_shapes_that_do_not_fit_are_refused(mask_shape):
         MaskedReconstructionLoss()(clean, clean, sample_weight=np.ones(mask_shape))
     with pytest.raises(ValueError, match="must have the same shape"):
         MaskedReconstructionLoss()(clean, clean[:, :1])
+    with pytest.raises(ValueError, match="must have the same shape"):
+        MaskedReconstructionLoss()(clean, clean[:1])

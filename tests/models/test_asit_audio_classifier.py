@@ -224,6 +224,8 @@ def test_bad_arguments_are_errors():
         ASiTAudioClassifier(backbone, 3, preprocessor)
     with pytest.raises(ValueError, match="must be 3 different names"):
         ASiTAudioClassifier(backbone, 3, class_names=["a", "a", "b"])
+    with pytest.raises(ValueError, match="has no arguments 'dropot'"):
+        ASiTAudioClassifier(backbone, 3, dropot=0.5)
     with pytest.raises(ValueError, match="`pooling` must be one of"):
         ASiTAudioClassifier(backbone, 3, pooling="max")
     with pytest.raises(ValueError, match="must be sampled at 16000 Hz"):
@@ -270,6 +272,9 @@ def test_what_is_neither_clips_nor_batches_is_refused():
         spectrograms.predict(unbatched)
     with pytest.raises(ValueError, match="the loss takes class indices"):
         classifier.fit(tones(), np.eye(3)[np.arange(len(tones())) % 3])
+    classifier.compile(loss=keras.losses.CategoricalCrossentropy(from_logits=True))
+    with pytest.raises(ValueError, match="the loss takes shares of classes"):
+        classifier.fit(tones(), LABELS)
 
 
 def test_a_preset_starts_a_classifier_of_other_classes(tmp_path):
@@ -280,6 +285,29 @@ def test_a_preset_starts_a_classifier_of_other_classes(tmp_path):
     assert classifier.output_shape == (None, 5)
     assert classifier.class_names is None
     assert isinstance(classifier.augmentation, SpecAugment)
+
+
+def test_fine_tuning_may_change_the_backbone_and_the_precision(tmp_path):
+    build(class_names=NAMES).save_to_preset(str(tmp_path))
+    load = ASiTAudioClassifier.from_preset
+    changed = load(str(tmp_path), num_classes=2, drop_path_rate=0.2, patch_stride=10)
+    assert changed.backbone.drop_path_rate == 0.2
+    assert changed.backbone.patch_stride == (10, 10)
+    half = load(str(tmp_path), dtype="bfloat16")
+    assert {half.backbone.variable_dtype, half.output_dense.variable_dtype} == {"bfloat16"}
+    with pytest.raises(ValueError, match="`num_classes` must be given"):
+        load(str(tmp_path), drop_path_rate=0.2)
+
+
+def test_a_backbone_without_a_converter_starts_a_classifier_of_spectrograms(tmp_path):
+    build().backbone.save_to_preset(str(tmp_path))
+    for arguments in ({}, {"spectrogram_shape": (48, 32)}):
+        with pytest.raises(ValueError, match="has no `ASiTAudioConverter`"):
+            ASiTAudioClassifier.from_preset(str(tmp_path), num_classes=2, **arguments)
+        classifier = ASiTAudioClassifier.from_preset(
+            str(tmp_path), num_classes=2, preprocessor=None, **arguments
+        )
+        assert classifier.preprocessor is None
 
 
 @pytest.mark.slow

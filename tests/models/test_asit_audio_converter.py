@@ -119,6 +119,30 @@ def test_loads_from_the_preset_of_its_backbone(load, tmp_path):
     assert loaded.get_config() == converter.get_config()
 
 
+def test_a_list_of_clips_of_different_lengths_makes_a_batch():
+    clips = [random_waveforms(2000), random_waveforms(900)]
+    converter = ASiTAudioConverter(num_frames=6)
+    spectrograms = to_numpy(converter(clips))
+    assert spectrograms.shape == (2, 6, 128)
+    for clip, spectrogram in zip(clips, spectrograms):
+        np.testing.assert_allclose(to_numpy(converter(clip)), spectrogram, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("waveforms", "message"),
+    [
+        (np.full(2000, np.nan), "sample 0 of `waveform` is nan"),
+        ([np.zeros(2000), np.full(900, np.inf)], "sample 0 of clip 1 is inf"),
+        (np.zeros(0), "is empty"),
+        ([], "at least one clip"),
+        (np.full((2, 2000), 300.0), "clip 0 with a peak of 300"),
+    ],
+)
+def test_what_is_no_sound_is_refused(waveforms, message):
+    with pytest.raises(ValueError, match=message):
+        ASiTAudioConverter(num_frames=6)(waveforms)
+
+
 def test_waveforms_with_channels_are_refused():
     with pytest.raises(ValueError, match="mix channels down first"):
         ASiTAudioConverter()(random_waveforms(2, 2000, 2))

@@ -109,6 +109,19 @@ def test_a_preset_may_load_in_half_precision(tmp_path):
     assert_close(outputs, backbone(spectrograms), atol=0.1)
 
 
+def test_a_quantized_preset_loads_bit_exact(tmp_path):
+    backbone = build_backbone()
+    backbone.quantize("int8")
+    backbone.save_to_preset(str(tmp_path))
+    spectrograms = random_spectrograms(2, 48, 32)
+    expected = to_numpy(backbone(spectrograms))
+    for cls in (ASiTBackbone, keras_hub.models.Backbone):
+        loaded = cls.from_preset(str(tmp_path))
+        assert_close(loaded(spectrograms), expected, atol=0)
+    longer = ASiTBackbone.from_preset(str(tmp_path), spectrogram_shape=(64, 32))
+    assert longer.output_shape == (None, 9, 8)
+
+
 def test_a_preset_may_load_without_its_weights(tmp_path):
     backbone = build_backbone()
     backbone.save_to_preset(str(tmp_path))
@@ -185,6 +198,7 @@ def test_lora_trains_few_weights():
         ({"hidden_dim": None}, "`hidden_dim` must be a positive integer"),
         ({"mlp_dim": 0}, "`mlp_dim` must be a positive integer"),
         ({"layer_norm_epsilon": -1e-6}, "`layer_norm_epsilon` must be a number of at least 0"),
+        ({"hiden_dim": 4}, "has no arguments 'hiden_dim'"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):

@@ -46,6 +46,34 @@ def test_a_saved_detector_scores_the_same(tmp_path):
     assert loaded.window_seconds == detector.window_seconds == 0.66
 
 
+def test_precision_and_quantization_are_kept(tmp_path):
+    detector = build()
+    assert build(dtype="mixed_float16").get_config()["dtype"]["config"]["name"] == "mixed_float16"
+    detector.quantize("int8")
+    expected = detector(spectrograms())
+    detector.save(tmp_path / "int8.keras")
+    loaded = keras.saving.load_model(tmp_path / "int8.keras")
+    assert loaded.strong_head.quantization_mode == "int8"
+    for name, logits in loaded(spectrograms()).items():
+        np.testing.assert_array_equal(
+            ops.convert_to_numpy(logits), ops.convert_to_numpy(expected[name])
+        )
+
+
+def test_heads_have_the_precision_of_the_backbone_unless_told():
+    backbone = ASiTBackbone(
+        (64, 32), num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=16, dtype="bfloat16"
+    )
+    assert ASiTEventDetector(backbone, 3).strong_head.variable_dtype == "bfloat16"
+    assert ASiTEventDetector(backbone, 3, dtype="float32").weak_head.variable_dtype == "float32"
+
+
+def test_what_is_saved_leaves_the_choice_of_a_compiler_to_the_backend():
+    detector = build()
+    detector.compile("adam", loss={"strong": "mse", "weak": "mse"})
+    assert detector.get_compile_config()["jit_compile"] == "auto"
+
+
 def test_it_can_be_trained():
     detector = build()
     detector.compile("adam", loss={"strong": "mse", "weak": "mse"}, jit_compile=False)
@@ -57,5 +85,7 @@ def test_it_can_be_trained():
 def test_bad_arguments_are_errors():
     with pytest.raises(ValueError, match="must be an ASiTBackbone"):
         ASiTEventDetector("backbone", 3)
+    with pytest.raises(ValueError, match="has no arguments 'num_step'"):
+        build(num_step=4)
     with pytest.raises(ValueError, match="`num_steps` must be a positive integer"):
         build(num_steps=0)

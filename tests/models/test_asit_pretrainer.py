@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_asit.layers import GroupMasking
 from keras_asit.models import ASiTAudioConverter, ASiTBackbone, ASiTPretrainer
+from keras_asit.models.pretraining_checks import check_samples
 from keras_asit.optimizers import AdamW
 from keras_asit.schedules import LinearRamp, WarmupCosine
 
@@ -32,9 +33,9 @@ class Table(keras.optimizers.schedules.LearningRateSchedule):
         return {"values": self.values}
 
 
-def build(masking_seed=1, **kwargs):
+def build(masking_seed=1, dtype=None, **kwargs):
     backbone = ASiTBackbone(
-        SHAPE, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32, drop_path_rate=0.1
+        SHAPE, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32, drop_path_rate=0.1, dtype=dtype
     )
     sizes = {
         "num_class_prototypes": 24,
@@ -220,6 +221,8 @@ def test_trains_in_mixed_precision(policy):
     finally:
         keras.config.set_dtype_policy("float32")
     assert pretrainer.student.backbone.compute_dtype == policy.removeprefix("mixed_")
+    is_scaled = isinstance(pretrainer.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert is_scaled == (policy == "mixed_float16")
     before = weights_of(pretrainer.student)
     logs = pretrainer.fit({"clean": batch_of()}, epochs=2, verbose=0).history
     assert all(np.isfinite(value).all() for value in logs.values())
@@ -242,6 +245,18 @@ def test_teacher_is_never_trained_by_gradients():
         pretrainer.trainable = trainable
         assert not any(id(v) in teacher for v in pretrainer.trainable_variables)
     assert pretrainer.trainable_variables
+
+
+def test_whatever_is_set_trainable_the_teacher_is_not():
+    pretrainer = build()
+    number = len(pretrainer.trainable_variables)
+    pretrainer.trainable = False
+    assert pretrainer.trainable_variables == []
+    pretrainer.trainable = True
+    for layer in pretrainer.layers:
+        layer.trainable = True
+    assert len(pretrainer.trainable_variables) == number
+    assert pretrainer.teacher.trainable_variables == []
 
 
 def test_teacher_moves_towards_the_updated_student():
@@ -412,6 +427,31 @@ def test_an_optimizer_is_needed_and_that_of_the_package_is_the_default():
     assert isinstance(pretrainer.optimizer, AdamW)
 
 
+def test_the_loss_is_scaled_in_half_precision():
+    pretrainer = build(dtype="mixed_float16")
+    pretrainer.compile(AdamW(1e-3))
+    assert isinstance(pretrainer.optimizer, keras.optimizers.LossScaleOptimizer)
+    pretrainer.compile(AdamW(1e-3), auto_scale_loss=False)
+    assert isinstance(pretrainer.optimizer, AdamW)
+
+
+@pytest.mark.parametrize("change", [lambda b: b.enable_lora(2), lambda b: b.quantize("int8")])
+def test_a_backbone_of_fewer_trainable_weights_is_refused(change):
+    backbone = ASiTBackbone(SHAPE, num_layers=1, num_heads=2, hidden_dim=16, mlp_dim=32)
+    change(backbone)
+    with pytest.raises(ValueError, match="low-rank adaptation, or quantized, cannot be"):
+        ASiTPretrainer(backbone)
+
+
+def test_waveforms_of_no_usable_length_are_named():
+    converter = ASiTAudioConverter(num_frames=32, num_mels=32)
+    pretrainer = build(audio_converter=converter)
+    with pytest.raises(ValueError, match="'clean' must have waveforms of at least 16 frames"):
+        pretrainer({"clean": np.zeros((4, 2, 2000), "float32")})
+    with pytest.raises(ValueError, match="'clean' must have waveforms of a length that is known"):
+        check_samples("clean", (None, 2, None), converter, 16)
+
+
 def test_masking_must_be_group_masking():
     with pytest.raises(ValueError, match="`masking` must be a GroupMasking"):
         build(masking="zeros")
@@ -443,6 +483,23 @@ def test_a_loaded_pretrainer_goes_on_as_if_it_had_never_stopped(tmp_path):
     ]
     # Masks and stochastic depth go on too: the losses are the same, not only alike.
     assert histories[0] == histories[1]
+
+
+def test_weights_load_with_another_stochastic_depth(tmp_path):
+    pretrainer = build()
+    pretrainer.save_weights(tmp_path / "pretrainer.weights.h5")
+    config = {**pretrainer.student.backbone.get_config(), "drop_path_rate": 0.0}
+    plain = ASiTPretrainer.from_config(
+        {
+            **pretrainer.get_config(),
+            "backbone": keras.saving.serialize_keras_object(ASiTBackbone.from_config(config)),
+        }
+    )
+    plain.load_weights(tmp_path / "pretrainer.weights.h5")
+    for weight, expected in zip(weights_of(plain), weights_of(pretrainer)):
+        np.testing.assert_array_equal(weight, expected)
+    plain.save_weights(tmp_path / "plain.weights.h5")
+    pretrainer.load_weights(tmp_path / "plain.weights.h5")
 
 
 def test_a_frozen_pretrainer_stays_frozen_when_it_is_made_anew():
