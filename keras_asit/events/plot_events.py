@@ -20,6 +20,8 @@ def plot_events(spectrogram, events, seconds):
     Example:
 
     ```python
+    events = [keras_asit.events.Event(onset=1.2, offset=3.0, label="dog", score=0.9)]
+    spectrogram = np.random.normal(size=(998, 128))
     keras_asit.events.plot_events(spectrogram, events, 10.0).savefig("events.png")
     ```
     """

@@ -32,7 +32,13 @@ def score_recording(detector, converter, waveform, overlap=0.5, batch_size=8):
     Example:
 
     ```python
-    scores = keras_asit.events.score_recording(detector, converter, waveform)
+    backbone = keras_asit.models.ASiTBackbone(
+        (998, 128), num_layers=2, num_heads=2, hidden_dim=32, mlp_dim=64
+    )
+    detector = keras_asit.models.ASiTEventDetector(backbone, num_strong_classes=7)
+    converter = keras_asit.models.ASiTAudioConverter(num_frames=998)
+    waveform = np.random.uniform(-1, 1, 25 * 16000)
+    scores = keras_asit.events.score_recording(detector, converter, waveform)  # (625, 7)
     ```
     """
     _check(detector, converter)

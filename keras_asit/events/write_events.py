@@ -18,6 +18,7 @@ def write_events(events, path):
     Example:
 
     ```python
+    events = [keras_asit.events.Event(onset=1.2, offset=3.0, label="dog", score=0.9)]
     keras_asit.events.write_events(events, "events.csv")
     ```
     """
