@@ -91,7 +91,7 @@ def embed_frames(paths, model):
         try:
             waveform = keras_asit.data.decode_audio(path, model.sample_rate)
         except (ValueError, OSError, RuntimeError) as error:
-            warnings.warn(f"Skipped {path}: {error}", stacklevel=1)
+            warnings.warn(f"Skipped: {error}", stacklevel=1)
             continue
         frames, times = keras_asit.hear.get_timestamp_embeddings(waveform[None], model)
         readable.append(path)
