@@ -36,7 +36,6 @@ def test_there_and_back(golden, tmp_path):
     assert "not empty" in again.stderr
 
 
-def test_says_in_one_line_what_is_wrong(tmp_path):
-    result = run(tmp_path / "absent.pth", tmp_path / "preset")
-    assert result.returncode != 0
-    assert result.stderr.strip().splitlines()[-1].startswith("convert_checkpoint.py: There is no")
+def test_says_in_one_line_what_is_wrong(tmp_path, complaint):
+    printed = complaint(tmp_path / "absent.pth", tmp_path / "preset")
+    assert printed.startswith("convert_checkpoint.py: There is no")

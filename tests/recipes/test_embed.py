@@ -121,25 +121,12 @@ def test_names_that_are_not_utf_8_are_escaped(preset, recordings, tmp_path, monk
     assert list(table["path"]) == [f"{tmp_path}/\\udce9.wav"]
 
 
-def complaint(monkeypatch, capsys, *arguments):
-    """Run the recipe in this process; return the last line that it leaves with."""
-    monkeypatch.setattr(sys, "argv", ["embed.py", *map(str, arguments)])
-    with pytest.raises(SystemExit) as exit:
-        runpy.run_path(str(RECIPE), run_name="__main__")
-    printed = capsys.readouterr().err if exit.value.code == 2 else exit.value.code
-    return printed.strip().splitlines()[-1]
-
-
-def test_does_not_mix_its_parts_with_those_of_another_run(
-    preset, recordings, tmp_path, monkeypatch, capsys
-):
+def test_does_not_mix_its_parts_with_those_of_another_run(preset, recordings, tmp_path, complaint):
     parts = tmp_path / "table.npz.parts"
     parts.mkdir()
     (parts / "fingerprint.txt").write_text("another")
     arguments = [recordings, "--preset", preset, "--output", tmp_path / "table.npz"]
-    assert "holds parts of a run with other recordings" in complaint(
-        monkeypatch, capsys, *arguments
-    )
+    assert "holds parts of a run with other recordings" in complaint(*arguments)
 
 
 @pytest.mark.parametrize(
@@ -151,22 +138,22 @@ def test_does_not_mix_its_parts_with_those_of_another_run(
     ],
 )
 def test_checks_flags_before_it_claims_the_output(
-    preset, recordings, tmp_path, monkeypatch, capsys, flags, message
+    preset, recordings, tmp_path, flags, message, complaint
 ):
     arguments = [recordings, "--preset", preset, "--output", tmp_path / "table.npz", *flags]
-    assert message in complaint(monkeypatch, capsys, *arguments)
+    assert message in complaint(*arguments)
     assert not list(tmp_path.iterdir())
 
 
-def test_says_in_one_line_that_no_recording_can_be_read(preset, tmp_path, monkeypatch, capsys):
+def test_says_in_one_line_that_no_recording_can_be_read(preset, tmp_path, complaint):
     (tmp_path / "broken.wav").write_bytes(b"no audio")
     arguments = [tmp_path, "--preset", preset, "--output", tmp_path / "table.npz"]
     with pytest.warns(UserWarning, match="Skipped 1 of 1"):
-        printed = complaint(monkeypatch, capsys, *arguments)
+        printed = complaint(*arguments)
     assert printed == "embed.py: None of the recordings could be read."
 
 
-def test_says_in_one_line_what_is_wrong_with_the_output(recordings, tmp_path, monkeypatch, capsys):
+def test_says_in_one_line_what_is_wrong_with_the_output(recordings, tmp_path, complaint):
     (tmp_path / "table.npz").touch()
     for name, flags, message in [
         ("table.npz", [], "exists already"),
@@ -174,10 +161,10 @@ def test_says_in_one_line_what_is_wrong_with_the_output(recordings, tmp_path, mo
         ("table.parquet", ["--frames"], "must end in .npz or"),
     ]:
         arguments = [recordings, "--output", tmp_path / name, *flags]
-        assert message in complaint(monkeypatch, capsys, *arguments)
+        assert message in complaint(*arguments)
 
 
-def test_says_in_one_line_that_a_folder_has_no_audio(tmp_path, monkeypatch, capsys):
+def test_says_in_one_line_that_a_folder_has_no_audio(tmp_path, complaint):
     arguments = [tmp_path, "--output", tmp_path / "table.npz"]
-    printed = complaint(monkeypatch, capsys, *arguments)
+    printed = complaint(*arguments)
     assert printed.startswith(f"embed.py: Folder {str(tmp_path)!r}")

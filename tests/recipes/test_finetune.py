@@ -2,7 +2,6 @@
 
 import csv
 import json
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -135,18 +134,9 @@ def test_parts_of_the_network_or_averages_of_it(tmp_path, flags):
     check_results(output, SINGLE, ["cat", "dog"])
 
 
-def complaint(monkeypatch, capsys, *arguments):
-    """Run the recipe in this process; return the last line that it leaves with."""
-    monkeypatch.setattr(sys, "argv", ["finetune.py", *map(str, arguments)])
-    with pytest.raises(SystemExit) as exit:
-        runpy.run_path(str(RECIPE), run_name="__main__")
-    printed = capsys.readouterr().err if exit.value.code == 2 else exit.value.code
-    return printed.strip().splitlines()[-1]
-
-
-def test_says_in_one_line_what_is_wrong(tmp_path, monkeypatch, capsys):
+def test_says_in_one_line_what_is_wrong(tmp_path, complaint):
     def complain(*arguments):
-        return complaint(monkeypatch, capsys, *arguments, "--output", tmp_path / "run")
+        return complaint(*arguments, "--output", tmp_path / "run")
 
     assert "absent" in complain(tmp_path / "absent")
     assert "invalid choice: 'esc-50'" in complain(tmp_path, "--layout", "esc-50")
@@ -170,34 +160,34 @@ def test_says_in_one_line_what_is_wrong(tmp_path, monkeypatch, capsys):
         layouts.write_class_folders(tmp_path / "more", 20), "--preset", "nowhere"
     )
     assert "File exists" in complaint(
-        monkeypatch, capsys, sounds, "--output", layouts.write_tone(tmp_path / "file.wav", 1)
+        sounds, "--output", layouts.write_tone(tmp_path / "file.wav", 1)
     )
 
 
-def test_another_run_is_not_overwritten(tmp_path, monkeypatch, capsys):
+def test_another_run_is_not_overwritten(tmp_path, complaint):
     (tmp_path / "report.json").touch()
-    printed = complaint(monkeypatch, capsys, tmp_path, "--output", tmp_path)
+    printed = complaint(tmp_path, "--output", tmp_path)
     assert printed.endswith(
         "holds report.json of another run; delete it or choose another --output"
     )
 
 
-def test_one_label_in_training_but_several_in_the_test_are_refused(tmp_path, monkeypatch, capsys):
+def test_one_label_in_training_but_several_in_the_test_are_refused(tmp_path, complaint):
     sounds = layouts.write_class_folders(tmp_path / "sounds", 2)
     manifest = sounds / "test.csv"
     paths = sorted(sounds.rglob("*.wav"))
     manifest.write_text(f"path,labels\n{paths[0]},cat;dog\n{paths[1]},cat\n")
     flags = ["--test", manifest, "--output", tmp_path / "run"]
-    printed = complaint(monkeypatch, capsys, sounds, *flags)
+    printed = complaint(sounds, *flags)
     assert "Some clips for test have several labels or none" in printed
 
 
 @pytest.mark.parametrize("epochs", [1, 2])
-def test_a_training_that_is_not_finite_saves_nothing(tmp_path, monkeypatch, capsys, epochs):
+def test_a_training_that_is_not_finite_saves_nothing(tmp_path, epochs, complaint):
     sounds, output = layouts.write_class_folders(tmp_path / "sounds", 4), tmp_path / "run"
     flags = [*QUICK, *NETWORK, "--batch-size", 8, "--validation-share", 0.2, "--epochs", epochs]
     flags += ["--learning-rate", 1e38, "--output", output]
-    printed = complaint(monkeypatch, capsys, sounds, *flags)
+    printed = complaint(sounds, *flags)
     assert "not finite" in printed
     assert f"epoch {epochs}" in printed
     assert printed.endswith("Lower --learning-rate.")
@@ -206,10 +196,10 @@ def test_a_training_that_is_not_finite_saves_nothing(tmp_path, monkeypatch, caps
     }
 
 
-def test_says_in_one_line_that_no_clip_can_be_read(tmp_path, monkeypatch, capsys):
+def test_says_in_one_line_that_no_clip_can_be_read(tmp_path, complaint):
     sounds = layouts.write_class_folders(tmp_path / "sounds")
     for path in sounds.rglob("*.wav"):
         path.write_bytes(b"no audio")
     flags = [*QUICK, *NETWORK, "--validation-share", 0, "--output", tmp_path / "run"]
-    printed = complaint(monkeypatch, capsys, sounds, *flags)
+    printed = complaint(sounds, *flags)
     assert printed.startswith("finetune.py: Of 8 audio files, 0 could be read")

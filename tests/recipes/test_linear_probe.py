@@ -1,7 +1,6 @@
 """The recipe that measures frozen features."""
 
 import re
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -66,37 +65,26 @@ def test_sets_a_fifth_of_each_class_apart_without_test_clips(preset, tmp_path):
     assert re.search(r"^preset +100\.0% +100\.0%$", printed, re.MULTILINE)
 
 
-def complaint(monkeypatch, capsys, *arguments):
-    """Run the recipe in this process; return the last line that it leaves with."""
-    monkeypatch.setattr(sys, "argv", ["linear_probe.py", *map(str, arguments)])
-    with pytest.raises(SystemExit) as exit:
-        runpy.run_path(str(RECIPE), run_name="__main__")
-    printed = capsys.readouterr().err if exit.value.code == 2 else exit.value.code
-    return printed.strip().splitlines()[-1]
-
-
-def test_says_in_one_line_what_is_wrong(preset, tmp_path, monkeypatch, capsys):
-    assert "must be at least 1" in complaint(monkeypatch, capsys, preset, tmp_path, "--seeds", 0)
+def test_says_in_one_line_what_is_wrong(preset, tmp_path, complaint):
+    assert "must be at least 1" in complaint(preset, tmp_path, "--seeds", 0)
     empty = tmp_path / "empty"
-    assert str(empty) in complaint(monkeypatch, capsys, preset, empty)
+    assert str(empty) in complaint(preset, empty)
     manifest = write_tones(tmp_path / "sounds", 1) / "labels.csv"
     manifest.write_text("path,labels\nlow/0.wav,low;tone\nhigh/0.wav,high\n")
-    assert "0.wav has 2 labels; it must have one" in complaint(
-        monkeypatch, capsys, preset, manifest
-    )
+    assert "0.wav has 2 labels; it must have one" in complaint(preset, manifest)
 
 
-def test_says_in_one_line_that_no_clip_can_be_read(preset, tmp_path, monkeypatch, capsys):
+def test_says_in_one_line_that_no_clip_can_be_read(preset, tmp_path, complaint):
     for label in ("low", "high"):
         (tmp_path / label).mkdir()
         (tmp_path / label / "broken.wav").write_bytes(b"no audio")
-    printed = complaint(monkeypatch, capsys, preset, tmp_path)
+    printed = complaint(preset, tmp_path)
     assert printed.startswith("linear_probe.py: Of 2 audio files, 0 could be read")
 
 
 @pytest.mark.slow
-def test_says_in_one_line_that_clips_are_too_few(preset, tmp_path, monkeypatch, capsys):
+def test_says_in_one_line_that_clips_are_too_few(preset, tmp_path, complaint):
     sounds, test = write_tones(tmp_path / "train", 2), write_tones(tmp_path / "test", 1)
     arguments = [preset, sounds, "--test", test, "--labels-per-class"]
-    assert "fewer than 3" in complaint(monkeypatch, capsys, *arguments, 3)
-    assert "every class needs two training clips" in complaint(monkeypatch, capsys, *arguments, 1)
+    assert "fewer than 3" in complaint(*arguments, 3)
+    assert "every class needs two training clips" in complaint(*arguments, 1)

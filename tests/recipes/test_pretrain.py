@@ -86,15 +86,6 @@ def test_goes_on_from_the_last_epoch_after_being_killed(recordings, tmp_path):
     assert [epoch for epoch, _ in losses(tmp_path)][-1] == 3
 
 
-def complaint(monkeypatch, capsys, *arguments):
-    """Run the recipe in this process; return the last line that it leaves with."""
-    monkeypatch.setattr(sys, "argv", ["pretrain.py", *map(str, arguments)])
-    with pytest.raises(SystemExit) as exit:
-        runpy.run_path(str(RECIPE), run_name="__main__")
-    printed = capsys.readouterr().err if exit.value.code == 2 else exit.value.code
-    return printed.strip().splitlines()[-1]
-
-
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -110,34 +101,32 @@ def complaint(monkeypatch, capsys, *arguments):
         (["--adapt", "--crop-seconds", "inf"], "at least 0.175, not inf"),
     ],
 )
-def test_says_in_one_line_what_is_wrong_with_a_flag(
-    recordings, flags, message, monkeypatch, capsys
-):
-    assert message in complaint(monkeypatch, capsys, recordings, *SMALL, *flags)
+def test_says_in_one_line_what_is_wrong_with_a_flag(recordings, flags, message, complaint):
+    assert message in complaint(recordings, *SMALL, *flags)
 
 
-def test_says_in_one_line_that_a_folder_has_no_audio(tmp_path, monkeypatch, capsys):
-    assert str(tmp_path) in complaint(monkeypatch, capsys, tmp_path)
+def test_says_in_one_line_that_a_folder_has_no_audio(tmp_path, complaint):
+    assert str(tmp_path) in complaint(tmp_path)
 
 
-def test_says_in_one_line_that_records_are_not_finished(tmp_path, monkeypatch, capsys):
+def test_says_in_one_line_that_records_are_not_finished(tmp_path, complaint):
     (tmp_path / "plan.jsonl").touch()
-    printed = complaint(monkeypatch, capsys, tmp_path)
+    printed = complaint(tmp_path)
     assert "has no index.json" in printed
     assert "call `write_records` again" in printed
 
 
-def test_a_folder_of_audio_may_have_an_index_of_its_own(recordings, tmp_path, monkeypatch, capsys):
+def test_a_folder_of_audio_may_have_an_index_of_its_own(recordings, tmp_path, complaint):
     shutil.copytree(recordings, tmp_path, dirs_exist_ok=True)
     (tmp_path / "index.json").write_text("[]")
-    printed = complaint(monkeypatch, capsys, tmp_path, *SMALL, "--drop-ratio", "1.5")
+    printed = complaint(tmp_path, *SMALL, "--drop-ratio", "1.5")
     assert "`drop_ratio`" in printed
 
 
-def test_says_in_one_line_that_no_recording_can_be_read(tmp_path, monkeypatch, capsys):
+def test_says_in_one_line_that_no_recording_can_be_read(tmp_path, complaint):
     for index in range(4):
         (tmp_path / f"{index}.wav").write_bytes(b"no audio")
-    printed = complaint(monkeypatch, capsys, tmp_path, *SMALL, "--output", tmp_path / "run")
+    printed = complaint(tmp_path, *SMALL, "--output", tmp_path / "run")
     assert printed.startswith("pretrain.py: Of 4 audio files, 0 could be read")
 
 
@@ -150,22 +139,22 @@ def records(recordings, tmp_path_factory):
     return folder
 
 
-def test_adapts_to_the_source_before_anything_else(recordings, monkeypatch, capsys):
+def test_adapts_to_the_source_before_anything_else(recordings, capsys, complaint):
     converter = ASiTAudioConverter()
     with pytest.warns(UserWarning, match="Skipped 1 of 9"):
         converter.adapt(audio_dataset(recordings))
-        complaint(monkeypatch, capsys, recordings, *SMALL, "--adapt", "--drop-ratio", "1.5")
+        complaint(recordings, *SMALL, "--adapt", "--drop-ratio", "1.5")
     expected = f"--mean {converter.mean} --standard-deviation {converter.standard_deviation}"
     assert expected in capsys.readouterr().out
 
 
-def test_records_of_another_front_end_are_refused_in_one_line(records, monkeypatch, capsys):
-    printed = complaint(monkeypatch, capsys, records, *SMALL, "--sample-rate", "8000")
+def test_records_of_another_front_end_are_refused_in_one_line(records, complaint):
+    printed = complaint(records, *SMALL, "--sample-rate", "8000")
     assert "sample_rate=16000 instead of 8000" in printed
 
 
-def test_records_cannot_be_cut_otherwise(records, monkeypatch, capsys):
-    printed = complaint(monkeypatch, capsys, records, *SMALL, "--max-seconds", "9")
+def test_records_cannot_be_cut_otherwise(records, complaint):
+    printed = complaint(records, *SMALL, "--max-seconds", "9")
     assert "--max-seconds is for audio files" in printed
 
 
