@@ -286,6 +286,7 @@ def test_teacher_waits_while_gradients_accumulate():
     assert any((a != b).any() for a, b in zip(before, weights_of(pretrainer.teacher)))
 
 
+@pytest.mark.slow
 def test_momentum_and_temperature_follow_their_schedules():
     pretrainer = compiled(
         teacher_momentum=WarmupCosine(1.0, 0.0, total_steps=2),
@@ -356,6 +357,7 @@ def test_given_masks_are_used_as_they_are():
     np.testing.assert_array_equal(ops.convert_to_numpy(outputs["mask"]), mask)
 
 
+@pytest.mark.slow
 def test_second_generation_learns_from_short_crops_of_another_size():
     pretrainer = compiled(
         build(
@@ -374,6 +376,7 @@ def test_second_generation_learns_from_short_crops_of_another_size():
     assert outputs["student_patch_logits"].shape == (4, 2, 4, 24)
 
 
+@pytest.mark.slow
 def test_waveforms_become_the_spectrograms_that_the_converter_makes():
     converter = ASiTAudioConverter(num_frames=32, num_mels=32)
     pretrainer = compiled(build(audio_converter=converter))
@@ -468,6 +471,7 @@ def test_patches_must_tile_the_spectrogram():
 # --- Saving ---
 
 
+@pytest.mark.slow
 def test_a_loaded_pretrainer_goes_on_as_if_it_had_never_stopped(tmp_path):
     pretrainer = build()
     pretrainer.compile(

@@ -8,7 +8,14 @@ from keras_asit.models import ASiTAudioClassifier, ASiTBackbone
 from keras_asit.optimizers import AdamW, layerwise_decay
 
 
-@pytest.mark.parametrize("adapt", ["freeze", "low_rank", "freeze_and_low_rank"])
+@pytest.mark.parametrize(
+    "adapt",
+    [
+        "freeze",
+        pytest.param("low_rank", marks=pytest.mark.slow),
+        pytest.param("freeze_and_low_rank", marks=pytest.mark.slow),
+    ],
+)
 def test_frozen_layers_do_not_keep_weights_from_being_averaged(adapt):
     backbone = ASiTBackbone((32, 16), num_layers=2, num_heads=1, hidden_dim=8, mlp_dim=8)
     backbone.trainable = not adapt.startswith("freeze")
