@@ -1,7 +1,6 @@
 """What the recipes share: flags, an end in one line, and files that are whole or absent."""
 
 import argparse
-import os
 import signal
 import sys
 
@@ -20,9 +19,13 @@ def recipe(monkeypatch):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_in_one_line_with_their_status(number, capsys):
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as exit, ending_in_one_line("It goes on."):
-        os.kill(os.getpid(), number)
-        signal.pause()
+    # A shell has its background processes ignore Ctrl-C.
+    ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(SystemExit) as exit, ending_in_one_line("It goes on."):
+            signal.raise_signal(number)
+    finally:
+        signal.signal(signal.SIGINT, ctrl_c)
     assert exit.value.code == 128 + number
     assert capsys.readouterr().err == f"some.py: interrupted by {number.name}. It goes on.\n"
     assert signal.getsignal(signal.SIGTERM) == before
