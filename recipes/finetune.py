@@ -200,8 +200,13 @@ def fit(classifier, dataset, callbacks, arguments):
     """Train, or raise `FloatingPointError` if that leads to what is not finite."""
     classifier.fit(dataset, epochs=arguments.epochs, callbacks=callbacks, verbose=arguments.verbose)
     # The loss of the last step is from before that step.
-    if not all(np.isfinite(weight).all() for weight in classifier.get_weights()):
-        raise FloatingPointError(f"Weights are not finite after epoch {arguments.epochs}.")
+    weights = [np.asarray(weight, "float32") for weight in classifier.get_weights()]
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = [np.linalg.norm(weight) for weight in weights]
+    if not np.isfinite(norms).all():
+        raise FloatingPointError(
+            f"The norms of weights are not finite after epoch {arguments.epochs}."
+        )
 
 
 def build_classifier(class_names, multi_label, arguments):
