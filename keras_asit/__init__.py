@@ -2,7 +2,7 @@
 
 from keras_asit import (
     callbacks,
-    checkpoints,
+    conversion,
     data,
     evaluation,
     events,
@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "callbacks",
-    "checkpoints",
+    "conversion",
     "data",
     "evaluation",
     "events",

@@ -13,9 +13,9 @@ import math
 import keras
 import numpy as np
 
+from keras_asit._arguments import as_waveforms
 from keras_asit.layers import FramePooling, TokenPooling
 from keras_asit.models import ASiTAudioConverter, ASiTBackbone
-from keras_asit.waveforms import as_waveforms
 
 # HEAR knows modules of two frameworks; under JAX, TensorFlow's stands in.
 if keras.config.backend() == "torch":

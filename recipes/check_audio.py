@@ -19,8 +19,7 @@ import keras
 from command_line import ending_in_one_line, number_between, positive_integer, replacement
 
 from keras_asit.data import read_manifest
-from keras_asit.data.check_audio import COLUMNS, check_audio
-from keras_asit.data.isolated_map import isolated_map
+from keras_asit.data.checking import COLUMNS, check_audio, isolated_map
 
 
 def main():

@@ -29,7 +29,7 @@ def convert(arguments):
     if arguments.output.exists() and any(arguments.output.iterdir()):
         raise ValueError(f"{arguments.output} is there already and not empty. Name a new folder.")
     shape = arguments.spectrogram_shape
-    backbone = keras_asit.checkpoints.load_backbone(
+    backbone = keras_asit.conversion.load_backbone(
         arguments.input,
         weights=arguments.weights,
         spectrogram_shape=None if shape is None else tuple(shape),
@@ -49,7 +49,7 @@ def convert(arguments):
 
 def export(arguments):
     backbone = keras_asit.models.ASiTBackbone.from_preset(arguments.input)
-    keras_asit.checkpoints.export_backbone(backbone, arguments.output, arguments.layout)
+    keras_asit.conversion.export_backbone(backbone, arguments.output, arguments.layout)
     print(f"{arguments.output}: {backbone.count_params():,} parameters")
 
 

@@ -71,7 +71,7 @@ def load_detector(arguments):
                 f"{type(detector).__name__}"
             )
         return detector
-    return keras_asit.checkpoints.load_event_detector(
+    return keras_asit.conversion.load_event_detector(
         arguments.weights, num_heads=arguments.num_heads
     )
 
@@ -80,7 +80,7 @@ def save_picture(converter, waveform, events, path):
     frames = max(1, converter.filterbank.num_frames(len(waveform)))
     spectrogram = keras.ops.convert_to_numpy(converter(waveform, num_frames=frames))
     seconds = len(waveform) / converter.sample_rate
-    keras_asit.events.plot_events(spectrogram, events, seconds).savefig(path)
+    keras_asit.evaluation.plot_events(spectrogram, events, seconds).savefig(path)
 
 
 def parse_arguments():

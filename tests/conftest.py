@@ -1,4 +1,4 @@
-"""What every test starts from: fixed seeds, and the numeric references."""
+"""What every test starts from: fixed seeds, numeric references, and audio files."""
 
 import os
 from pathlib import Path
@@ -9,8 +9,21 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
 import keras
 import numpy as np
 import pytest
+import soundfile
 
 GOLDEN = Path(__file__).parent / "golden"
+DAMAGED_KINDS = {
+    "pcm8.wav": {"subtype": "PCM_U8"},
+    "pcm16.wav": {"subtype": "PCM_16"},
+    "pcm24.wav": {"subtype": "PCM_24"},
+    "float.wav": {"subtype": "FLOAT"},
+    "a.flac": {},
+    "a.ogg": {},
+    "a.opus": {"format": "OGG", "subtype": "OPUS"},
+    "a.mp3": {},
+    "a.aiff": {},
+}
+HEADER = 64
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +48,73 @@ def golden_trajectory():
 def golden():
     """The folder of the numeric references."""
     return GOLDEN
+
+
+@pytest.fixture
+def write_noise(tmp_path):
+    """Return a function that writes seeded noise to an audio file and returns its path."""
+
+    def write(name, seconds=1.0, sample_rate=16000, channels=1, **kwargs):
+        generator = np.random.default_rng(len(list(tmp_path.iterdir())))
+        samples = generator.uniform(-0.5, 0.5, (round(seconds * sample_rate), channels))
+        soundfile.write(tmp_path / name, samples, sample_rate, **kwargs)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.fixture
+def bad_files(tmp_path, write_noise):
+    """Return paths of files that cannot be used, with the reason as the warning gives it."""
+    nonsense = tmp_path / "nonsense.wav"
+    nonsense.write_bytes(b"no audio at all")
+    cut = write_noise("cut.flac")
+    cut.write_bytes(cut.read_bytes()[:10000])
+    infinite = tmp_path / "infinite.wav"
+    soundfile.write(infinite, np.full(100, np.inf), 16000, subtype="FLOAT")
+    return {
+        nonsense: "Format not recognised",
+        cut: "flac decoder lost sync",
+        infinite: "has samples that are not finite",
+        write_noise("empty.wav", seconds=0): "has no samples",
+    }
+
+
+@pytest.fixture
+def damaged_files(tmp_path):
+    """Return a function that writes a number of damaged files and returns their paths."""
+
+    def write(number):
+        generator = np.random.default_rng(0)
+        tone = np.sin(np.arange(12000) / 7) * generator.uniform(0, 0.9, (2, 12000))
+        sound = []
+        for name, kind in DAMAGED_KINDS.items():
+            soundfile.write(tmp_path / name, tone.T, 16000, **kind)
+            sound.append(tmp_path / name)
+        paths = []
+        for index in range(number):
+            damage = (flip_bytes, cut, rewrite_header)[index % 3]
+            source = sound[index % len(sound)] if index % 2 else generator.choice(sound)
+            content = np.frombuffer(source.read_bytes(), "uint8").copy()
+            paths.append(tmp_path / f"damaged{index:04}{source.suffix}")
+            paths[-1].write_bytes(damage(content, generator).tobytes())
+        return paths
+
+    return write
+
+
+def flip_bytes(content, generator):
+    places = generator.integers(len(content), size=generator.integers(1, 200))
+    content[places] = generator.integers(256, size=len(places))
+    return content
+
+
+def cut(content, generator):
+    start, stop = np.sort(generator.integers(len(content), size=2))
+    return content[:stop] if generator.random() < 0.7 else np.delete(content, slice(start, stop))
+
+
+def rewrite_header(content, generator):
+    places = generator.integers(HEADER, size=generator.integers(1, 8))
+    content[places] = generator.choice([0, 1, 127, 128, 255], size=len(places))
+    return content

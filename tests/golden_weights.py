@@ -1,6 +1,6 @@
 """Weights of the original PyTorch code's small reference model, put into keras_asit's."""
 
-from keras_asit.checkpoints.state_dict import backbone_entries, head_entries
+from keras_asit.conversion.weight_names import backbone_entries, head_entries
 
 
 def load_network(network, weights, prefix):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_asit.data.load_tensorflow_io import load_tensorflow_io
+from keras_asit.data.graph_decoding import load_tensorflow_io
 
 
 def operators_load():

@@ -4,14 +4,18 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_asit.arguments import check_choice, check_positive_integer
-from keras_asit.callbacks.callback_state import CallbackState
+from keras_asit._arguments import check_choice, check_positive_integer
+from keras_asit._files import locked_folder
 from keras_asit.callbacks.checkpoint_folder import CheckpointFolder, storable
-from keras_asit.callbacks.continued_callbacks import ContinuedCallbacks
-from keras_asit.callbacks.global_generators import global_generators, set_global_generators
-from keras_asit.callbacks.interruption import Interruption, TrainingInterrupted
+from keras_asit.callbacks.continuation import (
+    CallbackState,
+    ContinuedCallbacks,
+    Interruption,
+    TrainingInterrupted,
+    global_generators,
+    set_global_generators,
+)
 from keras_asit.data import DataPosition
-from keras_asit.locked_folder import locked_folder
 
 
 class Checkpoints(keras.callbacks.Callback):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from keras_asit.arguments import check_positive_integer
+from keras_asit._arguments import check_positive_integer
 
 
 class LogTable(keras.callbacks.Callback):
@@ -107,3 +107,21 @@ class LogTable(keras.callbacks.Callback):
         self._is_ours = True
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch()
+
+
+class LogSchedules(keras.callbacks.Callback):
+    """Add learning rate, weight decay, and the teacher's momentum and temperature to the logs.
+
+    At the end of each epoch, with the values of the next step, so that the history and every
+    callback after this one (`keras.callbacks.TensorBoard`, `CSVLogger`) see them.
+
+    Example:
+
+    ```python
+    pretrainer.fit(dataset, callbacks=[keras_asit.callbacks.LogSchedules()])
+    ```
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None:
+            logs.update(self.model.schedule_values())

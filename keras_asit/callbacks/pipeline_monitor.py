@@ -7,7 +7,7 @@ import warnings
 import keras
 import numpy as np
 
-from keras_asit.arguments import check_number, check_positive_integer
+from keras_asit._arguments import check_number, check_positive_integer
 
 
 class PipelineMonitor(keras.callbacks.Callback):

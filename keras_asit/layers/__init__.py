@@ -1,14 +1,12 @@
 """Keras layers that ASiT is composed of; each can be used alone."""
 
-from keras_asit.layers.frame_pooling import FramePooling
+from keras_asit.layers.augmentation import NoiseAndShift, SpecAugment
 from keras_asit.layers.group_masking import GroupMasking
 from keras_asit.layers.log_mel_filterbank import LogMelFilterbank
-from keras_asit.layers.noise_and_shift import NoiseAndShift
 from keras_asit.layers.patch_embedding import PatchEmbedding
+from keras_asit.layers.pooling import FramePooling, TokenPooling
 from keras_asit.layers.projection_head import ProjectionHead
 from keras_asit.layers.reconstruction_head import ReconstructionHead
-from keras_asit.layers.spec_augment import SpecAugment
-from keras_asit.layers.token_pooling import TokenPooling
 from keras_asit.layers.transformer_block import TransformerBlock
 
 __all__ = [

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_asit.arguments import as_seed, check_choice, check_number, check_positive_integer
+from keras_asit._arguments import as_seed, check_choice, check_number, check_positive_integer
 
 KINDS = ("zeros", "noise", "time", "freq")
 # With 64 clips of two views and 592 frames, as many take 2.5 GB.

@@ -5,8 +5,7 @@ import math
 import keras
 import numpy as np
 
-from keras_asit.arguments import check_number, check_positive_integer
-from keras_asit.layers.graph_operations import operations_for
+from keras_asit._arguments import check_number, check_positive_integer
 
 FLOOR = 1.1920929e-07
 PREEMPHASIS = 0.97
@@ -207,3 +206,41 @@ def _check_waveforms(shape):
             "Waveforms must have shape (batch, samples) or (samples,); mix channels down first. "
             f"Received: shape={tuple(shape)}"
         )
+
+
+def operations_for(x):
+    """Return the namespace to compute with `x` in.
+
+    That is `keras.ops`, except for a symbolic TensorFlow tensor (of a `tf.data` pipeline) under
+    another backend than TensorFlow: Keras has no public way to run its operations on those.
+    """
+    if keras.config.backend() == "tensorflow" or not _is_symbolic_tensorflow(x):
+        return keras.ops
+    return _TensorFlowOperations()
+
+
+def _is_symbolic_tensorflow(x):
+    return type(x).__module__.startswith("tensorflow") and not hasattr(x, "numpy")
+
+
+class _TensorFlowOperations:
+    """Those functions of `keras.ops` that the audio front end needs, in TensorFlow."""
+
+    def __init__(self):
+        import tensorflow as tf
+
+        self.concatenate = tf.concat
+        self.convert_to_tensor = tf.cast
+        self.log = tf.math.log
+        self.matmul = tf.matmul
+        self.maximum = tf.maximum
+        self.mean = tf.reduce_mean
+        self.pad = tf.pad
+        self.reshape = tf.reshape
+        self.shape = tf.shape
+        self.zeros = tf.zeros
+        self._tf = tf
+
+    def rfft(self, x, fft_length):
+        spectrum = self._tf.signal.rfft(x, fft_length=[fft_length])
+        return self._tf.math.real(spectrum), self._tf.math.imag(spectrum)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_asit.arguments import as_pair, check_positive_integer, check_shape
+from keras_asit._arguments import as_pair, check_positive_integer, check_shape
 from keras_asit.layers.mlp import weight_initializer
 
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit.arguments import check_positive_integer, check_shape
+from keras_asit._arguments import check_positive_integer, check_shape
 from keras_asit.layers.mlp import MLP, weight_initializer
 
 

@@ -3,8 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit.arguments import as_seed, check_number, check_positive_integer, check_shape
-from keras_asit.layers.compiled_for_cpu import is_compiled_for_cpu
+from keras_asit._arguments import as_seed, check_number, check_positive_integer, check_shape
 from keras_asit.layers.mlp import MLP, weight_initializer
 
 
@@ -141,3 +140,17 @@ class TransformerBlock(keras.layers.Layer):
             "layer_norm_epsilon": self.layer_norm_epsilon,
             "seed": self.seed,
         }
+
+
+def is_compiled_for_cpu(x):
+    """Return whether `x` is a value in a function that JAX compiles for one CPU.
+
+    There the attention scores of a whole batch overflow the caches, and memory is waited for.
+    On accelerators, under other backends and run eagerly, it is a batch that is fast.
+    """
+    if keras.config.backend() != "jax":
+        return False
+    import jax
+
+    is_traced = isinstance(x, jax.core.Tracer)
+    return is_traced and jax.default_backend() == "cpu" and jax.device_count() == 1

@@ -1,17 +1,15 @@
 """The models of ASiT and the converter of their input."""
 
-from keras_asit.models.asit_audio_classifier import ASiTAudioClassifier
-from keras_asit.models.asit_audio_classifier_preprocessor import (
-    ASiTAudioClassifierPreprocessor,
-)
-from keras_asit.models.asit_audio_converter import (
+from keras_asit.models.audio_classifier import ASiTAudioClassifier
+from keras_asit.models.audio_converter import (
     AUDIOSET_MEAN,
     AUDIOSET_STANDARD_DEVIATION,
     ASiTAudioConverter,
 )
-from keras_asit.models.asit_backbone import ASiTBackbone
-from keras_asit.models.asit_event_detector import ASiTEventDetector
-from keras_asit.models.asit_pretrainer import ASiTPretrainer
+from keras_asit.models.audio_preprocessor import ASiTAudioClassifierPreprocessor
+from keras_asit.models.backbone import ASiTBackbone
+from keras_asit.models.event_detector import ASiTEventDetector
+from keras_asit.models.pretrainer import ASiTPretrainer
 
 __all__ = [
     "AUDIOSET_MEAN",

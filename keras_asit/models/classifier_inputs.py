@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_asit.waveforms import as_waveforms
+from keras_asit._arguments import as_waveforms
 
 
 def is_array(x):

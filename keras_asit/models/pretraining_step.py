@@ -5,7 +5,7 @@ import contextlib
 import keras
 from keras import ops
 
-from keras_asit.losses.global_batch_mean import num_replicas
+from keras_asit.losses import num_replicas
 
 Schedule = keras.optimizers.schedules.LearningRateSchedule
 

@@ -116,7 +116,7 @@ def pipeline_passes(batch_size, paths, decoder, cores):
 
 def trial_passes(paths, cores):
     """Return a function that tries each file both ways, as before its first use."""
-    from keras_asit.data.graph_decoder import GraphDecoder
+    from keras_asit.data.graph_decoding import GraphDecoder
 
     limit_threads(cores)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from keras_asit.data import audio_blocks, decode_audio
+from keras_asit.data import decode_audio, decoding
 
 RAMP = np.linspace(-0.5, 0.5, 80_000)
 
@@ -59,7 +59,7 @@ def test_files_are_read_in_blocks_that_join_to_the_whole(tmp_path, monkeypatch):
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, (5000, 3))
     soundfile.write(tmp_path / "a.wav", samples, 16000, subtype="FLOAT")
     whole = decode_audio(tmp_path / "a.wav", 16000)
-    monkeypatch.setattr(audio_blocks, "BLOCK_SAMPLES", 999)
+    monkeypatch.setattr(decoding, "BLOCK_SAMPLES", 999)
     np.testing.assert_allclose(decode_audio(tmp_path / "a.wav", 16000), whole, atol=1e-7)
     np.testing.assert_allclose(whole, samples.mean(axis=1), atol=1e-6)
 

@@ -3,7 +3,7 @@
 import os
 import time
 
-from keras_asit.data.isolated_map import isolated_map
+from keras_asit.data.checking import isolated_map
 
 
 def behave(item):

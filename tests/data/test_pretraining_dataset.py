@@ -6,7 +6,8 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from keras_asit.data import clip_passes, pretraining_dataset
+from keras_asit.data import passes as clip_passes
+from keras_asit.data import pretraining_dataset
 from keras_asit.models import ASiTAudioConverter
 
 # Far below a view's spread of 0.3 to 1; backends differ by this much in almost silent frames.

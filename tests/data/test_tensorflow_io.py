@@ -11,7 +11,7 @@ import soundfile
 import tensorflow as tf
 from tensorflow_io_operators import needs_operators
 
-from keras_asit.data import DataPosition, audio_dataset, graph_decoder, pretraining_dataset
+from keras_asit.data import DataPosition, audio_dataset, graph_decoding, pretraining_dataset
 
 # Of full scale; only the lossy formats differ at all.
 TOLERANCE = 2e-6
@@ -145,7 +145,7 @@ def test_what_the_operators_do_not_know_is_skipped_with_the_reason(write_noise, 
 
 @needs_operators
 def test_files_that_the_operator_refuses_are_skipped_with_its_reason(write_noise, monkeypatch):
-    monkeypatch.setitem(graph_decoder.OPERATORS, ("FLAC", "PCM_16"), ("decode_flac", "uint8"))
+    monkeypatch.setitem(graph_decoding.OPERATORS, ("FLAC", "PCM_16"), ("decode_flac", "uint8"))
     sources = [write_noise("a.flac"), write_noise("good.wav")]
     message = r"a\.flac \(tensorflow-io does not decode it: dtype mismatch: int16 vs. uint8\)"
     with pytest.warns(UserWarning, match=message):
@@ -158,9 +158,9 @@ def test_files_that_decode_to_other_samples_are_skipped(write_noise, monkeypatch
         return 1.001 * mix_down(block)
 
     sources = [write_noise("a.flac"), write_noise("good.wav")]
-    mix_down = graph_decoder.mix_down
+    mix_down = graph_decoding.mix_down
     soundfile.write(sources[1], np.zeros(1000), 16000)
-    monkeypatch.setattr(graph_decoder, "mix_down", mix_down_louder)
+    monkeypatch.setattr(graph_decoding, "mix_down", mix_down_louder)
     message = r"a\.flac \(tensorflow-io decodes it to other samples than soundfile\)"
     with pytest.warns(UserWarning, match=message):
         assert names(audio_dataset(sources, decoder="tensorflow_io")) == ["good.wav"]
@@ -181,13 +181,13 @@ def test_files_may_change_or_go_away_between_passes(tmp_path, write_noise):
 @needs_operators
 def test_a_file_is_tried_both_ways_only_before_its_first_use(write_noise, monkeypatch):
     opened = []
-    open_audio = graph_decoder.open_audio
+    open_audio = graph_decoding.open_audio
 
     def note_and_open(path):
         opened.append(path)
         return open_audio(path)
 
-    monkeypatch.setattr(graph_decoder, "open_audio", note_and_open)
+    monkeypatch.setattr(graph_decoding, "open_audio", note_and_open)
     dataset = audio_dataset([write_noise("a.ogg"), write_noise("b.mp3")], decoder="tensorflow_io")
     for _ in range(3):
         names(dataset)

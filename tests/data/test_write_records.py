@@ -13,8 +13,8 @@ import soundfile
 import tensorflow as tf
 
 from keras_asit.data import LabeledClips, decode_audio, read_record_index, write_records
-from keras_asit.data import write_shard as shards
-from keras_asit.data.record_format import RecordFormat
+from keras_asit.data.records import writing as shards
+from keras_asit.data.records.format import RecordFormat
 from keras_asit.models import ASiTAudioConverter
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "write_records.py"

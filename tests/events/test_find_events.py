@@ -5,7 +5,8 @@ import csv
 import numpy as np
 import pytest
 
-from keras_asit.events import Event, find_events, plot_events, write_events
+from keras_asit.evaluation import plot_events
+from keras_asit.events import Event, find_events, write_events
 
 SCORES = np.array([[0.1, 0.9, 0.8, 0.2, 0.7, 0.7, 0.1], [0.6, 0.6, 0.1, 0.1, 0.1, 0.1, 0.6]]).T
 

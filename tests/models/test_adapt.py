@@ -7,7 +7,7 @@ import soundfile
 import tensorflow as tf
 
 from keras_asit.data import audio_dataset
-from keras_asit.models import ASiTAudioConverter, asit_audio_converter
+from keras_asit.models import ASiTAudioConverter, audio_converter
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_the_order_of_clips_makes_no_difference_to_the_last_bit(waveforms):
 def test_a_long_clip_is_converted_in_pieces_without_losing_a_frame(monkeypatch):
     waveform = np.random.default_rng(1).uniform(-1, 1, 40123).astype("float32")
     expected = log_mels([waveform])
-    monkeypatch.setattr(asit_audio_converter, "SECONDS_AT_ONCE", 1)
+    monkeypatch.setattr(audio_converter, "SECONDS_AT_ONCE", 1)
     mean, standard_deviation = adapted([waveform])
     np.testing.assert_allclose(mean, expected.mean(), rtol=1e-6)
     np.testing.assert_allclose(standard_deviation, expected.std(), rtol=1e-6)

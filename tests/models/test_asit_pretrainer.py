@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_asit.layers import GroupMasking
 from keras_asit.models import ASiTAudioConverter, ASiTBackbone, ASiTPretrainer
-from keras_asit.models.pretraining_checks import check_samples
+from keras_asit.models.pretraining_batch import check_samples
 from keras_asit.optimizers import AdamW
 from keras_asit.schedules import LinearRamp, WarmupCosine
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_asit.models import ASiTAudioConverter, ASiTBackbone, builtin_presets
+from keras_asit.models import ASiTAudioConverter, ASiTBackbone, presets
 
 SMALL = {"spectrogram_shape": (592, 128), "num_layers": 2, "num_heads": 2, "hidden_dim": 16}
 NAME = "asit_base_16k_audioset"
@@ -31,8 +31,8 @@ def small_release(golden, tmp_path, monkeypatch):
     release = tmp_path / "release"
     release.mkdir()
     (release / "ASIT_ssl.pt").write_bytes((golden / "sed_ssl.pt").read_bytes())
-    preset = {**builtin_presets.PRESETS[NAME], "backbone": {**SMALL, "mlp_dim": 64}}
-    monkeypatch.setitem(builtin_presets.PRESETS, NAME, preset)
+    preset = {**presets.PRESETS[NAME], "backbone": {**SMALL, "mlp_dim": 64}}
+    monkeypatch.setitem(presets.PRESETS, NAME, preset)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("KERAS_ASIT_SOURCE", str(release))
     return release
@@ -78,7 +78,7 @@ def test_metadata_counts_the_parameters(name):
     assert backbone.spectrogram_shape == metadata["spectrogram_shape"]
 
 
-@pytest.mark.parametrize("name", builtin_presets.PRESETS)
+@pytest.mark.parametrize("name", presets.PRESETS)
 def test_metadata_agrees_with_the_converter(name):
     metadata = ASiTAudioConverter.presets[name]["metadata"]
     converter = ASiTAudioConverter.from_preset(name)
@@ -135,7 +135,7 @@ def test_a_download_cut_short_leaves_nothing_behind(server, monkeypatch, share):
     server.share = share
     with pytest.raises((OSError, ValueError)):
         ASiTBackbone.from_preset(NAME)
-    assert list(builtin_presets.cache_folder().iterdir()) == []
+    assert list(presets.cache_folder().iterdir()) == []
     server.share = 1.0
     assert ASiTBackbone.from_preset(NAME).hidden_dim == 16
 
@@ -148,12 +148,12 @@ def test_a_failed_conversion_leaves_nothing_behind(small_release, monkeypatch):
         patch.setattr(ASiTAudioConverter, "save_to_preset", fail)
         with pytest.raises(OSError, match="disk full"):
             ASiTBackbone.from_preset(NAME)
-    assert list(builtin_presets.cache_folder().iterdir()) == []
+    assert list(presets.cache_folder().iterdir()) == []
     assert ASiTBackbone.from_preset(NAME).hidden_dim == 16
 
 
 def test_a_process_that_comes_second_uses_the_first_ones(small_release, monkeypatch):
-    convert = builtin_presets._convert
+    convert = presets._convert
     inner = []
 
     def convert_while_another_does(*args):
@@ -162,11 +162,11 @@ def test_a_process_that_comes_second_uses_the_first_ones(small_release, monkeypa
             inner.append(ASiTBackbone.from_preset(NAME))
         convert(*args)
 
-    monkeypatch.setattr(builtin_presets, "_convert", convert_while_another_does)
+    monkeypatch.setattr(presets, "_convert", convert_while_another_does)
     backbone = ASiTBackbone.from_preset(NAME)
     for weight, expected in zip(values(backbone), values(inner[1])):
         np.testing.assert_array_equal(weight, expected)
-    assert [path.name for path in builtin_presets.cache_folder().iterdir()] == [NAME]
+    assert [path.name for path in presets.cache_folder().iterdir()] == [NAME]
 
 
 def test_the_error_offline_tells_the_ways_out(monkeypatch, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from keras_asit.data import isolated_map
+from keras_asit.data import checking
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "check_audio.py"
 
@@ -65,7 +65,7 @@ def test_every_file_has_a_verdict_and_the_status_tells(check, recordings):
 
 def test_files_that_crash_or_hang_the_decoder_have_a_verdict_too(check, recordings, monkeypatch):
     outcomes = [(None, "crashed"), (None, "timed out")]
-    monkeypatch.setattr(isolated_map, "isolated_map", lambda *_: iter(outcomes))
+    monkeypatch.setattr(checking, "isolated_map", lambda *_: iter(outcomes))
     status, summary, rows = check(recordings)
     assert status == 1
     assert "1 crashed" in summary
@@ -78,7 +78,7 @@ def test_an_interrupted_check_leaves_nothing(check, recordings, monkeypatch):
         yield {"path": "a.wav", "verdict": "ok"}, None
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(isolated_map, "isolated_map", outcomes)
+    monkeypatch.setattr(checking, "isolated_map", outcomes)
     status, _, rows = check(recordings)
     assert status == 130
     assert rows is None

@@ -1,0 +1,200 @@
+"""Checks of public arguments and of waveforms, so that one mistake reads the same everywhere."""
+
+import math
+import numbers
+
+import keras
+import numpy as np
+
+
+def check_positive_integer(name, value):
+    """Raise `ValueError` unless `value` is an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+
+
+def check_integer_from_zero(name, value):
+    """Raise `ValueError` unless `value` is an integer of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+        raise ValueError(f"`{name}` must be an integer of at least 0. Received: {name}={value!r}")
+
+
+def check_number(name, value, low=None, high=None):
+    """Raise `ValueError` unless `value` is a finite real number in [`low`, `high`]."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or _outside(value, low, high):
+        raise ValueError(
+            f"`{name}` must be a number{_describe_range(low, high)}. Received: {name}={value!r}"
+        )
+
+
+def check_choice(name, value, choices):
+    """Raise `ValueError` unless `value` is one of `choices`."""
+    if value not in choices:
+        accepted = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"`{name}` must be one of {accepted}. Received: {name}={value!r}")
+
+
+def check_known(name, arguments, known):
+    """Raise `ValueError` if the dict `arguments` has any that are not `known` to class `name`."""
+    unknown = sorted(set(arguments) - set(known))
+    if unknown:
+        raise ValueError(
+            f"{name} has no arguments {', '.join(map(repr, unknown))}. Besides those that its "
+            f"documentation lists it takes {', '.join(map(repr, known))}."
+        )
+
+
+def check_shape(name, shape, layout):
+    """Raise `ValueError` unless `shape` has as many sides as `layout`, as in `"(batch, mels)"`."""
+    if len(shape) != layout.count(",") + 1:
+        raise ValueError(f"{name} must have shape {layout}. Received: shape={tuple(shape)}")
+
+
+def as_seed(seed):
+    """Return `seed`, `None` or an integer of at least 0, as an int of Python, or `None`."""
+    is_integer = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
+    if seed is not None and not (is_integer and seed >= 0):
+        raise ValueError(
+            "`seed` must be an integer of at least 0, or None for a random one. "
+            f"Received: seed={seed!r}"
+        )
+    return None if seed is None else int(seed)
+
+
+def as_pair(name, value):
+    """Return `value`, a positive integer or two of them, as a tuple of two."""
+    pair = (value, value) if isinstance(value, numbers.Integral) else value
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise ValueError(
+            f"`{name}` must be an integer or a pair of integers (along time, along mel). "
+            f"Received: {name}={value!r}"
+        )
+    for side in pair:
+        check_positive_integer(name, side)
+    return tuple(int(side) for side in pair)
+
+
+def _outside(value, low, high):
+    return (low is not None and value < low) or (high is not None and value > high)
+
+
+def _describe_range(low, high):
+    if low is not None and high is not None:
+        return f" between {low} and {high}"
+    if low is not None:
+        return f" of at least {low}"
+    return "" if high is None else f" of at most {high}"
+
+
+# Decoders overshoot 1 a little; integers that were only cast to float exceed it by far.
+LARGEST_SAMPLE = 10.0
+
+
+def as_waveforms(waveforms):
+    """Return waveforms as float32, an array if they are of one length and a list otherwise.
+
+    Args:
+        waveforms: array or tensor of shape `(batch, samples)`, or a list of arrays of shape
+            `(samples,)`; float, in [-1, 1].
+
+    Returns:
+        An array of shape `(batch, samples)`, or a list of arrays of shape `(samples,)`.
+
+    Raises:
+        ValueError: if they have another shape or type, or a clip of them is empty, not finite
+            or out of range; the message has its index.
+    """
+    if isinstance(waveforms, (list, tuple)):
+        clips = [_as_array(clip) for clip in waveforms]
+    else:
+        clips = _as_array(waveforms)
+        if clips.ndim != 2:
+            raise ValueError(
+                "Waveforms must have shape (batch, samples), or be a list of arrays of shape "
+                f"(samples,); mix channels down first. Received: shape={clips.shape}"
+            )
+    if not len(clips):
+        raise ValueError("Waveforms must be of at least one clip. Received none.")
+    clips = [as_waveform(clip, f"clip {index}") for index, clip in enumerate(clips)]
+    same_length = len({len(clip) for clip in clips}) == 1
+    return np.stack(clips) if same_length else clips
+
+
+def as_waveform(waveform, name="`waveform`"):
+    """Return one waveform as a float32 array of shape `(samples,)`, or raise `ValueError`."""
+    waveform = _as_array(waveform)
+    if waveform.ndim != 1:
+        raise ValueError(
+            f"A waveform must have shape (samples,); mix channels down. Received: {name} of "
+            f"shape {waveform.shape}"
+        )
+    if not np.issubdtype(waveform.dtype, np.floating) and waveform.dtype.name != "bfloat16":
+        raise ValueError(
+            "A waveform must be float, in [-1, 1]; divide 16-bit integers by 32768. Received: "
+            f"{name} of type {waveform.dtype}"
+        )
+    if not len(waveform):
+        raise ValueError(f"A waveform must have at least one sample. Received: {name} is empty")
+    waveform = waveform.astype("float32", copy=False)
+    finite = np.isfinite(waveform)
+    if not finite.all():
+        index = int(np.argmin(finite))
+        raise ValueError(
+            f"A waveform must be finite. Received: sample {index} of {name} is {waveform[index]}"
+        )
+    peak = np.max(np.abs(waveform))
+    if peak > LARGEST_SAMPLE:
+        raise ValueError(
+            "A waveform must be in [-1, 1]; divide 16-bit integers by 32768. Received: "
+            f"{name} with a peak of {peak:g}"
+        )
+    return waveform
+
+
+def assert_waveforms(waveforms):
+    """Check waveforms in a graph of TensorFlow; return them as float32.
+
+    Args:
+        waveforms: symbolic tensor of shape `(batch, samples)` or `(samples,)`, or a ragged
+            tensor of shape `(batch, None)`.
+
+    Raises:
+        ValueError: on tracing, for another rank or type. What only the values show is a
+            `tf.errors.InvalidArgumentError` when they come.
+    """
+    import tensorflow as tf
+
+    if len(waveforms.shape) not in (1, 2) or not waveforms.dtype.is_floating:
+        raise ValueError(
+            "Waveforms must be float, in [-1, 1], of shape (batch, samples). Received: "
+            f"shape={tuple(waveforms.shape)}, dtype={waveforms.dtype.name}"
+        )
+    is_ragged = isinstance(waveforms, tf.RaggedTensor)
+    samples = waveforms.flat_values if is_ragged else waveforms
+    shortest = tf.reduce_min(waveforms.row_lengths()) if is_ragged else tf.shape(waveforms)[-1]
+    # A comparison with NaN is false, so that the first of these finds it too.
+    checks = [
+        tf.debugging.assert_less_equal(
+            tf.abs(samples),
+            tf.cast(LARGEST_SAMPLE, samples.dtype),
+            message="Waveforms must be finite and in [-1, 1]; divide 16-bit integers by 32768.",
+            summarize=3,
+        ),
+        tf.debugging.assert_positive(
+            shortest, message="Every waveform must have at least one sample."
+        ),
+    ]
+    with tf.control_dependencies(checks):
+        return tf.cast(waveforms, tf.float32)
+
+
+def is_symbolic(value):
+    """Return whether `value` is a tensor of a graph of TensorFlow, as in `tf.data`."""
+    import tensorflow as tf
+
+    return isinstance(value, (tf.Tensor, tf.RaggedTensor)) and not tf.executing_eagerly()
+
+
+def _as_array(value):
+    return keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else np.asarray(value)

@@ -1,0 +1,72 @@
+"""Pictures of reconstructions during pre-training, for TensorBoard."""
+
+import keras
+import numpy as np
+
+from keras_asit._arguments import check_positive_integer
+from keras_asit.evaluation.pictures import plot_reconstruction
+
+
+class ReconstructionPictures(keras.callbacks.Callback):
+    """Write pictures of clean, corrupted and reconstructed spectrograms and masks.
+
+    They appear in TensorBoard's images. Needs matplotlib (extra `tensorboard`).
+
+    Args:
+        batch: dict of a batch that the pretrainer is fitted on. The first view of its first
+            clips is drawn, with a new mask each time.
+        log_dir: str. TensorBoard's folder.
+        num_pictures: int. Defaults to `4`.
+        every_epochs: int. Defaults to `1`.
+
+    Example:
+
+    ```python
+    batch = next(iter(dataset))
+    pictures = keras_asit.callbacks.ReconstructionPictures(batch, "logs")
+    pretrainer.fit(dataset, callbacks=[pictures])
+    ```
+    """
+
+    def __init__(self, batch, log_dir, num_pictures=4, every_epochs=1):
+        super().__init__()
+        check_positive_integer("num_pictures", num_pictures)
+        check_positive_integer("every_epochs", every_epochs)
+        self.batch = {name: np.array(views)[:num_pictures] for name, views in batch.items()}
+        self.log_dir = log_dir
+        self.num_pictures = num_pictures
+        self.every_epochs = every_epochs
+        self._writer = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every_epochs:
+            return
+        import tensorflow as tf
+
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(str(self.log_dir))
+        pictures = draw_reconstructions(self.model, self.batch)
+        with self._writer.as_default():
+            tf.summary.image(
+                "reconstruction", np.stack(pictures), epoch, max_outputs=self.num_pictures
+            )
+        self._writer.flush()
+
+    def on_train_end(self, logs=None):
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def draw_reconstructions(pretrainer, batch):
+    """Return a picture of the first view of every clip of a batch, as (height, width, 3) bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    outputs = pretrainer.predict_on_batch(batch)
+    names = ("clean", "corrupted", "reconstruction", "mask")
+    pictures = []
+    for panels in zip(*(outputs[name][:, 0] for name in names)):
+        canvas = FigureCanvasAgg(plot_reconstruction(*panels))
+        canvas.draw()
+        pictures.append(np.asarray(canvas.buffer_rgba())[..., :3])
+    return pictures

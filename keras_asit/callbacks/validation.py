@@ -1,0 +1,153 @@
+"""What features and classifiers are worth, measured during training."""
+
+import keras
+import numpy as np
+
+from keras_asit._arguments import check_positive_integer
+from keras_asit.data import LabeledClips
+from keras_asit.evaluation import neighbor_accuracy, predict_recordings
+from keras_asit.layers import TokenPooling
+from keras_asit.metrics import MeanAveragePrecision
+from keras_asit.models import ASiTPretrainer
+
+
+class NeighborAccuracy(keras.callbacks.Callback):
+    """Add the accuracy of the teacher's nearest neighbours to the logs, `neighbor_accuracy`.
+
+    The teacher embeds labelled spectrograms after every so many epochs; training does not see
+    them. Callbacks after this one (`keras.callbacks.CSVLogger`, `TensorBoard`) see the log, NaN
+    in epochs without a measurement. Needs scikit-learn (extra `probe`).
+
+    Args:
+        spectrograms: array of shape `(clips, frames, mels)`, of the backbone's shape.
+        labels: array of shape `(clips,)`.
+        test_spectrograms: array of shape `(test clips, frames, mels)`. Defaults to `None`:
+            leave-one-out among `spectrograms`.
+        test_labels: array of shape `(test clips,)`. Defaults to `None`.
+        num_neighbors: int. Neighbours that vote. Defaults to `1`.
+        pooling: str. `"cls"`, `"mean"` or `"cls_and_mean"`; see
+            `keras_asit.layers.TokenPooling`. Defaults to `"cls_and_mean"`.
+        every_epochs: int. Defaults to `1`.
+        batch_size: int. Spectrograms at once. Defaults to `32`.
+
+    Raises:
+        ValueError: if an argument is invalid, or in `fit` if the model is no `ASiTPretrainer`.
+
+    Example:
+
+    ```python
+    neighbors = keras_asit.callbacks.NeighborAccuracy(converter(waveforms), labels)
+    pretrainer.fit(dataset, callbacks=[neighbors, keras.callbacks.CSVLogger("epochs.csv")])
+    ```
+
+    Reference: Caron et al., "Emerging Properties in Self-Supervised Vision Transformers", arXiv
+    2104.14294, section 4.1.
+    """
+
+    def __init__(
+        self,
+        spectrograms,
+        labels,
+        test_spectrograms=None,
+        test_labels=None,
+        num_neighbors=1,
+        pooling="cls_and_mean",
+        every_epochs=1,
+        batch_size=32,
+    ):
+        super().__init__()
+        for name, value in {
+            "num_neighbors": num_neighbors,
+            "every_epochs": every_epochs,
+            "batch_size": batch_size,
+        }.items():
+            check_positive_integer(name, value)
+        self.clips = _check("spectrograms", spectrograms, labels)
+        self.test_clips = None
+        if test_spectrograms is not None:
+            self.test_clips = _check("test_spectrograms", test_spectrograms, test_labels)
+        self.num_neighbors = num_neighbors
+        self.pooling = TokenPooling(pooling)
+        self.every_epochs = every_epochs
+        self.batch_size = batch_size
+
+    def on_train_begin(self, logs=None):
+        if not isinstance(self.model, ASiTPretrainer):
+            raise ValueError(
+                f"NeighborAccuracy watches an ASiTPretrainer. Received: {type(self.model).__name__}"
+            )
+        backbone = self.model.teacher.backbone
+        self._embedding = keras.Model(backbone.input, self.pooling(backbone.output))
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None:
+            # A CSV file has the columns of its first epoch.
+            logs["neighbor_accuracy"] = float("nan")
+            if (epoch + 1) % self.every_epochs == 0:
+                logs["neighbor_accuracy"] = self._measure()
+
+    def _measure(self):
+        features, labels = self._embed(self.clips)
+        test = (None, None) if self.test_clips is None else self._embed(self.test_clips)
+        return neighbor_accuracy(features, labels, *test, num_neighbors=self.num_neighbors)
+
+    def _embed(self, clips):
+        spectrograms, labels = clips
+        return self._embedding.predict(spectrograms, self.batch_size, verbose=0), labels
+
+
+def _check(name, spectrograms, labels):
+    spectrograms = keras.ops.convert_to_numpy(spectrograms)
+    labels = np.asarray(labels)
+    if spectrograms.ndim != 3 or labels.shape != spectrograms.shape[:1]:
+        raise ValueError(
+            f"`{name}` must have shape (clips, frames, mels), and their labels (clips,). "
+            f"Received: {spectrograms.shape} and {labels.shape}"
+        )
+    return spectrograms, labels
+
+
+class ValidateRecordings(keras.callbacks.Callback):
+    """Add what a classifier is worth on whole recordings to the logs of each epoch.
+
+    Recordings are cut into windows whose probabilities are averaged. The log is
+    `val_accuracy`, or of a classifier with `multi_label` `val_mean_average_precision`, and
+    callbacks after this one (`keras.callbacks.ModelCheckpoint`, `TensorBoard`) see it. It is NaN
+    if a probability is not finite.
+
+    Args:
+        clips: a `keras_asit.data.LabeledClips`.
+        overlap: float in [0, 0.9]. Of windows. Defaults to `0.0`.
+        batch_size: int. Windows at once. Defaults to `32`.
+
+    Example:
+
+    ```python
+    validation = keras_asit.data.read_labeled_clips("validation")
+    classifier.fit(dataset, callbacks=[keras_asit.callbacks.ValidateRecordings(validation)])
+    ```
+    """
+
+    def __init__(self, clips, overlap=0.0, batch_size=32):
+        super().__init__()
+        if not isinstance(clips, LabeledClips):
+            raise ValueError(f"`clips` must be LabeledClips. Received: {type(clips).__name__}")
+        self.clips = clips
+        self.overlap = overlap
+        self.batch_size = batch_size
+
+    def on_epoch_end(self, epoch, logs=None):
+        probabilities, indices = predict_recordings(
+            self.model, self.clips.paths, overlap=self.overlap, batch_size=self.batch_size
+        )
+        labels = self.clips.label_matrix()[indices]
+        if self.model.multi_label:
+            metric = MeanAveragePrecision(labels.shape[1], len(labels))
+            metric.update_state(labels, probabilities)
+            name, value = "val_mean_average_precision", float(metric.result())
+        else:
+            right = probabilities.argmax(axis=1) == labels.argmax(axis=1)
+            name, value = "val_accuracy", float(np.mean(right))
+        if logs is not None:
+            # Where nothing can be compared, the first class would be chosen, and often be right.
+            logs[name] = value if np.isfinite(probabilities).all() else float("nan")

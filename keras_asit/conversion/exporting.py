@@ -1,0 +1,85 @@
+"""Backbones to PyTorch files."""
+
+import argparse
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+from keras_asit._arguments import check_choice
+from keras_asit.conversion.pytorch_files import NUM_MELS, import_torch
+from keras_asit.conversion.weight_names import backbone_entries
+from keras_asit.models import ASiTBackbone
+
+LAYOUTS = ("module", "training", "published")
+
+
+def export_backbone(backbone, path, layout="module"):
+    """Write an `ASiTBackbone` to a PyTorch file that the original code loads.
+
+    The inverse of `load_backbone`, exact to the bit. The file appears whole or not at all. It
+    tells neither a stride of patches nor, but for `"training"`, other than 128 mel bins: to load
+    such a one takes the same `patch_stride` and `spectrogram_shape`, as a warning says.
+
+    Args:
+        backbone: an `ASiTBackbone`.
+        path: str or path. The PyTorch file to write.
+        layout: `"module"`, the state dict of the original's `VisionTransformer`; `"training"`, a
+            training checkpoint without heads, with the backbone as both student and teacher; or
+            `"published"`, as PretrainedSED's self-supervised file. Defaults to `"module"`.
+
+    Raises:
+        ImportError: if PyTorch is not installed.
+        ValueError: if it is not an `ASiTBackbone`, or is quantised.
+
+    Example:
+
+    ```python
+    backbone = keras_asit.models.ASiTBackbone.from_preset("runs/small/teacher")
+    keras_asit.conversion.export_backbone(backbone, "asit_small.pth")
+    ```
+    """
+    check_choice("layout", layout, LAYOUTS)
+    if not isinstance(backbone, ASiTBackbone):
+        raise ValueError(f"`backbone` must be an ASiTBackbone. Received: {type(backbone).__name__}")
+    if any(str(weight.dtype).startswith("int") for weight in backbone.weights):
+        raise ValueError(
+            "A quantised backbone cannot be exported. Export it before `quantize` is called."
+        )
+    torch = import_torch()
+    state = {
+        name: torch.from_numpy(entry.read()) for name, entry in backbone_entries(backbone).items()
+    }
+    path = Path(path)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+        try:
+            torch.save(_arrange(state, layout, backbone.spectrogram_shape[1]), file)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+    os.replace(file.name, path)
+    _warn_of_what_is_not_told(backbone, path, layout)
+
+
+def _warn_of_what_is_not_told(backbone, path, layout):
+    arguments = {}
+    if backbone.patch_stride != backbone.patch_size:
+        arguments["patch_stride"] = backbone.patch_stride
+    if arguments or (layout != "training" and backbone.spectrogram_shape[1] != NUM_MELS):
+        arguments["spectrogram_shape"] = backbone.spectrogram_shape
+        described = ", ".join(f"{name}={value}" for name, value in arguments.items())
+        warnings.warn(
+            f"{path} cannot tell the shape of its patches: load it with {described}.", stacklevel=3
+        )
+
+
+def _arrange(state, layout, num_mels):
+    if layout == "published":
+        return {f"model.{name}": value for name, value in state.items()}
+    if layout == "training":
+        return {
+            "student": {f"module.backbone.{name}": value for name, value in state.items()},
+            "teacher": {f"backbone.{name}": value for name, value in state.items()},
+            "args": argparse.Namespace(num_mel_bins=num_mels),
+        }
+    return state

@@ -1,0 +1,176 @@
+"""Reading PyTorch files without running what is in them, and recognizing what they hold."""
+
+import argparse
+import pickle
+import zipfile
+from pathlib import Path
+
+from keras_asit._arguments import check_choice
+
+
+def import_torch():
+    """Return the module `torch`, or raise an `ImportError` that names the extra."""
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            "PyTorch files are read and written by PyTorch. Install it: "
+            'pip install "keras-asit[torch]"'
+        ) from error
+    return torch
+
+
+def read_pytorch_file(path):
+    """Return what `torch.save` wrote, tensors on the CPU; only data is accepted, no code.
+
+    Besides tensors and plain containers, an `argparse.Namespace` is allowed, which the original
+    code keeps its command line in.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is damaged, no PyTorch file, or holds anything else.
+    """
+    torch = import_torch()
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    # Mapped into memory, only the weights that are used are read; old files cannot be mapped.
+    mmap = zipfile.is_zipfile(path)
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path} is no PyTorch file of plain weights, and nothing in it was run. It is of "
+            "another kind, or holds objects other than tensors, containers and an "
+            f"argparse.Namespace. PyTorch says: {str(error).splitlines()[0]}"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is damaged or cut short, or no PyTorch file; obtain it anew. PyTorch says: "
+            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        ) from error
+
+
+# The mel bins that the original code reads, where a file does not say.
+NUM_MELS = 128
+# PretrainedSED's code reads the 37 x 8 stored positions as 8 x 37 whenever it interpolates them.
+PRETRAINED_SED_GRID = (8, 37)
+PRETRAINED_SED_SHAPE = (998, 128)
+
+
+class Layout:
+    """What a file holds: a network's weights, by their names in the original code.
+
+    Attributes:
+        kind: `"first_generation"`, `"second_generation"` (training checkpoints),
+            `"self_supervised"`, `"event_detection"` (PretrainedSED's), `"image"` (a vision
+            transformer of images) or `"backbone"` (what `export_backbone` writes).
+        backbone: dict of tensors, of the backbone.
+        heads: dict of tensors, of what stands on the backbone.
+        arguments: dict of the command line of the original code, if stored.
+    """
+
+    def __init__(self, kind, backbone, heads=None, arguments=None):
+        self.kind = kind
+        self.backbone = backbone
+        self.heads = heads or {}
+        self.arguments = arguments or {}
+
+    @property
+    def patch_size(self):
+        return tuple(self.backbone["patch_embed.proj.weight"].shape[2:])
+
+    @property
+    def num_patches(self):
+        return self.backbone["pos_embed"].shape[1] - 1
+
+    def grid(self, path):
+        """Return the number of patches along time and along mel that positions are stored for."""
+        if self.kind == "image":
+            columns = round(self.num_patches**0.5)
+        else:
+            num_mels = self.arguments.get("num_mel_bins", NUM_MELS)
+            columns = num_mels // self.patch_size[1]
+        if columns < 1 or self.num_patches % columns:
+            raise ValueError(
+                f"{path} holds positions of {self.num_patches} patches, which do not form rows of "
+                f"{columns}. Give `stored_grid`, the number of patches along time and along mel, "
+                "or the `spectrogram_shape` and `patch_stride` that they are stored for."
+            )
+        return (self.num_patches // columns, columns)
+
+    def grid_as_read(self, path):
+        """Return the grid that positions are interpolated from."""
+        if self.kind == "event_detection":
+            return PRETRAINED_SED_GRID
+        return self.grid(path)
+
+
+def recognise(contents, weights, path):
+    """Return the `Layout` of the contents of a PyTorch file.
+
+    Args:
+        contents: what the file holds.
+        weights: `"teacher"` or `"student"`, which to take of a training checkpoint.
+        path: the file, for messages.
+
+    Raises:
+        ValueError: if the keys belong to no known layout.
+    """
+    check_choice("weights", weights, ("teacher", "student"))
+    if isinstance(contents, dict):
+        if {"student", "teacher"} <= contents.keys():
+            return _training_checkpoint(contents, weights, path)
+        if "model.cls_token" in contents:
+            return _pretrained_sed(contents)
+        state = contents.get("model", contents)
+        if isinstance(state, dict) and "cls_token" in state and _has_patches(state):
+            return _vision_transformer(state)
+    found = list(contents)[:5] if isinstance(contents, dict) else type(contents).__name__
+    raise ValueError(
+        f"{path} is of no known layout. Accepted are training checkpoints of ASiT ('student' and "
+        "'teacher'), PretrainedSED's files ('model.cls_token', ...), and vision transformers "
+        f"('cls_token', 'patch_embed.proj.weight', ...). Its keys begin with: {found}"
+    )
+
+
+def _training_checkpoint(contents, weights, path):
+    state = _without_prefix(contents[weights], "module.")
+    backbone, heads = _split(state, "backbone.")
+    if not _has_patches(backbone):
+        raise ValueError(f"{path} holds no weights of a backbone under {weights!r}.")
+    first = any(name.startswith("head_cls.") for name in heads)
+    kind = "first_generation" if first else "second_generation"
+    return Layout(kind, backbone, heads, vars(contents["args"]) if "args" in contents else {})
+
+
+def _pretrained_sed(contents):
+    backbone, heads = _split(contents, "model.")
+    return Layout("event_detection" if heads else "self_supervised", backbone, heads)
+
+
+def _vision_transformer(state):
+    heads = {name: value for name, value in state.items() if name.startswith("head.")}
+    backbone = {name: value for name, value in state.items() if name not in heads}
+    kernel = backbone["patch_embed.proj.weight"]
+    if kernel.shape[1] == 1:
+        return Layout("backbone", backbone, heads)
+    # A spectrogram is a grey image: the same in all channels.
+    backbone["patch_embed.proj.weight"] = kernel.sum(1, keepdims=True)
+    return Layout("image", backbone, heads)
+
+
+def _has_patches(state):
+    return "patch_embed.proj.weight" in state and "pos_embed" in state
+
+
+def _without_prefix(state, prefix):
+    return {name.removeprefix(prefix): value for name, value in state.items()}
+
+
+def _split(state, prefix):
+    """Return the weights under a prefix, without it, and the others."""
+    inside = {name for name in state if name.startswith(prefix)}
+    rest = {name: value for name, value in state.items() if name not in inside}
+    return {name.removeprefix(prefix): state[name] for name in state if name in inside}, rest

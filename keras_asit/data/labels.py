@@ -1,0 +1,314 @@
+"""Audio files with labels."""
+
+import collections
+import csv
+import dataclasses
+import json
+import numbers
+import os
+import warnings
+
+import numpy as np
+
+from keras_asit._arguments import check_choice
+from keras_asit.data.sources import (
+    AUDIO_SUFFIXES,
+    PATH_COLUMNS,
+    open_manifest,
+    read_columns,
+    read_segments,
+    search_folder,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class LabeledClips:
+    """Paths of audio files, the classes of each, and the names of all classes.
+
+    Args:
+        paths: list of strs.
+        labels: list of tuples of ints, for each file the indices of its classes.
+        class_names: list of strs.
+
+    Example:
+
+    ```python
+    clips = keras_asit.data.LabeledClips(["a.wav", "b.wav"], [(0,), (0, 1)], ["dog", "bark"])
+    clips.multi_label  # True
+    ```
+    """
+
+    paths: list
+    labels: list
+    class_names: list
+
+    def __post_init__(self):
+        if len(self.paths) != len(self.labels):
+            raise ValueError(
+                f"Every path needs its labels. Received: {len(self.paths)} paths, "
+                f"{len(self.labels)} labels"
+            )
+        for path, indices in zip(self.paths, self.labels):
+            if not isinstance(indices, (tuple, list, np.ndarray)) or not all(
+                isinstance(index, numbers.Integral) and 0 <= index < len(self.class_names)
+                for index in indices
+            ):
+                raise ValueError(
+                    "The labels of a file must be a tuple of indices of classes, from 0 to "
+                    f"{len(self.class_names) - 1}. Received: {indices!r} for {path}"
+                )
+
+    def __len__(self):
+        return len(self.paths)
+
+    @property
+    def multi_label(self):
+        """Whether any file has not exactly one label."""
+        return any(len(indices) != 1 for indices in self.labels)
+
+    def select(self, indices):
+        """Return the clips of the given indices."""
+        paths = [self.paths[index] for index in indices]
+        return LabeledClips(paths, [self.labels[index] for index in indices], self.class_names)
+
+    def label_matrix(self):
+        """Return labels as a float32 array of zeros and ones, `(clips, classes)`."""
+        matrix = np.zeros((len(self), len(self.class_names)), "float32")
+        for row, indices in zip(matrix, self.labels):
+            row[list(indices)] = 1
+        return matrix
+
+    def label_indices(self):
+        """Return the one label of each file as an int32 array of shape `(clips,)`.
+
+        Raises:
+            ValueError: if a file has not exactly one.
+        """
+        for path, indices in zip(self.paths, self.labels):
+            if len(indices) != 1:
+                raise ValueError(f"{path} has {len(indices)} labels; it must have one.")
+        return np.asarray([indices[0] for indices in self.labels], "int32")
+
+
+LABEL_COLUMNS = ("label", "labels", "class", "category", "target")
+MAX_NAMED = 5
+
+
+def read_labeled_clips(source, class_names=None, audio_folder=None, missing="error"):
+    """Return the audio files that `source` names, with their labels.
+
+    Args:
+        source: str or `os.PathLike`. One of
+
+            - a folder with a subfolder a class, whose name is the label; of a subfolder without
+              audio files a warning is given;
+            - a `.csv` file with a header: a column `path`, `file`, `filename` or `wav`, and one
+              named `label`, `labels`, `class`, `category` or `target`; several labels of a file
+              are separated by `;` or `,`;
+            - a `.json` file as AST has them, `{"data": [{"wav": ..., "labels": "a,b"}, ...]}`;
+            - a segments file of AudioSet, a `.csv` whose first lines start with `#`.
+
+            Relative paths start at the manifest's folder.
+        class_names: list of labels, which fixes the classes and their order, or a dict from
+            labels to names, such as `read_class_index` returns. Defaults to `None`: the labels
+            that occur, sorted.
+        audio_folder: str. Where relative paths start instead, and the folder of the files of
+            AudioSet's segments, named by their YouTube id, `Y` in front and start in seconds
+            behind (`_30` or `_30.000`) being optional. Defaults to `None`.
+        missing: str. `"error"`, or `"skip"` to leave out files that do not exist, with a warning
+            that counts and names them. Defaults to `"error"`.
+
+    Returns:
+        A `LabeledClips`.
+
+    Raises:
+        ValueError: if the source cannot be read, or files of it are missing or named twice, or
+            labels are unknown: all of them at once, counted.
+        OSError: if a folder, or one in it, cannot be searched.
+
+    Example:
+
+    ```python
+    clips = keras_asit.data.read_labeled_clips("recordings")  # recordings/dog/1.wav, ...
+    ```
+
+    Reference: Gong et al., "AST: Audio Spectrogram Transformer", arXiv 2104.01778, for JSON;
+    Gemmeke et al., "Audio Set", ICASSP 2017, for segments.
+    """
+    check_choice("missing", missing, ("error", "skip"))
+    source = os.path.abspath(os.path.expanduser(os.fspath(source)))
+    if not os.path.exists(source):
+        raise ValueError(f"`source` does not exist; check the path. Received: source={source!r}")
+    rows = _read_rows(source, audio_folder)
+    if class_names is None:
+        class_names = sorted({label for _, labels in rows for label in labels})
+    names = class_names if isinstance(class_names, dict) else dict(zip(class_names, class_names))
+    present = [(path, labels) for path, labels in rows if os.path.isfile(path)]
+    absent = [path for path, _ in rows if not os.path.isfile(path)]
+    _check(source, rows, [] if missing == "skip" else absent, names)
+    if not present:
+        raise ValueError(f"{source} names no audio file that exists.")
+    if absent:
+        warnings.warn(
+            f"{source}: left out {len(absent)} of {len(rows)} files, which do not exist: "
+            f"{_list(absent)}",
+            stacklevel=2,
+        )
+    indices = {label: index for index, label in enumerate(names)}
+    labels = [tuple(sorted({indices[label] for label in labels})) for _, labels in present]
+    return LabeledClips([path for path, _ in present], labels, list(names.values()))
+
+
+def _check(source, rows, absent, names):
+    """Raise one error of everything that is wrong."""
+    counts = collections.Counter(path for path, _ in rows)
+    problems = {
+        "files do not exist": absent,
+        "files are named more than once": [path for path, count in counts.items() if count > 1],
+        "labels are unknown": sorted(
+            {label for _, labels in rows for label in labels} - set(names)
+        ),
+        "files have no label": [path for path, labels in rows if "" in labels],
+    }
+    found = [f"{len(wrong)} {what}: {_list(wrong)}" for what, wrong in problems.items() if wrong]
+    if found:
+        raise ValueError(f"{source}: {'; '.join(found)}")
+
+
+def _list(items):
+    named = ", ".join(repr(item) for item in items[:MAX_NAMED])
+    return f"{named}, ..." if len(items) > MAX_NAMED else named
+
+
+def _read_rows(source, audio_folder):
+    """Return a list of (absolute path, list of labels)."""
+    if os.path.isdir(source):
+        return _read_class_folders(source)
+    suffix = os.path.splitext(source)[1].lower()
+    if suffix not in (".csv", ".json"):
+        raise ValueError(
+            "Labels are read from a folder of class folders, a .csv or a .json file. "
+            f"Received: source={source!r}"
+        )
+    with open_manifest(source) as file:
+        if suffix == ".json":
+            rows = _read_json(file, source)
+        elif file.read(1) == "#":
+            return _read_segments(file, source, audio_folder)
+        else:
+            file.seek(0)
+            columns = read_columns(file, source, PATH_COLUMNS, LABEL_COLUMNS)
+            rows = [(path, _split(labels)) for path, labels in columns]
+    folder = os.path.abspath(audio_folder or os.path.dirname(source))
+    return [(os.path.join(folder, os.path.expanduser(path)), labels) for path, labels in rows]
+
+
+def _read_class_folders(folder):
+    classes = sorted(
+        entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."
+    )
+    paths = {name: search_folder(os.path.join(folder, name)) for name in classes}
+    rows = [(path, [name]) for name in classes for path in paths[name]]
+    accepted = f"accepted are {', '.join(AUDIO_SUFFIXES)}"
+    if not rows:
+        raise ValueError(
+            f"Folder {folder!r} must have a subfolder a class, with audio files in it; {accepted}."
+        )
+    empty = [name for name in classes if not paths[name]]
+    if empty:
+        warnings.warn(
+            f"{folder}: {len(empty)} of {len(classes)} subfolders hold no audio file, so that no "
+            f"clip is of their class: {_list(empty)}; {accepted}.",
+            stacklevel=4,
+        )
+    return rows
+
+
+def _read_json(file, source):
+    content = json.load(file)
+    try:
+        rows = [(clip["wav"], clip["labels"]) for clip in content["data"]]
+    except (TypeError, KeyError):
+        rows = None
+    if rows is None or not all(isinstance(value, str) for row in rows for value in row):
+        raise ValueError(
+            f'Manifest {source!r} must have the form {{"data": [{{"wav": path, "labels": "a,b"}}, '
+            "...]}."
+        )
+    return [(path, _split(labels)) for path, labels in rows]
+
+
+def _read_segments(file, source, audio_folder):
+    if audio_folder is None:
+        raise ValueError(
+            f"{source} is a segments file of AudioSet; name the folder of its audio files in "
+            "`audio_folder`."
+        )
+    return [(path, _split(labels)) for path, labels in read_segments(file, audio_folder)]
+
+
+def _split(labels):
+    return [label.strip() for label in labels.replace(";", ",").split(",")]
+
+
+def read_class_index(path):
+    """Return AudioSet's classes in their order, from labels as in manifests to names.
+
+    Args:
+        path: str. AudioSet's `class_labels_indices.csv`, with the columns index, mid and
+            display_name.
+
+    Returns:
+        A dict from labels such as `"/m/09x0r"` to names such as `"Speech"`.
+
+    Raises:
+        ValueError: if the file has other columns, or its indices do not count from 0.
+
+    Example:
+
+    ```python
+    names = keras_asit.data.read_class_index("class_labels_indices.csv")
+    clips = keras_asit.data.read_labeled_clips("eval.json", class_names=names)
+    ```
+
+    Reference: Gemmeke et al., "Audio Set", ICASSP 2017.
+    """
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file)
+        columns = {"index", "mid", "display_name"}
+        if not columns <= set(rows.fieldnames or []):
+            raise ValueError(
+                f"{path} must have the columns index, mid and display_name. Its columns: "
+                f"{', '.join(rows.fieldnames or []) or 'none'}"
+            )
+        rows = list(rows)
+    if [row["index"] for row in rows] != [str(index) for index in range(len(rows))]:
+        raise ValueError(f"The indices of {path} must count from 0, a line each.")
+    return {row["mid"]: row["display_name"] for row in rows}
+
+
+def balanced_weights(clips):
+    """Return how often each clip is to be drawn: the sum of its classes' inverse frequencies.
+
+    Args:
+        clips: a `LabeledClips`.
+
+    Returns:
+        A float64 array of shape `(clips,)`, for the `weights` of `labeled_dataset`.
+
+    Example:
+
+    ```python
+    clips = keras_asit.data.LabeledClips(["a", "b", "c"], [(0,), (0,), (1,)], ["dog", "cat"])
+    keras_asit.data.balanced_weights(clips)  # 0.5, 0.5, 1.0
+    ```
+
+    Reference: Gong et al., "PSLA", arXiv 2102.01243, section III-B.
+    """
+    if not isinstance(clips, LabeledClips):
+        raise ValueError(f"`clips` must be LabeledClips. Received: {type(clips).__name__}")
+    indices = [index for labels in clips.labels for index in labels]
+    counts = np.bincount(np.asarray(indices, "int64"), minlength=len(clips.class_names))
+    return np.asarray(
+        [sum(1 / counts[index] for index in labels) for labels in clips.labels], float
+    )

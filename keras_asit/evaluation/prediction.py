@@ -1,0 +1,77 @@
+"""What a model says of whole recordings."""
+
+import keras
+import numpy as np
+
+from keras_asit.data import read_manifest
+from keras_asit.evaluation.windows import window_dataset
+from keras_asit.models import (
+    ASiTAudioClassifier,
+    ASiTAudioClassifierPreprocessor,
+    ASiTAudioConverter,
+)
+
+
+def predict_recordings(
+    model, source, converter=None, overlap=0.0, batch_size=32, at_least=1, verbose=0
+):
+    """Run a model over recordings of any length, and average over the windows of each.
+
+    Args:
+        model: an `ASiTAudioClassifier`, whose probabilities are averaged, or a `keras.Model`
+            from spectrograms of shape `(batch, frames, mels)` to a tensor.
+        source: str, `os.PathLike`, or list of them; see `keras_asit.data.read_manifest`.
+        converter: an `ASiTAudioConverter` with the frames and mel bins of the model. A window
+            is what fills its frames. Defaults to `None`, that of the classifier.
+        overlap: float in [0, 0.9]. Least share of a window that the next one covers again.
+            Defaults to `0.0`.
+        batch_size: int. Windows at once. Defaults to `32`.
+        at_least: int. Fewer readable files are an error. Defaults to `1`.
+        verbose: int. `1` shows a progress bar of the files. Defaults to `0`.
+
+    Returns:
+        A tuple: float32 array of shape `(recordings, ...)`, and the indices of those
+        recordings in `read_manifest(source)`. Files that cannot be read are left out, with a
+        warning.
+
+    Raises:
+        ValueError: if an argument is invalid. A `tf.errors.InvalidArgumentError` if fewer
+            files than `at_least` can be read.
+
+    Example:
+
+    ```python
+    probabilities, indices = keras_asit.evaluation.predict_recordings(classifier, "sounds")
+    ```
+    """
+    if isinstance(model, ASiTAudioClassifier):
+        if converter is None and model.preprocessor is not None:
+            converter = model.preprocessor.audio_converter
+        model = model.probability_model()
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"`model` must be a keras.Model. Received: {type(model).__name__}")
+    if not isinstance(converter, ASiTAudioConverter):
+        raise ValueError(
+            f"`converter` must be an ASiTAudioConverter. Received: {type(converter).__name__}"
+        )
+    preprocessor = ASiTAudioClassifierPreprocessor(converter)
+    paths = read_manifest(source)
+    windows = window_dataset(
+        paths, converter.sample_rate, converter.seconds, overlap, batch_size, at_least=at_least
+    ).map(lambda waveforms, indices: (preprocessor(waveforms), indices))
+    outputs, owners = [np.zeros((0, *model.output_shape[1:]))], [np.zeros(0, "int64")]
+    progress = keras.utils.Progbar(len(paths), verbose=verbose, unit_name="file")
+    for spectrograms, indices in windows:
+        outputs.append(model.predict_on_batch(spectrograms.numpy()))
+        owners.append(indices.numpy())
+        progress.update(owners[-1][-1])
+    progress.update(len(paths), finalize=True)
+    return _average(np.concatenate(outputs), np.concatenate(owners))
+
+
+def _average(outputs, owners):
+    indices, places = np.unique(owners, return_inverse=True)
+    sums = np.zeros((len(indices), *outputs.shape[1:]))
+    np.add.at(sums, places, outputs)
+    counts = np.bincount(places).reshape(-1, *[1] * (outputs.ndim - 1))
+    return (sums / counts).astype("float32"), indices

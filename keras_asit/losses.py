@@ -1,0 +1,228 @@
+"""The losses of ASiT's pre-training."""
+
+import keras
+from keras import ops
+
+from keras_asit._arguments import check_choice, check_number, check_positive_integer
+
+
+@keras.saving.register_keras_serializable(package="keras_asit")
+class DistillationLoss(keras.layers.Layer):
+    """Self-distillation loss with a running center of the teacher's logits.
+
+    The loss is the mean cross-entropy between softmax((teacher - center) / temperature) and
+    log-softmax(student / student_temperature). It is a layer, not a `keras.losses.Loss`,
+    because the center is state: after a loss in training, the center moves to the mean of the
+    teacher's logits over the whole batch, that of all replicas together.
+
+    Args:
+        num_prototypes: int. Number of logits.
+        views: str. `"other"` compares each teacher view with every other student view, as for
+            [CLS]; student views beyond the teacher's are short crops. `"same"` compares each
+            teacher view with the same student view, as for patches. Defaults to `"other"`.
+        student_temperature: float. Defaults to `0.1`.
+        center_momentum: float in [0, 1]. Defaults to `0.9`.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
+
+    Call arguments:
+        teacher_logits: `(batch, teacher views, ..., num_prototypes)`.
+        student_logits: `(batch, student views, ..., num_prototypes)`.
+        temperature: float or scalar tensor. The teacher's temperature, usually from a schedule.
+        training: bool. Whether to update the center.
+
+    Output shape:
+        `()`.
+
+    Example:
+
+    ```python
+    loss = keras_asit.losses.DistillationLoss(num_prototypes=64)
+    teacher, student = keras.random.normal((2, 8, 2, 64))
+    value = loss(teacher, student, temperature=0.04, training=True)
+    ```
+
+    Reference: Caron et al., "Emerging Properties in Self-Supervised Vision Transformers", arXiv
+    2104.14294, section 3.1; Atito et al., "ASiT", arXiv 2211.13189, section III.
+    """
+
+    def __init__(
+        self,
+        num_prototypes,
+        views="other",
+        student_temperature=0.1,
+        center_momentum=0.9,
+        **kwargs,
+    ):
+        # A loss is computed in float32 whatever the precision of the networks.
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        check_positive_integer("num_prototypes", num_prototypes)
+        check_choice("views", views, ("other", "same"))
+        check_number("student_temperature", student_temperature, 1e-6)
+        check_number("center_momentum", center_momentum, 0, 1)
+        self.num_prototypes = num_prototypes
+        self.views = views
+        self.student_temperature = student_temperature
+        self.center_momentum = center_momentum
+        # Every replica computes the same mean, so any of them may write it.
+        self.center = self.add_weight(
+            name="center",
+            shape=(num_prototypes,),
+            initializer="zeros",
+            trainable=False,
+            aggregation="only_first_replica",
+        )
+        self.built = True
+
+    def call(self, teacher_logits, student_logits, temperature, training=False):
+        if not ops.is_tensor(temperature):
+            check_number("temperature", temperature, 1e-6)
+        self._check_views(teacher_logits.shape, student_logits.shape)
+        teacher_logits = ops.stop_gradient(teacher_logits)
+        # Not a view of the variable, which the update below may overwrite in place.
+        center = ops.convert_to_tensor(self.center)
+        targets = ops.softmax((teacher_logits - center) / temperature, axis=-1)
+        log_probabilities = ops.log_softmax(student_logits / self.student_temperature, axis=-1)
+        if self.views == "other":
+            log_probabilities = self._mean_over_other_views(log_probabilities, targets.shape[1])
+        loss = -ops.mean(ops.sum(targets * log_probabilities, axis=-1))
+        if training:
+            self._update_center(teacher_logits)
+        return loss
+
+    def _mean_over_other_views(self, log_probabilities, teacher_views):
+        student_views = log_probabilities.shape[1]
+        total = ops.sum(log_probabilities, axis=1, keepdims=True)
+        return (total - log_probabilities[:, :teacher_views]) / (student_views - 1)
+
+    def _update_center(self, teacher_logits):
+        batch_mean = ops.mean(teacher_logits, axis=tuple(range(len(teacher_logits.shape) - 1)))
+        batch_mean = global_batch_mean(batch_mean)
+        momentum = self.center_momentum
+        self.center.assign(self.center * momentum + batch_mean * (1 - momentum))
+
+    def _check_views(self, teacher_shape, student_shape):
+        fits = len(teacher_shape) == len(student_shape) >= 3
+        if fits:
+            teacher_views, student_views = teacher_shape[1], student_shape[1]
+            same_batch = None in (teacher_shape[0], student_shape[0]) or (
+                teacher_shape[0] == student_shape[0]
+            )
+            same_rest = tuple(teacher_shape[2:]) == tuple(student_shape[2:])
+            fits = same_batch and same_rest and teacher_shape[-1] == self.num_prototypes
+            fits = fits and (
+                2 <= teacher_views <= student_views
+                if self.views == "other"
+                else teacher_views == student_views
+            )
+        if not fits:
+            raise ValueError(
+                f"With views={self.views!r} and num_prototypes={self.num_prototypes}, logits "
+                "must have shape (batch, views, ..., num_prototypes), with at least two teacher "
+                "views and as many student views or more for 'other', equally many for 'same'. "
+                f"Received: teacher_logits.shape={tuple(teacher_shape)}, "
+                f"student_logits.shape={tuple(student_shape)}"
+            )
+
+    def compute_output_shape(self, *args, **kwargs):
+        return ()
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_prototypes": self.num_prototypes,
+            "views": self.views,
+            "student_temperature": self.student_temperature,
+            "center_momentum": self.center_momentum,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_asit")
+class MaskedReconstructionLoss(keras.losses.Loss):
+    """Mean absolute error over masked pixels only; 0 where nothing is masked.
+
+    Pass the mask as `sample_weight`.
+
+    Args:
+        reduction: str. As for any Keras loss. Defaults to `"mean_with_sample_weight"`, the mean
+            over masked pixels.
+        name: str. Defaults to `"masked_reconstruction_loss"`.
+        **kwargs: Arguments of `keras.losses.Loss`.
+
+    Call arguments:
+        y_true: the clean spectrograms, `(..., frames, mels)`.
+        y_pred: their reconstruction, of the same shape.
+        sample_weight: the mask, of the same shape, 1 where the input was corrupted.
+
+    Example:
+
+    ```python
+    loss = keras_asit.losses.MaskedReconstructionLoss()
+    clean, reconstruction = keras.random.normal((2, 8, 592, 128))
+    value = loss(clean, reconstruction, sample_weight=keras.ops.ones((8, 592, 128)))
+    ```
+
+    Reference: Atito et al., "ASiT", arXiv 2211.13189, section III.
+    """
+
+    def __init__(
+        self,
+        reduction="mean_with_sample_weight",
+        name="masked_reconstruction_loss",
+        **kwargs,
+    ):
+        super().__init__(reduction=reduction, name=name, **kwargs)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        shapes = [tuple(x.shape) for x in (y_true, y_pred, sample_weight) if x is not None]
+        batches = {shape[0] for shape in shapes} - {None}
+        if len({shape[1:] for shape in shapes}) > 1 or len(batches) > 1:
+            raise ValueError(
+                "Spectrograms, their reconstruction and the mask must have the same shape. "
+                f"Received: {', '.join(map(str, shapes))}"
+            )
+        return super().__call__(y_true, y_pred, sample_weight)
+
+    def call(self, y_true, y_pred):
+        return ops.abs(y_true - y_pred)
+
+
+def global_batch_mean(value):
+    """Return the mean over all replicas of `value`, the mean over one replica's batch.
+
+    TensorFlow and PyTorch run a step once per replica; JAX runs it once, over global arrays,
+    and needs nothing more.
+    """
+    return {"tensorflow": _tensorflow_mean, "torch": _torch_mean}.get(
+        keras.config.backend(), lambda value: value
+    )(value)
+
+
+def num_replicas():
+    """Return over how many replicas Keras sums gradients: TensorFlow's, else 1.
+
+    A replica's loss is to be divided by it. Keras's own losses are; what it logs is multiplied.
+    """
+    if keras.config.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def _tensorflow_mean(value):
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
+
+
+def _torch_mean(value):
+    from torch import distributed
+
+    if not distributed.is_available() or not distributed.is_initialized():
+        return value
+    value = value.clone()
+    distributed.all_reduce(value)
+    return value / distributed.get_world_size()

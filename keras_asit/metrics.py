@@ -1,0 +1,236 @@
+"""Metrics of clips that can have several labels; exact, on any backend."""
+
+import keras
+from keras import ops
+
+from keras_asit._arguments import check_choice, check_positive_integer
+
+
+class RankingMetric(keras.metrics.Metric):
+    """Keep the scores and labels of all clips, and rank the clips of each class.
+
+    Exact results need every score, so there is a capacity. Once it is exceeded the result is
+    NaN, and so it is if any score is.
+
+    Args:
+        num_classes: int.
+        capacity: int. The largest number of clips. Defaults to `32768`; each takes 5 bytes a
+            class.
+        name: str.
+        dtype: str. Of the result. Defaults to `None`, float32.
+    """
+
+    def __init__(self, num_classes, capacity=32768, name=None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        check_positive_integer("num_classes", num_classes)
+        check_positive_integer("capacity", capacity)
+        self.num_classes = num_classes
+        self.capacity = capacity
+        # The last row takes what does not fit.
+        shape = (capacity + 1, num_classes)
+        self.scores = self.add_variable(shape, "zeros", dtype="float32", name="scores")
+        self.labels = self.add_variable(shape, "zeros", dtype="uint8", name="labels")
+        self.count = self.add_variable((), "zeros", dtype="int32", name="count")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Take in a batch.
+
+        Args:
+            y_true: tensor of shape `(batch, num_classes)` of zeros and ones; what is mixed
+                counts as 1 from 0.5 on.
+            y_pred: tensor of shape `(batch, num_classes)`; logits or probabilities, because
+                only their order counts.
+            sample_weight: must be `None`.
+
+        Raises:
+            ValueError: for other shapes, or weights.
+        """
+        if sample_weight is not None:
+            raise ValueError(f"{type(self).__name__} takes no `sample_weight`.")
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        for name, value in (("y_true", y_true), ("y_pred", y_pred)):
+            if len(value.shape) != 2 or value.shape[1] != self.num_classes:
+                raise ValueError(
+                    f"`{name}` must have shape (batch, {self.num_classes}). "
+                    f"Received: shape={tuple(value.shape)}"
+                )
+        batch = ops.shape(y_pred)[0]
+        rows = ops.minimum(self.count + ops.arange(batch, dtype="int32"), self.capacity)[:, None]
+        labels = ops.cast(ops.cast(y_true, "float32") >= 0.5, "uint8")
+        self.scores.assign(ops.scatter_update(self.scores, rows, ops.cast(y_pred, "float32")))
+        self.labels.assign(ops.scatter_update(self.labels, rows, labels))
+        self.count.assign(self.count + batch)
+
+    def curves(self):
+        """Return how many clips of each class score at least as high as each threshold.
+
+        Returns:
+            A tuple of the numbers of positive and of negative clips: float32 tensors of shape
+            `(num_classes, 1 + capacity)`, from no clip to all of them. Thresholds are the
+            different scores; where there are fewer than columns, the last is repeated.
+        """
+        valid = ops.arange(self.capacity, dtype="int32") < self.count
+        scores = ops.transpose(ops.where(valid[:, None], self.scores[:-1], -float("inf")))
+        order = ops.argsort(-scores, axis=1)
+        scores = ops.take_along_axis(scores, order, axis=1)
+        labels = ops.transpose(ops.where(valid[:, None], self.labels[:-1], 0))
+        labels = ops.cast(ops.take_along_axis(labels, order, axis=1), "float32")
+        # Clips of one score pass a threshold together: counts are taken at the last of them.
+        last = ops.pad(scores[:, 1:] != scores[:, :-1], [[0, 0], [0, 1]], constant_values=True)
+        places = ops.arange(self.capacity, dtype="int32")
+        places = ops.sort(ops.where(last, places, self.capacity - 1), axis=1)
+        # Clips that are not there come last, and are neither positive nor negative.
+        counted = ops.cast(valid, "float32")[None, :]
+        return tuple(
+            ops.pad(
+                ops.take_along_axis(ops.cumsum(clips, axis=1), places, axis=1), [[0, 0], [1, 0]]
+            )
+            for clips in (labels, counted - labels)
+        )
+
+    def checked(self, value):
+        """Return `value`, or NaN if the capacity is exceeded or a score is NaN."""
+        valid = ops.arange(self.capacity, dtype="int32") < self.count
+        any_nan = ops.any(ops.logical_and(ops.isnan(self.scores[:-1]), valid[:, None]))
+        broken = ops.logical_or(any_nan, self.count > self.capacity)
+        return ops.cast(ops.where(broken, float("nan"), value), self.dtype)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "capacity": self.capacity,
+        }
+
+
+def mean_over(values, counted):
+    """Return the mean of those values that are counted, 0 if none is."""
+    counted = ops.cast(counted, values.dtype)
+    return ops.sum(values * counted) / ops.maximum(ops.sum(counted), 1.0)
+
+
+@keras.saving.register_keras_serializable(package="keras_asit")
+class MeanAveragePrecision(RankingMetric):
+    """Mean over classes of the average precision, as scikit-learn computes it, ties included.
+
+    Keras asks for the result after each batch of `fit` and `evaluate`, and each time all clips
+    are sorted: with many clips and classes, rather update it once with what `predict` returned.
+
+    Args:
+        num_classes: int.
+        capacity: int. The largest number of clips; beyond it the result is NaN. Defaults to
+            `32768`; each takes 5 bytes a class.
+        absent: str. What a class without a positive clip counts as: `"zero"`, as in
+            scikit-learn, or `"skip"`, not at all. Defaults to `"zero"`.
+        name: str. Defaults to `"mean_average_precision"`.
+        dtype: str. Of the result. Defaults to `None`, float32.
+
+    Example:
+
+    ```python
+    metric = keras_asit.metrics.MeanAveragePrecision(num_classes=2)
+    metric.update_state([[1, 0], [0, 1], [0, 1]], [[0.9, 0.2], [0.1, 0.7], [0.3, 0.1]])
+    metric.result()  # (1 + 5 / 6) / 2
+    ```
+
+    Reference: Gemmeke et al., "Audio Set", ICASSP 2017, section 5;
+    `sklearn.metrics.average_precision_score`.
+    """
+
+    def __init__(
+        self,
+        num_classes,
+        capacity=32768,
+        absent="zero",
+        name="mean_average_precision",
+        dtype=None,
+    ):
+        super().__init__(num_classes, capacity, name, dtype)
+        check_choice("absent", absent, ("zero", "skip"))
+        self.absent = absent
+
+    def result(self):
+        positives, negatives = self.curves()
+        precision = positives[:, 1:] / ops.maximum(positives + negatives, 1.0)[:, 1:]
+        found = positives[:, 1:] - positives[:, :-1]
+        total = positives[:, -1]
+        values = ops.sum(found * precision, axis=1) / ops.maximum(total, 1.0)
+        present = total > 0
+        counted = present if self.absent == "skip" else ops.ones_like(present)
+        return self.checked(mean_over(values, counted))
+
+    def get_config(self):
+        return {**super().get_config(), "absent": self.absent}
+
+
+@keras.saving.register_keras_serializable(package="keras_asit")
+class MeanAUC(RankingMetric):
+    """Mean over classes of the area under the ROC curve, exact, ties counted half.
+
+    Classes without a positive or without a negative clip have no curve and are left out. As
+    with `MeanAveragePrecision`, each result sorts all clips.
+
+    Args:
+        num_classes: int.
+        capacity: int. The largest number of clips; beyond it the result is NaN. Defaults to
+            `32768`; each takes 5 bytes a class.
+        name: str. Defaults to `"mean_auc"`.
+        dtype: str. Of the result. Defaults to `None`, float32.
+
+    Example:
+
+    ```python
+    metric = keras_asit.metrics.MeanAUC(num_classes=2)
+    metric.update_state([[1, 0], [0, 1], [0, 1]], [[0.9, 0.2], [0.1, 0.7], [0.3, 0.1]])
+    metric.result()  # (1 + 1 / 2) / 2
+    ```
+
+    Reference: Gemmeke et al., "Audio Set", ICASSP 2017, section 5.
+    """
+
+    def __init__(self, num_classes, capacity=32768, name="mean_auc", dtype=None):
+        super().__init__(num_classes, capacity, name, dtype)
+
+    def result(self):
+        return self.checked(self.mean_auc())
+
+    def mean_auc(self):
+        """Return the mean area, without the checks of `result`."""
+        # Shares, because float32 does not hold products of counts exactly.
+        curves = self.curves()
+        totals = [curve[:, -1:] for curve in curves]
+        rates = [curve / ops.maximum(total, 1.0) for curve, total in zip(curves, totals)]
+        heights = (rates[0][:, 1:] + rates[0][:, :-1]) / 2
+        areas = ops.sum(heights * (rates[1][:, 1:] - rates[1][:, :-1]), axis=1)
+        return mean_over(areas, ops.logical_and(totals[0] > 0, totals[1] > 0)[:, 0])
+
+
+@keras.saving.register_keras_serializable(package="keras_asit")
+class DPrime(MeanAUC):
+    """Sensitivity index: the square root of 2 times the inverse normal distribution at `MeanAUC`.
+
+    That is how far apart two normal distributions of variance 1 are that have this AUC.
+
+    Args:
+        num_classes: int.
+        capacity: int. The largest number of clips; beyond it the result is NaN. Defaults to
+            `32768`; each takes 5 bytes a class.
+        name: str. Defaults to `"d_prime"`.
+        dtype: str. Of the result. Defaults to `None`, float32.
+
+    Example:
+
+    ```python
+    metric = keras_asit.metrics.DPrime(num_classes=1)
+    metric.update_state([[1], [0], [1], [0]], [[0.9], [0.7], [0.6], [0.1]])
+    metric.result()  # 0.954, the AUC being 3 / 4
+    ```
+
+    Reference: Gemmeke et al., "Audio Set", ICASSP 2017, section 5.
+    """
+
+    def __init__(self, num_classes, capacity=32768, name="d_prime", dtype=None):
+        super().__init__(num_classes, capacity, name, dtype)
+
+    def result(self):
+        return self.checked(2 * ops.erfinv(2 * self.mean_auc() - 1))

@@ -1,0 +1,260 @@
+"""From waveforms to the normalized spectrograms that ASiT reads."""
+
+import math
+from fractions import Fraction
+
+import keras
+import keras_hub
+import numpy as np
+
+from keras_asit._arguments import as_waveform, as_waveforms, check_number, check_positive_integer
+from keras_asit.layers import LogMelFilterbank
+from keras_asit.layers.log_mel_filterbank import operations_for
+from keras_asit.models import presets as builtin_presets
+from keras_asit.models.backbone import ASiTBackbone
+
+AUDIOSET_MEAN = -4.2677393
+AUDIOSET_STANDARD_DEVIATION = 4.5689974
+
+# So much of a long recording is converted at once.
+SECONDS_AT_ONCE = 60
+
+
+@keras.saving.register_keras_serializable(package="keras_asit")
+class ASiTAudioConverter(keras_hub.layers.AudioConverter):
+    """Convert waveforms to normalised log-mel spectrograms of a fixed number of frames.
+
+    The log-mel filterbank is cut or padded with zeros at its end to `num_frames`, then
+    normalised as (x - mean) / (2 * standard deviation). Works eagerly, inside a model and
+    inside `tf.data`, under any backend.
+
+    Args:
+        sample_rate: int. Sample rate of the waveforms in Hz. Defaults to `16000`.
+        num_frames: int. Frames of a spectrogram, 10 ms each. Defaults to `592`.
+        num_mels: int. Mel bins of a spectrogram. Defaults to `128`.
+        mean: float. Mean of the log-mels. Defaults to `-4.2677393`, AudioSet's.
+        standard_deviation: float. Defaults to `4.5689974`, AudioSet's.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
+
+    Call arguments:
+        waveforms: tensor of the shape below.
+        num_frames: int. Overrides the constructor's for this call. Defaults to `None`.
+
+    Input shape:
+        `(batch, samples)` or `(samples,)`, in [-1, 1]; or a list of arrays of shape `(samples,)`.
+
+    Output shape:
+        `(batch, num_frames, num_mels)` or `(num_frames, num_mels)`.
+
+    Raises:
+        ValueError: for another rank or type; if a clip of NumPy's arrays is empty, not finite or
+            far out of range, with its index.
+
+    Example:
+
+    ```python
+    converter = keras_asit.models.ASiTAudioConverter(sample_rate=16000)
+    spectrograms = converter(np.random.uniform(-1, 1, (2, 6 * 16000)))  # (2, 592, 128)
+    ```
+
+    Reference: Gong et al., "AST: Audio Spectrogram Transformer", arXiv 2104.01778, section 3.1.
+    """
+
+    backbone_cls = ASiTBackbone
+    presets = builtin_presets.listed_presets()
+
+    def __init__(
+        self,
+        sample_rate=16000,
+        num_frames=592,
+        num_mels=128,
+        mean=AUDIOSET_MEAN,
+        standard_deviation=AUDIOSET_STANDARD_DEVIATION,
+        **kwargs,
+    ):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        check_positive_integer("num_frames", num_frames)
+        check_number("mean", mean)
+        check_number("standard_deviation", standard_deviation, 1e-6)
+        self.filterbank = LogMelFilterbank(sample_rate, num_mels)
+        self.sample_rate = sample_rate
+        self.num_frames = num_frames
+        self.num_mels = num_mels
+        self.mean = mean
+        self.standard_deviation = standard_deviation
+
+    @classmethod
+    def from_preset(cls, preset, **kwargs):
+        """Load a converter from a preset; see `ASiTBackbone.from_preset`.
+
+        Args:
+            preset: str. The name of a built-in preset, a folder, or a handle.
+            **kwargs: Constructor arguments that replace the preset's.
+
+        Returns:
+            An `ASiTAudioConverter`.
+        """
+        if preset in builtin_presets.PRESETS:
+            return cls(**{**builtin_presets.PRESETS[preset]["converter"], **kwargs})
+        return super().from_preset(preset, **kwargs)
+
+    @property
+    def seconds(self):
+        """The shortest duration of a waveform that fills all frames."""
+        return self._samples(self.num_frames) / self.sample_rate
+
+    def audio_shape(self):
+        """Return the shape of one spectrogram, (frames, mels)."""
+        return (self.num_frames, self.num_mels)
+
+    def adapt(self, dataset):
+        """Set `mean` and `standard_deviation` to those of the log-mels of a dataset, in one pass.
+
+        Every frame of every clip counts, and no padding does: give clips in their own length.
+        Sums are exact beyond those of one clip, which are of double precision, so that the order
+        of clips makes no difference. As with `keras.layers.Normalization`, adapt before a model
+        with this layer is compiled, or a `tf.data` pipeline built; each call starts afresh.
+
+        Args:
+            dataset: waveforms in [-1, 1] at `sample_rate`: a `tf.data.Dataset` or another
+                iterable of waveforms `(samples,)`, of batches of them, `(batch, samples)` or
+                ragged, or of tuples whose first item is one of those, such as
+                `keras_asit.data.audio_dataset` yields. An array `(batch, samples)` is one too.
+
+        Raises:
+            ValueError: if a waveform has another shape or type, or samples that are not finite
+                or out of range; if no clip fills a frame; if all log-mels are the same.
+
+        Example:
+
+        ```python
+        converter = keras_asit.models.ASiTAudioConverter(sample_rate=16000)
+        # Or `keras_asit.data.audio_dataset("recordings", sample_rate=16000)`.
+        converter.adapt(np.random.uniform(-1, 1, (8, 16000)))
+        print(converter.mean, converter.standard_deviation)
+        ```
+        """
+        import tensorflow as tf
+
+        # One graph for clips of all lengths, which other backends would compile one by one.
+        log_mels = tf.function(self.filterbank, [tf.TensorSpec([None], tf.float32)])
+        moments = LogMelMoments()
+        for number, waveform in enumerate(_clips(dataset)):
+            waveform = as_waveform(waveform, f"clip {number} of `dataset`")
+            for piece in self._whole_frames(waveform):
+                moments.add(log_mels(piece).numpy())
+        self.mean, self.standard_deviation = moments.mean_and_standard_deviation()
+
+    def _whole_frames(self, waveform):
+        """Cut a long waveform into pieces that together have its frames, each once."""
+        shift, window = self.filterbank.shift, self.filterbank.window
+        hop = SECONDS_AT_ONCE * self.sample_rate // shift * shift
+        for start in range(0, max(0, len(waveform) - window) + 1, hop):
+            yield waveform[start : start + hop + window - shift]
+
+    def call(self, waveforms, num_frames=None):
+        num_frames = self._frames(num_frames)
+        if isinstance(waveforms, (np.ndarray, list, tuple)):
+            waveforms = _checked(waveforms)
+        if isinstance(waveforms, list):
+            return keras.ops.stack([self.call(waveform, num_frames) for waveform in waveforms])
+        if getattr(waveforms, "shape", ()):
+            # Frames that would be cut off are not computed.
+            waveforms = waveforms[..., : self._samples(num_frames)]
+        log_mels = self._fit_length(self.filterbank(waveforms), num_frames)
+        return (log_mels - self.mean) / (2 * self.standard_deviation)
+
+    def _samples(self, num_frames):
+        return (num_frames - 1) * self.filterbank.shift + self.filterbank.window
+
+    def _frames(self, num_frames):
+        if num_frames is None:
+            return self.num_frames
+        check_positive_integer("num_frames", num_frames)
+        return num_frames
+
+    def _fit_length(self, log_mels, num_frames):
+        ops = operations_for(log_mels)
+        axes = len(log_mels.shape)
+        padding = [[0, 0]] * (axes - 2) + [[0, num_frames], [0, 0]]
+        fitted = ops.pad(log_mels, padding)[..., :num_frames, :]
+        return ops.reshape(fitted, (-1, num_frames, self.num_mels)[3 - axes :])
+
+    def compute_output_spec(self, waveforms, num_frames=None):
+        shape = (*waveforms.shape[:-1], self._frames(num_frames), self.num_mels)
+        return keras.KerasTensor(shape, "float32")
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "sample_rate": self.sample_rate,
+            "num_frames": self.num_frames,
+            "num_mels": self.num_mels,
+            "mean": self.mean,
+            "standard_deviation": self.standard_deviation,
+        }
+
+
+def _checked(waveforms):
+    """Return waveforms as an array, or as a list of arrays of different lengths."""
+    is_single = np.ndim(waveforms[0]) == 0 if len(waveforms) else isinstance(waveforms, np.ndarray)
+    return as_waveform(np.asarray(waveforms)) if is_single else as_waveforms(waveforms)
+
+
+def _clips(dataset):
+    """Yield the single waveforms of a dataset."""
+    for element in dataset:
+        waveforms = element[0] if isinstance(element, (tuple, list)) else element
+        if len(getattr(waveforms, "shape", ())) == 2:
+            yield from waveforms
+        else:
+            yield waveforms
+
+
+class LogMelMoments:
+    """Count, sum and sum of squares of the values of spectrograms.
+
+    The sums of one spectrogram are of double precision; added up they are exact, as fractions,
+    so that the result depends neither on the order of spectrograms nor on how they are split
+    over processes.
+    """
+
+    def __init__(self, count=0, total=0, total_of_squares=0):
+        self.count = int(count)
+        self.total = Fraction(total)
+        self.total_of_squares = Fraction(total_of_squares)
+
+    def add(self, log_mels):
+        """Add a spectrogram, an array of shape `(frames, mels)`."""
+        values = np.asarray(log_mels, "float64")
+        self.merge(LogMelMoments(values.size, values.sum(), np.square(values).sum()))
+
+    def merge(self, other):
+        """Add what another `LogMelMoments` has seen."""
+        self.count += other.count
+        self.total += other.total
+        self.total_of_squares += other.total_of_squares
+
+    def as_strings(self):
+        """Return the three sums, exact, such that `LogMelMoments(*strings)` has them again."""
+        return [str(self.count), str(self.total), str(self.total_of_squares)]
+
+    def mean_and_standard_deviation(self):
+        """Return two floats, of all values.
+
+        Raises:
+            ValueError: if there are no values, or all are the same.
+        """
+        if not self.count:
+            raise ValueError(
+                "Statistics need at least one clip of 25 ms or longer. Received: no frames"
+            )
+        mean = self.total / self.count
+        variance = self.total_of_squares / self.count - mean**2
+        # Squares in double precision leave this much of a constant.
+        if variance < 1e-10 * max(1, mean**2):
+            raise ValueError(
+                "Statistics need sound that changes; that of a constant, such as silence, have no "
+                f"standard deviation. Received: log-mels which all are {float(mean):g}"
+            )
+        return float(mean), math.sqrt(variance)

@@ -1,0 +1,93 @@
+"""From waveforms and labels to what a classifier reads."""
+
+import keras
+import keras_hub
+
+from keras_asit._arguments import as_waveforms, assert_waveforms, is_symbolic
+from keras_asit.models import presets as builtin_presets
+from keras_asit.models.audio_converter import ASiTAudioConverter
+from keras_asit.models.backbone import ASiTBackbone
+
+
+@keras.saving.register_keras_serializable(package="keras_asit")
+class ASiTAudioClassifierPreprocessor(keras_hub.models.Preprocessor):
+    """Convert waveforms to the spectrograms of a classifier; labels pass through.
+
+    Args:
+        audio_converter: an `ASiTAudioConverter`.
+        **kwargs: Arguments of `keras_hub.models.Preprocessor`, such as `name`.
+
+    Call arguments:
+        x: float waveforms in [-1, 1]: an array of shape `(batch, samples)`, a list of arrays
+            of shape `(samples,)`, or in `tf.data` also a ragged tensor.
+        y: labels. Defaults to `None`.
+        sample_weight: weights of the clips. Defaults to `None`.
+        sample_rate: int. Where given, it must be the converter's. Defaults to `None`.
+
+    Returns:
+        Spectrograms of shape `(batch, frames, mels)`; with labels a tuple, as Keras packs it.
+
+    Raises:
+        ValueError: if waveforms are of another shape or type, or at another sample rate, or
+            one of them is empty, not finite or out of range; the message has its index.
+
+    Example:
+
+    ```python
+    converter = keras_asit.models.ASiTAudioConverter(num_frames=96)
+    preprocessor = keras_asit.models.ASiTAudioClassifierPreprocessor(converter)
+    spectrograms = preprocessor([np.zeros(16000), np.zeros(9000)])  # (2, 96, 128)
+    ```
+    """
+
+    backbone_cls = ASiTBackbone
+    audio_converter_cls = ASiTAudioConverter
+    presets = builtin_presets.listed_presets()
+
+    def __init__(self, audio_converter, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(audio_converter, ASiTAudioConverter):
+            raise ValueError(
+                "`audio_converter` must be an ASiTAudioConverter. Received: "
+                f"{type(audio_converter).__name__}"
+            )
+        self.audio_converter = audio_converter
+
+    @classmethod
+    def from_preset(cls, preset, **kwargs):
+        """Load a preprocessor from a preset; see `ASiTBackbone.from_preset`.
+
+        Args:
+            preset: str. The name of a built-in preset, a folder, or a handle.
+            **kwargs: Constructor arguments that replace the preset's.
+
+        Returns:
+            An `ASiTAudioClassifierPreprocessor`.
+        """
+        if preset in builtin_presets.PRESETS:
+            return cls(**{"audio_converter": ASiTAudioConverter.from_preset(preset), **kwargs})
+        return super().from_preset(preset, **kwargs)
+
+    def call(self, x, y=None, sample_weight=None, sample_rate=None):
+        expected = self.audio_converter.sample_rate
+        if sample_rate not in (None, expected):
+            raise ValueError(
+                f"Waveforms must be sampled at {expected} Hz; resample them. "
+                f"Received: sample_rate={sample_rate!r}"
+            )
+        return keras.utils.pack_x_y_sample_weight(self._convert(x), y, sample_weight)
+
+    def _convert(self, x):
+        if is_symbolic(x):
+            return self._convert_in_graph(assert_waveforms(x))
+        return self.audio_converter(as_waveforms(list(x) if hasattr(x, "row_lengths") else x))
+
+    def _convert_in_graph(self, waveforms):
+        import tensorflow as tf
+
+        if not isinstance(waveforms, tf.RaggedTensor):
+            return self.audio_converter(waveforms)
+        shape = self.audio_converter.audio_shape()
+        return tf.map_fn(
+            self.audio_converter, waveforms, fn_output_signature=tf.TensorSpec(shape, tf.float32)
+        )

@@ -1,0 +1,176 @@
+"""AdamW whose weight decay may follow a schedule, and learning rates that fall with depth."""
+
+import numbers
+
+import keras
+from keras import ops
+
+from keras_asit._arguments import check_number
+from keras_asit.schedules import Scaled
+
+# TensorFlow's variables are named by their whole path and a number behind a colon.
+NOT_DECAYED = r"(^|/)(bias|beta|gamma)(:\d+)?$"
+
+
+@keras.saving.register_keras_serializable(package="keras_asit")
+class AdamW(keras.optimizers.AdamW):
+    """Keras's AdamW with weight decay that may be a schedule and spares biases and norms.
+
+    Args:
+        learning_rate: float or `LearningRateSchedule`. Defaults to `0.001`.
+        weight_decay: float or `LearningRateSchedule`. Defaults to `0.04`.
+        epsilon: float. Added to the denominator after bias correction, as in PyTorch.
+            Defaults to `1e-8`.
+        clipnorm: float. The gradient of each variable is scaled to at most this norm. Defaults
+            to `None`, no clipping.
+        not_decayed: list of strs. Regular expressions of the paths of variables that are not
+            decayed. Defaults to those of biases and normalisation layers, whatever their rank.
+            `exclude_from_weight_decay` replaces them.
+        **kwargs: Other arguments of `keras.optimizers.AdamW`, such as `beta_2`.
+
+    Example:
+
+    ```python
+    decay = keras_asit.schedules.WarmupCosine(0.04, 0.4, total_steps=10_000)
+    optimizer = keras_asit.optimizers.AdamW(5e-4, weight_decay=decay, clipnorm=3.0)
+    ```
+
+    Reference: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", arXiv 1711.05101;
+    Kingma and Ba, "Adam", arXiv 1412.6980, algorithm 1.
+    """
+
+    def __init__(
+        self,
+        learning_rate=0.001,
+        weight_decay=0.04,
+        epsilon=1e-8,
+        clipnorm=None,
+        not_decayed=(NOT_DECAYED,),
+        name="adamw",
+        **kwargs,
+    ):
+        _check_numbers(learning_rate, weight_decay, epsilon, clipnorm, kwargs)
+        super().__init__(
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            epsilon=epsilon,
+            clipnorm=clipnorm,
+            name=name,
+            **kwargs,
+        )
+        self.exclude_from_weight_decay(var_names=list(not_decayed))
+
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        super().exclude_from_weight_decay(var_list, var_names)
+        # Keras leaves them out of the configuration, and a copy would decay what this does not.
+        self._not_decayed = list(var_names or [])
+
+    @property
+    def weight_decay(self):
+        """The weight decay of the next step: a float, or a tensor if it follows a schedule."""
+        if isinstance(self._weight_decay, keras.optimizers.schedules.LearningRateSchedule):
+            return self._weight_decay(self.iterations)
+        return self._weight_decay
+
+    @weight_decay.setter
+    def weight_decay(self, value):
+        self._weight_decay = value
+
+    @property
+    def epsilon(self):
+        """The epsilon of the next step, for Keras's formulation of Adam.
+
+        Keras adds epsilon to the square root of the second moment before its bias is corrected;
+        algorithm 1 of the Adam paper, and PyTorch, add it after.
+        """
+        local_step = ops.cast(self.iterations + 1, "float32")
+        return self._epsilon * ops.sqrt(1 - ops.power(self.beta_2, local_step))
+
+    @epsilon.setter
+    def epsilon(self, value):
+        self._epsilon = value
+
+    def get_config(self):
+        config = super().get_config()
+        config["epsilon"] = self._epsilon
+        config["not_decayed"] = self._not_decayed
+        config["weight_decay"] = self._weight_decay
+        if isinstance(self._weight_decay, keras.optimizers.schedules.LearningRateSchedule):
+            config["weight_decay"] = keras.optimizers.schedules.serialize(self._weight_decay)
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        if isinstance(config.get("weight_decay"), dict):
+            schedule = keras.optimizers.schedules.deserialize(
+                config["weight_decay"], custom_objects=custom_objects
+            )
+            config = {**config, "weight_decay": schedule}
+        return super().from_config(config, custom_objects=custom_objects)
+
+
+def _check_numbers(learning_rate, weight_decay, epsilon, clipnorm, others):
+    """Check what is given as a number; schedules and `None` pass."""
+    ranges = {
+        "learning_rate": (learning_rate, 0, None),
+        "weight_decay": (weight_decay, 0, None),
+        "epsilon": (epsilon, 0, None),
+        "clipnorm": (clipnorm, 1e-12, None),
+        **{name: (others.get(name), 0, 1 - 1e-9) for name in ("beta_1", "beta_2", "ema_momentum")},
+    }
+    for name, (value, low, high) in ranges.items():
+        if isinstance(value, (numbers.Number, str)):
+            check_number(name, value, low, high)
+
+
+def layerwise_decay(optimizer, backbone, decay=0.75):
+    """Return an optimizer that changes the layers of a backbone the less, the deeper they lie.
+
+    The last transformer block has the optimizer's learning rate times `decay`, the one before
+    it times `decay` squared, and so on down to the patch embedding. Everything else, the head
+    above all, has the optimizer's own. What of the backbone is to be frozen must be so already.
+
+    Args:
+        optimizer: a `keras.optimizers.Optimizer`, not yet used. Its learning rate may be a
+            schedule.
+        backbone: the `ASiTBackbone` of the model that is fine-tuned.
+        decay: float in [0, 1]. Defaults to `0.75`.
+
+    Returns:
+        A `keras.optimizers.MultiOptimizer`.
+
+    Example:
+
+    ```python
+    classifier = keras_asit.models.ASiTAudioClassifier.from_preset("asit_tiny_16k", num_classes=2)
+    optimizer = keras_asit.optimizers.AdamW(1e-4)
+    classifier.compile(keras_asit.optimizers.layerwise_decay(optimizer, classifier.backbone))
+    ```
+
+    Reference: Clark et al., "ELECTRA", arXiv 2003.10555, section 3.1; Bao et al., "BEiT", arXiv
+    2106.08254, appendix H.
+    """
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise ValueError(
+            f"`optimizer` must be a keras.optimizers.Optimizer. Received: {optimizer!r}"
+        )
+    check_number("decay", decay, 0, 1)
+    layers = [backbone.patch_embedding, *backbone.transformer_blocks]
+    distances = range(len(layers), 0, -1)
+    optimizers = keras.optimizers.OptimizerMap(optimizer)
+    for layer, distance in zip(layers, distances):
+        # Keras would never build an optimizer that has no weights, and fail to average them.
+        if layer.trainable_variables:
+            optimizers[rf"(.*/)?{layer.name}/.*"] = _scaled(optimizer, decay**distance, layer.name)
+    return keras.optimizers.MultiOptimizer(optimizers)
+
+
+def _scaled(optimizer, factor, name):
+    config = optimizer.get_config()
+    rate = config["learning_rate"]
+    if isinstance(rate, dict):
+        rate = Scaled(keras.optimizers.schedules.deserialize(rate), factor)
+    else:
+        rate *= factor
+    name = f"{optimizer.name}_{name}"
+    return type(optimizer).from_config({**config, "learning_rate": rate, "name": name})

@@ -1,0 +1,202 @@
+"""Schedules of the step for learning rate, weight decay, momentum and temperature."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_asit._arguments import check_number, check_positive_integer
+
+
+@keras.saving.register_keras_serializable(package="keras_asit")
+class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up from 0, then half a cosine from `start` to `end`.
+
+    For the learning rate, and without warm-up for weight decay and the teacher's momentum.
+
+    Args:
+        start: float. Value at the end of the warm-up.
+        end: float. Value from step `total_steps` on.
+        total_steps: int. Number of steps, the warm-up's included.
+        warmup_steps: int. Defaults to `0`.
+
+    Call arguments:
+        step: int or scalar tensor. Index of the step, from 0.
+
+    Example:
+
+    ```python
+    momentum = keras_asit.schedules.WarmupCosine(0.996, 1.0, total_steps=10_000)
+    momentum(5_000)  # 0.998
+    ```
+
+    Reference: Loshchilov and Hutter, "SGDR", arXiv 1608.03983, equation 5.
+    """
+
+    def __init__(self, start, end, total_steps, warmup_steps=0):
+        super().__init__()
+        check_number("start", start)
+        check_number("end", end)
+        check_positive_integer("total_steps", total_steps)
+        check_number("warmup_steps", warmup_steps, 0, total_steps - 1)
+        self.start = start
+        self.end = end
+        self.total_steps = total_steps
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        cosine_steps = self.total_steps - self.warmup_steps
+        progress = ops.clip((step - self.warmup_steps) / cosine_steps, 0.0, 1.0)
+        # Written around `end` so that float32 holds a momentum close to 1.
+        cosine = self.end + (self.start - self.end) * (0.5 + 0.5 * ops.cos(math.pi * progress))
+        if not self.warmup_steps:
+            return cosine
+        warmup = self.start * step / self.warmup_steps
+        return ops.where(step < self.warmup_steps, warmup, cosine)
+
+    def get_config(self):
+        return {
+            "start": self.start,
+            "end": self.end,
+            "total_steps": self.total_steps,
+            "warmup_steps": self.warmup_steps,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_asit")
+class WarmupStepDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up from 0 to `start`, then a multiplication by `decay_rate` at every interval.
+
+    Args:
+        start: float. Value at the end of the warm-up.
+        decay_rate: float in [0, 1]. What the value is multiplied by at each decay.
+        first_decay_step: int. Step of the first decay.
+        decay_steps: int. Number of steps from one decay to the next.
+        warmup_steps: int, at most `first_decay_step`. Defaults to `0`.
+
+    Call arguments:
+        step: int or scalar tensor. Index of the step, from 0.
+
+    Example:
+
+    ```python
+    # Halved after 10 epochs of 100 steps, and then every 5.
+    rate = keras_asit.schedules.WarmupStepDecay(5e-5, 0.5, 1000, 500, warmup_steps=200)
+    ```
+
+    Reference: Gong et al., "AST: Audio Spectrogram Transformer", arXiv 2104.01778, section 3.1.
+    """
+
+    def __init__(self, start, decay_rate, first_decay_step, decay_steps, warmup_steps=0):
+        super().__init__()
+        check_number("start", start)
+        check_number("decay_rate", decay_rate, 0, 1)
+        check_positive_integer("first_decay_step", first_decay_step)
+        check_positive_integer("decay_steps", decay_steps)
+        check_number("warmup_steps", warmup_steps, 0, first_decay_step)
+        self.start = start
+        self.decay_rate = decay_rate
+        self.first_decay_step = first_decay_step
+        self.decay_steps = decay_steps
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        decays = ops.floor((step - self.first_decay_step) / self.decay_steps) + 1
+        value = self.start * ops.power(float(self.decay_rate), ops.maximum(decays, 0.0))
+        if not self.warmup_steps:
+            return value
+        return ops.where(step < self.warmup_steps, self.start * step / self.warmup_steps, value)
+
+    def get_config(self):
+        return {
+            "start": self.start,
+            "decay_rate": self.decay_rate,
+            "first_decay_step": self.first_decay_step,
+            "decay_steps": self.decay_steps,
+            "warmup_steps": self.warmup_steps,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_asit")
+class LinearRamp(keras.optimizers.schedules.LearningRateSchedule):
+    """Rise or fall linearly from `start` to `end`, then stay there.
+
+    For the teacher's temperature.
+
+    Args:
+        start: float. Value at step 0.
+        end: float. Value from step `ramp_steps` on.
+        ramp_steps: int. Number of steps of the ramp.
+
+    Call arguments:
+        step: int or scalar tensor. Index of the step, from 0.
+
+    Example:
+
+    ```python
+    temperature = keras_asit.schedules.LinearRamp(0.04, 0.07, ramp_steps=3_000)
+    ```
+
+    Reference: Caron et al., "Emerging Properties in Self-Supervised Vision Transformers", arXiv
+    2104.14294, section 3.1.
+    """
+
+    def __init__(self, start, end, ramp_steps):
+        super().__init__()
+        check_number("start", start)
+        check_number("end", end)
+        check_positive_integer("ramp_steps", ramp_steps)
+        self.start = start
+        self.end = end
+        self.ramp_steps = ramp_steps
+
+    def __call__(self, step):
+        progress = ops.clip(ops.cast(step, "float32") / self.ramp_steps, 0.0, 1.0)
+        return self.start + (self.end - self.start) * progress
+
+    def get_config(self):
+        return {"start": self.start, "end": self.end, "ramp_steps": self.ramp_steps}
+
+
+@keras.saving.register_keras_serializable(package="keras_asit")
+class Scaled(keras.optimizers.schedules.LearningRateSchedule):
+    """Multiply a schedule by a constant factor.
+
+    Args:
+        schedule: a `keras.optimizers.schedules.LearningRateSchedule`.
+        factor: float.
+
+    Example:
+
+    ```python
+    rate = keras_asit.schedules.WarmupCosine(1e-3, 0.0, total_steps=1000)
+    tenth = keras_asit.schedules.Scaled(rate, 0.1)
+    ```
+    """
+
+    def __init__(self, schedule, factor):
+        super().__init__()
+        if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+            raise ValueError(
+                "`schedule` must be a LearningRateSchedule. Received: "
+                f"schedule={schedule!r} of type {type(schedule).__name__}"
+            )
+        check_number("factor", factor)
+        self.schedule = schedule
+        self.factor = factor
+
+    def __call__(self, step):
+        return self.schedule(step) * self.factor
+
+    def get_config(self):
+        return {
+            "schedule": keras.optimizers.schedules.serialize(self.schedule),
+            "factor": self.factor,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        schedule = keras.optimizers.schedules.deserialize(config["schedule"])
+        return cls(schedule, config["factor"])

@@ -1,0 +1,206 @@
+"""Backbones from PyTorch files: parity for each layout, sizes, safety, clear errors."""
+
+import argparse
+import os
+
+import keras_hub
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_asit.conversion import export_backbone, load_backbone
+from keras_asit.models import ASiTBackbone
+
+torch = pytest.importorskip("torch", reason="PyTorch files are read by PyTorch")
+
+SIZES = {"num_layers": 2, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 32}
+
+
+def values(tensor):
+    return ops.convert_to_numpy(tensor)
+
+
+def relative_difference(value, expected):
+    return np.max(np.abs(values(value) - expected)) / np.max(np.abs(expected))
+
+
+def read(path):
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        return torch.load(path, weights_only=True)
+
+
+def patched(path, tmp_path, **changes):
+    """Write a copy of a state dict with other values; None removes a name."""
+    state = {**read(path), **changes}
+    state = {name: value for name, value in state.items() if value is not None}
+    torch.save(state, tmp_path / "patched.pt")
+    return tmp_path / "patched.pt"
+
+
+# --- Parity ---
+
+
+@pytest.mark.parametrize("weights", ["teacher", "student"])
+def test_first_generation_features_equal_the_reference(golden, golden_forward, weights):
+    backbone = load_backbone(golden / "official_checkpoint.pth", weights, num_heads=3)
+    assert backbone.spectrogram_shape == (64, 32)
+    features = backbone(golden_forward["corrupted"])
+    assert relative_difference(features, golden_forward["features"]) < 1e-5
+
+
+@pytest.mark.parametrize("frames", [592, 998, 208])
+@pytest.mark.parametrize(
+    "file", ["sed_strong.pt", "sed_ssl.pt", "second_generation_checkpoint.pth"]
+)
+def test_features_equal_those_of_pretrained_sed(golden, file, frames):
+    # Its code reads the positions as 8 x 37 for whatever weights; here only for its own.
+    stored_grid = None if file == "sed_strong.pt" else (8, 37)
+    outputs = np.load(golden / "sed_outputs.npz")
+    backbone = load_backbone(
+        golden / file, spectrogram_shape=(frames, 128), num_heads=2, stored_grid=stored_grid
+    )
+    features = backbone(outputs[f"{frames}/spectrogram"])
+    assert relative_difference(features, outputs[f"{frames}/features"]) < 1e-5
+
+
+def test_self_supervised_positions_are_interpolated_as_they_were_learned(golden):
+    backbone = load_backbone(golden / "sed_ssl.pt", spectrogram_shape=(208, 128), num_heads=2)
+    stored = read(golden / "sed_ssl.pt")["model.pos_embed"][:, 1:]
+    grid = stored.reshape(1, 37, 8, 16).permute(0, 3, 1, 2)
+    expected = torch.nn.functional.interpolate(grid, size=(13, 8), mode="bicubic")
+    expected = expected.permute(0, 2, 3, 1).reshape(1, 104, 16).numpy()
+    positions = values(backbone.patch_embedding.position_embedding)[:, 1:]
+    np.testing.assert_allclose(positions, expected, rtol=0, atol=1e-6)
+
+
+def test_a_vision_transformer_sees_a_spectrogram_as_a_grey_image(tmp_path):
+    generator = torch.Generator().manual_seed(1)
+    source = ASiTBackbone((64, 64), **SIZES)
+    export_backbone(source, tmp_path / "vit.pt")
+    state = read(tmp_path / "vit.pt")
+    state["patch_embed.proj.weight"] = 0.02 * torch.randn((16, 3, 16, 16), generator=generator)
+    state["head.weight"], state["head.bias"] = torch.zeros(10, 16), torch.zeros(10)
+    torch.save({"model": state}, tmp_path / "deit.pth")
+    backbone = load_backbone(tmp_path / "deit.pth", num_heads=2, spectrogram_shape=(64, 64))
+    grey = np.random.default_rng(1).normal(size=(2, 64, 64)).astype("float32")
+    # The convolution of the image whose three channels are the spectrogram.
+    image = torch.from_numpy(grey)[:, None].expand(-1, 3, -1, -1)
+    patches = torch.nn.functional.conv2d(image, state["patch_embed.proj.weight"], stride=16)
+    expected = (patches.flatten(2).transpose(1, 2) + state["pos_embed"][:, 1:]).numpy()
+    tokens = values(backbone.patch_embedding(grey))[:, 1:]
+    np.testing.assert_allclose(tokens, expected, rtol=0, atol=1e-4)
+    assert load_backbone(tmp_path / "deit.pth", num_heads=2).spectrogram_shape == (592, 128)
+
+
+# --- Sizes ---
+
+
+def test_sizes_come_from_the_file(golden):
+    config = load_backbone(golden / "sed_ssl.pt", num_heads=2).get_config()
+    expected = {"spectrogram_shape": (592, 128), "num_layers": 2, "hidden_dim": 16, "mlp_dim": 64}
+    assert {name: config[name] for name in expected} == expected
+    strong = load_backbone(golden / "sed_strong.pt", num_heads=2)
+    assert strong.spectrogram_shape == (998, 128)
+
+
+def test_heads_are_of_64_unless_they_cannot_be(golden, tmp_path):
+    source = ASiTBackbone((32, 128), num_layers=1, num_heads=2, hidden_dim=128, mlp_dim=128)
+    export_backbone(source, tmp_path / "backbone.pt")
+    assert load_backbone(tmp_path / "backbone.pt").num_heads == 2
+    with pytest.raises(ValueError, match="`num_heads`"):
+        load_backbone(golden / "sed_ssl.pt")
+
+
+def test_other_arguments_reach_the_backbone(golden):
+    backbone = load_backbone(
+        golden / "sed_ssl.pt", num_heads=2, patch_stride=10, drop_path_rate=0.2
+    )
+    assert backbone.grid_shape == (58, 12)
+    assert backbone.drop_path_rate == 0.2
+
+
+# --- Weights that do not fit ---
+
+
+def test_missing_surplus_and_misshapen_weights_are_named(golden, tmp_path):
+    path = patched(
+        golden / "sed_ssl.pt",
+        tmp_path,
+        **{
+            "model.norm.bias": None,
+            "model.extra": torch.zeros(1),
+            "model.blocks.1.attn.proj.bias": torch.zeros(7),
+        },
+    )
+    with pytest.raises(ValueError) as error:
+        load_backbone(path, num_heads=2)
+    for problem in (
+        "norm.bias is missing",
+        "extra is surplus",
+        r"blocks.1.attn.proj.bias has shape (7,)",
+    ):
+        assert problem in str(error.value)
+
+
+def test_positions_of_another_grid_are_an_error(golden):
+    with pytest.raises(ValueError, match="296 patches, not of a grid of 8 x 30"):
+        load_backbone(golden / "sed_ssl.pt", num_heads=2, stored_grid=(8, 30))
+
+
+# --- Safety ---
+
+
+class Hostile:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_hostile_file_is_refused_and_runs_nothing(golden, tmp_path):
+    path = patched(golden / "sed_ssl.pt", tmp_path, hostile=Hostile(tmp_path / "owned"))
+    with pytest.raises(ValueError, match="nothing in it was run"):
+        load_backbone(path, num_heads=2)
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
+def test_a_truncated_file_is_one_clear_error(golden, tmp_path, share):
+    contents = (golden / "sed_ssl.pt").read_bytes()
+    path = tmp_path / "cut.pt"
+    path.write_bytes(contents[: int(share * len(contents))])
+    with pytest.raises(ValueError, match=r"cut\.pt is"):
+        load_backbone(path, num_heads=2)
+
+
+def test_foreign_files_are_refused(golden, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no file"):
+        load_backbone(tmp_path / "absent.pt")
+    (tmp_path / "text.pt").write_text("no weights at all\n" * 100)
+    with pytest.raises(ValueError, match=r"text\.pt is"):
+        load_backbone(tmp_path / "text.pt")
+    with pytest.raises(ValueError, match=r"fbank\.npz is"):
+        load_backbone(golden / "fbank.npz")
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pt")
+    with pytest.raises(ValueError, match="no known layout"):
+        load_backbone(tmp_path / "other.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(ValueError, match="no known layout"):
+        load_backbone(tmp_path / "list.pt")
+
+
+def test_other_weights_than_student_and_teacher_are_an_error(golden):
+    with pytest.raises(ValueError, match="`weights` must be one of"):
+        load_backbone(golden / "sed_ssl.pt", weights="best")
+
+
+# --- Through KerasHub ---
+
+
+def test_loaded_weights_become_a_preset(golden, tmp_path):
+    backbone = load_backbone(golden / "sed_ssl.pt", num_heads=2)
+    backbone.save_to_preset(str(tmp_path / "preset"))
+    loaded = keras_hub.models.Backbone.from_preset(str(tmp_path / "preset"))
+    for weight, expected in zip(loaded.weights, backbone.weights):
+        np.testing.assert_array_equal(values(weight), values(expected))
