@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import random
 
 import keras
 import numpy as np
@@ -60,6 +61,14 @@ def as_seed(seed):
             f"Received: seed={seed!r}"
         )
     return None if seed is None else int(seed)
+
+
+def draw_seed(seed):
+    """Return `seed` as an int of Python; in the place of `None`, a random one.
+
+    That is from Python's generator, so that `keras.utils.set_random_seed` governs it too.
+    """
+    return random.randrange(2**31) if seed is None else as_seed(seed)
 
 
 def as_pair(name, value):

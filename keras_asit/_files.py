@@ -1,9 +1,54 @@
 """Files and folders that are whole or not there, and of one process at a time."""
 
 import contextlib
+import hashlib
 import os
+import uuid
 import warnings
 from pathlib import Path
+
+PARTIAL = ".partial"
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Yield a path to write to, which takes the place of `path` once the disk has all of it.
+
+    Whatever goes wrong before, `path` is as it was and nothing is left beside it. Each call has a
+    name of its own, since two processes may write the same file at once.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PARTIAL}")
+    try:
+        yield partial
+        synchronize(partial)
+        os.replace(partial, path)
+        synchronize(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_whole(path, content):
+    """Write bytes to a file that either is whole or stays as it was."""
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+
+
+def synchronize(path):
+    """Wait until the disk has a file, or the names in a folder."""
+    if os.path.isdir(path) and os.name != "posix":  # Windows has no descriptors of folders.
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path):
+    """Return the SHA-256 of a file, as hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager
