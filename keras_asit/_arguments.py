@@ -84,6 +84,14 @@ def as_pair(name, value):
     return tuple(int(side) for side in pair)
 
 
+def name_some(items, most=5, *, separator=", "):
+    """Return the first `most` of some items as text for a message, "..." standing for the rest."""
+    items = [str(item) for item in items]
+    named = items[:most] + ["..."] * (len(items) > most)
+    # A file's name need not be UTF-8, but what cannot be printed would hide the message.
+    return separator.join(named).encode("utf-8", "backslashreplace").decode()
+
+
 def _outside(value, low, high):
     return (low is not None and value < low) or (high is not None and value > high)
 

@@ -38,7 +38,9 @@ def check(arguments):
     if arguments.output.is_dir():
         raise IsADirectoryError(f"--output must be a file, but {arguments.output} is a folder")
     paths = read_manifest(arguments.source)
-    outcomes = isolated_map(check_audio, paths, arguments.workers, arguments.timeout)
+    outcomes = isolated_map(
+        check_audio, paths, num_workers=arguments.workers, timeout=arguments.timeout
+    )
     progress = keras.utils.Progbar(
         len(paths), unit_name="file", interval=0.1 if sys.stdout.isatty() else 10
     )

@@ -27,7 +27,7 @@ def detect(arguments):
     labels = read_labels(arguments.labels, detector.num_strong_classes)
     frames, mels = detector.backbone.spectrogram_shape
     converter = keras_asit.models.ASiTAudioConverter(num_frames=frames, num_mels=mels)
-    waveform = keras_asit.data.decode_audio(arguments.recording, converter.sample_rate)
+    waveform = keras_asit.data.decode_audio(arguments.recording, sample_rate=converter.sample_rate)
     scores = keras_asit.events.score_recording(
         detector, converter, waveform, overlap=arguments.overlap
     )

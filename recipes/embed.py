@@ -89,7 +89,7 @@ def embed_frames(paths, model):
     readable, embeddings, timestamps = [], [], []
     for path in paths:
         try:
-            waveform = keras_asit.data.decode_audio(path, model.sample_rate)
+            waveform = keras_asit.data.decode_audio(path, sample_rate=model.sample_rate)
         except (ValueError, OSError, RuntimeError) as error:
             warnings.warn(f"Skipped: {error}", stacklevel=1)
             continue

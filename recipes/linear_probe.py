@@ -32,7 +32,9 @@ def compare(arguments):
     """Print the accuracies of the preset and, if asked for, of an untrained network."""
     clips = keras_asit.data.read_labeled_clips(arguments.source)
     clips.label_indices()
-    test = arguments.test and keras_asit.data.read_labeled_clips(arguments.test, clips.class_names)
+    test = arguments.test and keras_asit.data.read_labeled_clips(
+        arguments.test, class_names=clips.class_names
+    )
     keras.utils.set_random_seed(arguments.seed)
     networks = {"preset": True} | ({"untrained": False} if arguments.random else {})
     table = {}

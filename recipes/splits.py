@@ -44,7 +44,10 @@ def read_manifests(arguments):
     for split, source in sources.items():
         if source is not None:
             splits[split] = keras_asit.data.read_labeled_clips(
-                source, names, arguments.audio_folder, arguments.missing
+                source,
+                class_names=names,
+                audio_folder=arguments.audio_folder,
+                missing=arguments.missing,
             )
             names = names or splits[split].class_names
     return splits

@@ -112,7 +112,7 @@ def _find_truncation(file, num_frames):
     return ""
 
 
-def isolated_map(function, items, num_workers, timeout):
+def isolated_map(function, items, *, num_workers, timeout):
     """Yield `(result, failure)` of a function for each item, in order.
 
     `concurrent.futures` gives up when a process dies and waits for one that hangs. Here the

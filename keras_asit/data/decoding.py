@@ -8,7 +8,13 @@ import numpy as np
 from keras_asit._arguments import LARGEST_SAMPLE, check_number, check_positive_integer
 
 
-def decode_audio(path, sample_rate, max_seconds=None, position=0.0):
+def decode_audio(
+    path,
+    *,
+    sample_rate: int = 16000,
+    max_seconds: float | None = None,
+    offset: float = 0.0,
+) -> np.ndarray:
     """Return an audio file as a mono waveform at a given sample rate.
 
     Channels are mixed down to their mean. A file that ends early yields what it still holds,
@@ -17,12 +23,13 @@ def decode_audio(path, sample_rate, max_seconds=None, position=0.0):
 
     Args:
         path: str, or a file opened in binary mode. In any format that libsndfile reads.
-        sample_rate: int. Sample rate of the waveform in Hz; another one is resampled.
+        sample_rate: int. Sample rate of the waveform in Hz; another one is resampled. Defaults to
+            `16000`.
         max_seconds: float. Of a longer file, a stretch of this length is found by seeking and
             read alone. Where the file cannot be read there, because its header states a wrong
             length or part of it is damaged, the first stretch stands in. Defaults to `None`:
             the whole file.
-        position: float in [0, 1]. Where that stretch lies, from the first one possible to the
+        offset: float in [0, 1]. Where that stretch lies, from the first one possible to the
             last. Defaults to `0.0`.
 
     Returns:
@@ -36,15 +43,15 @@ def decode_audio(path, sample_rate, max_seconds=None, position=0.0):
     Example:
 
     ```python
-    waveform = keras_asit.data.decode_audio("recording.mp3", sample_rate=16000)
+    waveform = keras_asit.data.decode_audio("recording.mp3")
     ```
     """
     check_positive_integer("sample_rate", sample_rate)
     if max_seconds is not None:
         check_number("max_seconds", max_seconds, 0)
-    check_number("position", position, 0, 1)
+    check_number("offset", offset, 0, 1)
     try:
-        return read_waveform(path, sample_rate, max_seconds, position)
+        return read_waveform(path, sample_rate, max_seconds, offset)
     except ValueError as error:
         raise ValueError(f"{path} {error}") from None
     except RuntimeError as error:
@@ -52,12 +59,12 @@ def decode_audio(path, sample_rate, max_seconds=None, position=0.0):
         raise RuntimeError(f"{path} cannot be decoded: {reason}") from None
 
 
-def read_waveform(path, sample_rate, max_seconds=None, position=0.0):
+def read_waveform(path, sample_rate, max_seconds=None, offset=0.0):
     """Return what `decode_audio` does, but leave it to the caller to name the file in errors."""
     with open_audio(path) as file:
         file_rate = file.samplerate
         limit = None if max_seconds is None else max(1, round(max_seconds * file_rate))
-        start = 0 if limit is None else round(position * max(0, file.frames - limit))
+        start = 0 if limit is None else round(offset * max(0, file.frames - limit))
         samples = _read_from(file, start, limit) if start else None
     if samples is None:
         # Opened anew, for libsndfile's decoders may not recover from a failed seek.

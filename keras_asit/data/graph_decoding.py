@@ -58,12 +58,12 @@ class GraphDecoder:
         self.max_seconds = max_seconds
         self.known = {}
 
-    def locate(self, path, position=0.0):
+    def locate(self, path, offset=0.0):
         """Return what `__call__` needs to decode a file, as numpy arrays. Runs in Python.
 
         Args:
             path: str.
-            position: float in [0, 1]. Where the stretch lies; see `decode_audio`.
+            offset: float in [0, 1]. Where the stretch lies; see `decode_audio`.
 
         Returns:
             A pair: int64 numbers of shape `(8,)`, and bytes, the header of a wav file.
@@ -81,7 +81,7 @@ class GraphDecoder:
         start, length = 0, num_frames
         if self.max_seconds is not None:
             length = min(num_frames, max(1, round(self.max_seconds * file_rate)))
-            start = round(position * (num_frames - length))
+            start = round(offset * (num_frames - length))
         return np.asarray([*numbers, start, length], "int64"), header
 
     def __call__(self, path, numbers, header):

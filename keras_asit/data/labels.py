@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 
-from keras_asit._arguments import check_choice
+from keras_asit._arguments import check_choice, name_some
 from keras_asit.data.sources import (
     AUDIO_SUFFIXES,
     PATH_COLUMNS,
@@ -91,10 +91,9 @@ class LabeledClips:
 
 
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target")
-MAX_NAMED = 5
 
 
-def read_labeled_clips(source, class_names=None, audio_folder=None, missing="error"):
+def read_labeled_clips(source, *, class_names=None, audio_folder=None, missing="error"):
     """Return the audio files that `source` names, with their labels.
 
     Args:
@@ -151,7 +150,7 @@ def read_labeled_clips(source, class_names=None, audio_folder=None, missing="err
     if absent:
         warnings.warn(
             f"{source}: left out {len(absent)} of {len(rows)} files, which do not exist: "
-            f"{_list(absent)}",
+            f"{name_some(map(repr, absent))}",
             stacklevel=2,
         )
     indices = {label: index for index, label in enumerate(names)}
@@ -170,14 +169,13 @@ def _check(source, rows, absent, names):
         ),
         "files have no label": [path for path, labels in rows if "" in labels],
     }
-    found = [f"{len(wrong)} {what}: {_list(wrong)}" for what, wrong in problems.items() if wrong]
+    found = [
+        f"{len(wrong)} {what}: {name_some(map(repr, wrong))}"
+        for what, wrong in problems.items()
+        if wrong
+    ]
     if found:
         raise ValueError(f"{source}: {'; '.join(found)}")
-
-
-def _list(items):
-    named = ", ".join(repr(item) for item in items[:MAX_NAMED])
-    return f"{named}, ..." if len(items) > MAX_NAMED else named
 
 
 def _read_rows(source, audio_folder):
@@ -218,7 +216,7 @@ def _read_class_folders(folder):
     if empty:
         warnings.warn(
             f"{folder}: {len(empty)} of {len(classes)} subfolders hold no audio file, so that no "
-            f"clip is of their class: {_list(empty)}; {accepted}.",
+            f"clip is of their class: {name_some(map(repr, empty))}; {accepted}.",
             stacklevel=4,
         )
     return rows

@@ -6,6 +6,8 @@ import csv
 import json
 import os
 
+from keras_asit._arguments import name_some
+
 AUDIO_SUFFIXES = (
     ".wav",
     ".w64",
@@ -23,7 +25,6 @@ AUDIO_SUFFIXES = (
     ".snd",
 )
 PATH_COLUMNS = ("path", "file", "filename", "wav")
-MAX_NAMED = 5
 
 
 def read_manifest(source):
@@ -258,15 +259,10 @@ def check_files(paths, origin, repeats=True):
         twice = [path for path, count in counts.items() if count > 1]
         problems["files more than once"] = twice
     found = [
-        f"{len(wrong)} of {len(paths)} {what}: {_list(wrong)}"
+        f"{len(wrong)} of {len(paths)} {what}: {name_some(map(repr, wrong))}"
         for what, wrong in problems.items()
         if wrong
     ]
     if found:
         raise ValueError(f"{origin} names {'; '.join(found)}")
     return paths
-
-
-def _list(paths):
-    named = ", ".join(repr(path) for path in paths[:MAX_NAMED])
-    return f"{named}, ..." if len(paths) > MAX_NAMED else named

@@ -47,7 +47,7 @@ def test_csv_with_several_labels_a_file(files):
 def test_json_with_the_classes_of_audioset(tmp_path):
     folder = write_audioset(tmp_path, 2)
     index = read_class_index(folder / "class_labels_indices.csv")
-    clips = read_labeled_clips(folder / "train.json", index)
+    clips = read_labeled_clips(folder / "train.json", class_names=index)
     assert clips.class_names == ["Speech", "Music, popular", "Human sounds"]
     assert clips.labels == [(0, 2), (1,)]
 
@@ -71,7 +71,7 @@ def test_segments_find_files_in_each_of_the_usual_names(tmp_path):
 def test_everything_wrong_is_said_at_once(files):
     (files / "labels.csv").write_text("path,label\na.wav,dog\na.wav,dog\nz.wav,cow\nb.wav,\n")
     with pytest.raises(ValueError) as error:
-        read_labeled_clips(files / "labels.csv", ["dog", "cat"])
+        read_labeled_clips(files / "labels.csv", class_names=["dog", "cat"])
     message = str(error.value)
     assert "1 files do not exist" in message
     assert "z.wav" in message

@@ -42,7 +42,7 @@ def test_a_folder_is_searched_for_audio_files_in_sorted_order(folder):
 def test_rarer_formats_are_found_and_decoded(tmp_path, name, form):
     soundfile.write(tmp_path / name, [0.25] * 100, 16000, format=form)
     (path,) = read_manifest(tmp_path)
-    assert decode_audio(path, 16000).tolist() == [0.25] * 100
+    assert decode_audio(path).tolist() == [0.25] * 100
 
 
 def test_links_to_folders_are_followed_and_loops_are_not(folder, tmp_path_factory):

@@ -95,7 +95,7 @@ def test_batches_are_those_that_the_pretrainer_takes(kind, records):
 def test_crops_of_waveforms_are_slices_of_the_files(kind, records, noise):
     dataset = read(records / kind, spectrograms=False, shuffle=False, roll_probability=0)
     for path, crops in zip(stored_order(noise), views(dataset)):
-        waveform = decode_audio(path, 16000)
+        waveform = decode_audio(path)
         waveform = np.pad(waveform, (0, max(0, 8000 - len(waveform))))
         windows = np.lib.stride_tricks.sliding_window_view(waveform, 8000)
         for crop in crops:
@@ -107,7 +107,7 @@ def test_views_are_the_converters_spectrograms_of_crops(kind, records, noise):
     arguments = {"shuffle": False, "roll_probability": 0, "seed": 1}
     found = views(read(records / kind, **arguments))
     for path, pair in zip(stored_order(noise), found):
-        waveform = decode_audio(path, 16000)
+        waveform = decode_audio(path)
         if kind != "log_mel" and len(waveform) > 8000:
             continue  # Crops start anywhere; that they are slices is tested above.
         expected = log_mels_from_each_start(waveform)
@@ -118,7 +118,7 @@ def test_views_are_the_converters_spectrograms_of_crops(kind, records, noise):
 def test_a_short_clip_of_log_mels_is_continued_with_the_log_mels_of_zeros(records, noise):
     found = views(read(records / "log_mel", shuffle=False, roll_probability=0))[0]
     converter = ASiTAudioConverter(num_frames=48, num_mels=32)
-    padded = np.pad(decode_audio(noise[0], 16000), (0, 4800))
+    padded = np.pad(decode_audio(noise[0]), (0, 4800))
     expected = keras.ops.convert_to_numpy(converter(padded))
     silence = keras.ops.convert_to_numpy(converter(np.zeros(8000, "float32")))
     np.testing.assert_allclose(found, np.stack([expected] * 2), atol=HALF_PRECISION)
@@ -140,7 +140,7 @@ def test_starts_of_log_mel_crops_are_uniform(tmp_path, noise):
     same = LabeledClips([str(noise[-1])] * 150, [()] * 150, [])
     write(same, tmp_path / "records", kind="log_mel", clips_per_shard=150)
     dataset = read(tmp_path / "records", roll_probability=0, seed=1)
-    expected = log_mels_from_each_start(decode_audio(noise[-1], 16000))
+    expected = log_mels_from_each_start(decode_audio(noise[-1]))
     found = views(dataset).reshape(300, 48, 32)
     starts = [np.abs(expected - view).mean(axis=(1, 2)).argmin() for view in found]
     shares = np.histogram(starts, bins=4, range=(0, len(expected)))[0] / len(starts)
@@ -177,7 +177,7 @@ def test_a_position_tells_the_files_of_batches(records, seed):
         lengths = clip_lengths(dataset)
         for batch in range(6):
             files = position.files(epoch, batch, batch)
-            expected = [len(decode_audio(file, 16000)) for file in files]
+            expected = [len(decode_audio(file)) for file in files]
             np.testing.assert_allclose(lengths[2 * batch : 2 * batch + 2], expected, atol=3)
         assert position.files(epoch, 0, 5)[2:6] == position.files(epoch, 1, 2)
 
@@ -311,7 +311,7 @@ def test_record_dataset_has_the_waveforms_and_paths(kind, records, noise):
     clips = {path.numpy().decode(): waveform for waveform, path in record_dataset(records / kind)}
     assert set(clips) == {str(path) for path in noise}
     for path, waveform in clips.items():
-        np.testing.assert_array_equal(waveform, decode_audio(path, 16000))
+        np.testing.assert_array_equal(waveform, decode_audio(path))
 
 
 def test_record_dataset_refuses_log_mels_and_other_rates(records):

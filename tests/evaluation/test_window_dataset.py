@@ -23,7 +23,7 @@ def test_a_recording_no_longer_than_a_window_keeps_its_length(write_noise):
     windows = windows_of(window_dataset(paths, window_seconds=0.5))
     assert [index for _, index in windows] == [0, 1]
     for (waveform, _), path in zip(windows, paths):
-        np.testing.assert_array_equal(waveform, decode_audio(path, 16000))
+        np.testing.assert_array_equal(waveform, decode_audio(path))
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_a_recording_no_longer_than_a_window_keeps_its_length(write_noise):
 )
 def test_whole_windows_cover_a_longer_recording_evenly(write_noise, overlap, starts):
     path = write_noise("long.wav", 1.4)
-    recording = decode_audio(path, 16000)
+    recording = decode_audio(path)
     windows = windows_of(window_dataset([path], window_seconds=0.5, overlap=overlap))
     assert len(windows) == len(starts)
     for (waveform, _), start in zip(windows, starts):

@@ -65,7 +65,7 @@ def test_every_file_has_a_verdict_and_the_status_tells(check, recordings):
 
 def test_files_that_crash_or_hang_the_decoder_have_a_verdict_too(check, recordings, monkeypatch):
     outcomes = [(None, "crashed"), (None, "timed out")]
-    monkeypatch.setattr(checking, "isolated_map", lambda *_: iter(outcomes))
+    monkeypatch.setattr(checking, "isolated_map", lambda *_, **__: iter(outcomes))
     status, summary, rows = check(recordings)
     assert status == 1
     assert "1 crashed" in summary
@@ -74,7 +74,7 @@ def test_files_that_crash_or_hang_the_decoder_have_a_verdict_too(check, recordin
 
 
 def test_an_interrupted_check_leaves_nothing(check, recordings, monkeypatch):
-    def outcomes(*_):
+    def outcomes(*_, **__):
         yield {"path": "a.wav", "verdict": "ok"}, None
         raise KeyboardInterrupt
 

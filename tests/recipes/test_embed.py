@@ -54,7 +54,7 @@ def run(*arguments):
 
 
 def waveform_of(path):
-    return decode_audio(path, 16000)[None]
+    return decode_audio(path)[None]
 
 
 @pytest.mark.slow
