@@ -8,17 +8,16 @@ import signal
 import sys
 from pathlib import Path
 
-# Width, depth and number of heads of a backbone.
-SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
+from keras_asit.models.presets import SIZES
 
 
 def dimensions(arguments):
     """Return arguments of a backbone of --size, as other flags change it."""
-    width, depth, heads = SIZES[arguments.size]
-    width = arguments.hidden_dim or width
+    size = SIZES[arguments.size]
+    width = arguments.hidden_dim or size["hidden_dim"]
     return {
-        "num_layers": arguments.num_layers or depth,
-        "num_heads": arguments.num_heads or heads,
+        "num_layers": arguments.num_layers or size["num_layers"],
+        "num_heads": arguments.num_heads or size["num_heads"],
         "hidden_dim": width,
         "mlp_dim": 4 * width,
         "drop_path_rate": arguments.drop_path_rate,

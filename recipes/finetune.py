@@ -21,7 +21,6 @@ from pathlib import Path
 import keras
 import numpy as np
 from command_line import (
-    SIZES,
     dimensions,
     ending_in_one_line,
     finite_number,
@@ -35,6 +34,7 @@ from command_line import (
 from splits import read_splits
 
 import keras_asit
+from keras_asit.models.presets import SIZES
 
 # Gong et al., "AST", arXiv 2104.01778, section 3, and the scripts published with it; for
 # VoxCeleb1, Gong et al., "SSAST", arXiv 2110.09784, section 4.2.

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import keras
 from command_line import (
-    SIZES,
     dimensions,
     ending_in_one_line,
     finite_number,
@@ -29,29 +28,18 @@ from command_line import (
 )
 
 import keras_asit
+from keras_asit.models.presets import GENERATIONS, SIZES
 
-# What the two generations of the method do differently.
-GENERATIONS = {
-    1: {
-        "drop_ratio": 0.7,
-        "local_crops": 0,
-        "patch_prototypes": 1024,
-        "trainable_gain": False,
-        "global_weight": 1.0,
-        "local_weight": 1.0,
-        "reconstruction_weight": 2.0,
-        "temperature_epochs": 30,
-    },
-    2: {
-        "drop_ratio": 0.5,
-        "local_crops": 4,
-        "patch_prototypes": 0,
-        "trainable_gain": True,
-        "global_weight": 0.5,
-        "local_weight": 0.5,
-        "reconstruction_weight": 1.0,
-        "temperature_epochs": 5,
-    },
+# Flags by the names that `GENERATIONS` has for them.
+GENERATION_FLAGS = {
+    "drop_ratio": "drop_ratio",
+    "num_short_crops": "local_crops",
+    "num_patch_prototypes": "patch_prototypes",
+    "trainable_gain": "trainable_gain",
+    "global_loss_weight": "global_weight",
+    "local_loss_weight": "local_weight",
+    "reconstruction_loss_weight": "reconstruction_weight",
+    "temperature_epochs": "temperature_epochs",
 }
 
 # Flags that may differ when a run is continued; all others make it another run.
@@ -400,8 +388,9 @@ def parse_arguments():
 
     arguments = parser.parse_args()
     for name, value in GENERATIONS[arguments.generation].items():
-        if getattr(arguments, name) is None:
-            setattr(arguments, name, value)
+        flag = GENERATION_FLAGS[name]
+        if getattr(arguments, flag) is None:
+            setattr(arguments, flag, 0 if value is None else value)
     return arguments
 
 

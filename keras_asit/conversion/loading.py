@@ -22,6 +22,7 @@ from keras_asit.layers import GroupMasking
 from keras_asit.layers.mlp import start_at_zero
 from keras_asit.layers.patch_embedding import resample_positions
 from keras_asit.models import ASiTBackbone, ASiTEventDetector, ASiTPretrainer
+from keras_asit.models.presets import GENERATIONS
 
 
 def load_backbone(
@@ -165,7 +166,7 @@ def load_pretrainer(path, num_heads=None):
     contents = read_pytorch_file(path)
     layouts = {name: recognise(contents, name, path) for name in ("student", "teacher")}
     student = layouts["student"]
-    if student.kind not in _CONFIGURATIONS:
+    if student.kind not in ("first_generation", "second_generation"):
         raise ValueError(
             f"{path} is no training checkpoint: it holds no student and teacher. Use "
             "`load_backbone` to load its backbone."
@@ -173,7 +174,7 @@ def load_pretrainer(path, num_heads=None):
     backbone = build_backbone(student, path, num_heads=num_heads)
     sizes = _head_sizes(student, path)
     with start_at_zero():
-        pretrainer = ASiTPretrainer(backbone, **_CONFIGURATIONS[student.kind](), **sizes)
+        pretrainer = ASiTPretrainer(backbone, **_settings(student), **sizes)
     for name, layout in layouts.items():
         network = getattr(pretrainer, name)
         heads = layout.heads
@@ -206,24 +207,12 @@ def _head_sizes(layout, path):
     }
 
 
-def _first_generation():
-    return {}
-
-
-def _second_generation():
-    return {
-        "masking": GroupMasking(drop_ratio=0.5, dtype="float32"),
-        "trainable_gain": True,
-        "global_loss_weight": 0.5,
-        "local_loss_weight": 0.5,
-        "reconstruction_loss_weight": 1.0,
-    }
-
-
-_CONFIGURATIONS = {
-    "first_generation": _first_generation,
-    "second_generation": _second_generation,
-}
+def _settings(layout):
+    """Return the arguments of a pretrainer that differ between the generations."""
+    generation = GENERATIONS[1 if layout.kind == "first_generation" else 2]
+    names = [name for name in generation if name == "trainable_gain" or "_loss_" in name]
+    masking = GroupMasking(drop_ratio=generation["drop_ratio"], dtype="float32")
+    return {"masking": masking} | {name: generation[name] for name in names}
 
 
 def _without_unit_gains(heads, path):

@@ -11,12 +11,40 @@ import keras
 SOURCE_VARIABLE = "KERAS_ASIT_SOURCE"
 RELEASE_URL = "https://github.com/fschmid56/PretrainedSED/releases/download/v0.0.1"
 
-_WIDTHS_AND_HEADS = {"tiny": (192, 3), "small": (384, 6), "base": (768, 12)}
+# Arguments of a backbone of each size.
+SIZES = {
+    "tiny": {"hidden_dim": 192, "num_layers": 12, "num_heads": 3, "mlp_dim": 768},
+    "small": {"hidden_dim": 384, "num_layers": 12, "num_heads": 6, "mlp_dim": 1536},
+    "base": {"hidden_dim": 768, "num_layers": 12, "num_heads": 12, "mlp_dim": 3072},
+}
 _PARAMETERS = {"tiny": 5_445_312, "small": 21_507_456, "base": 85_482_240}
+
+# What the two generations of the method do differently in pre-training.
+GENERATIONS = {
+    1: {
+        "drop_ratio": 0.7,
+        "num_short_crops": 0,
+        "num_patch_prototypes": 1024,
+        "trainable_gain": False,
+        "global_loss_weight": 1.0,
+        "local_loss_weight": 1.0,
+        "reconstruction_loss_weight": 2.0,
+        "temperature_epochs": 30,
+    },
+    2: {
+        "drop_ratio": 0.5,
+        "num_short_crops": 4,
+        "num_patch_prototypes": None,  # Those of [CLS] are shared.
+        "trainable_gain": True,
+        "global_loss_weight": 0.5,
+        "local_loss_weight": 0.5,
+        "reconstruction_loss_weight": 1.0,
+        "temperature_epochs": 5,
+    },
+}
 
 
 def _architecture(size, sample_rate=16000, num_frames=592, parameters=None, **metadata):
-    width, heads = _WIDTHS_AND_HEADS[size]
     return {
         "metadata": {
             "params": parameters or _PARAMETERS[size],
@@ -24,13 +52,7 @@ def _architecture(size, sample_rate=16000, num_frames=592, parameters=None, **me
             "spectrogram_shape": (num_frames, 128),
             **metadata,
         },
-        "backbone": {
-            "spectrogram_shape": (num_frames, 128),
-            "num_layers": 12,
-            "num_heads": heads,
-            "hidden_dim": width,
-            "mlp_dim": 4 * width,
-        },
+        "backbone": {"spectrogram_shape": (num_frames, 128), **SIZES[size]},
         "converter": {"sample_rate": sample_rate, "num_frames": num_frames},
         "file": None,
     }
@@ -59,7 +81,7 @@ PRESETS = {
         license="Apache 2.0",
     )
     for rate in (16000, 32000)
-    for size in _WIDTHS_AND_HEADS
+    for size in SIZES
 } | {
     "asit_base_16k_audioset": _published("ASIT_ssl.pt", "ASiT-base."),
     "asit_base_16k_audioset_weak": _published(

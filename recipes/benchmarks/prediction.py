@@ -16,8 +16,8 @@ import torch
 import transformers
 
 import keras_asit
+from keras_asit.models.presets import SIZES
 
-SIZES = {"tiny": (192, 3), "small": (384, 6), "base": (768, 12)}
 SPECTROGRAM_SHAPE = (998, 128)
 NUM_CLASSES = 527
 
@@ -53,13 +53,8 @@ def main():
 
 
 def asit_predictor(arguments, spectrograms):
-    width, heads = SIZES[arguments.size]
     backbone = keras_asit.models.ASiTBackbone(
-        SPECTROGRAM_SHAPE,
-        patch_stride=arguments.stride,
-        num_heads=heads,
-        hidden_dim=width,
-        mlp_dim=4 * width,
+        SPECTROGRAM_SHAPE, patch_stride=arguments.stride, **SIZES[arguments.size]
     )
     classifier = keras_asit.models.ASiTAudioClassifier(backbone, NUM_CLASSES)
     print(f"ASiT: {classifier.count_params():,} parameters, {backbone.output_shape[1]} tokens")
@@ -67,13 +62,14 @@ def asit_predictor(arguments, spectrograms):
 
 
 def ast_predictor(arguments, spectrograms):
-    width, heads = SIZES[arguments.size]
+    size = SIZES[arguments.size]
     frames, mels = SPECTROGRAM_SHAPE
     model = transformers.ASTForAudioClassification(
         transformers.ASTConfig(
-            hidden_size=width,
-            num_attention_heads=heads,
-            intermediate_size=4 * width,
+            hidden_size=size["hidden_dim"],
+            num_hidden_layers=size["num_layers"],
+            num_attention_heads=size["num_heads"],
+            intermediate_size=size["mlp_dim"],
             frequency_stride=arguments.stride,
             time_stride=arguments.stride,
             max_length=frames,

@@ -15,8 +15,8 @@ import keras
 import numpy as np
 
 import keras_asit
+from keras_asit.models.presets import SIZES
 
-SIZES = {"tiny": (192, 3), "small": (384, 6), "base": (768, 12)}
 SPECTROGRAM_SHAPE = (592, 128)
 
 
@@ -50,14 +50,7 @@ def main():
 
 
 def build_pretrainer(size):
-    width, heads = SIZES[size]
-    backbone = keras_asit.models.ASiTBackbone(
-        SPECTROGRAM_SHAPE,
-        num_heads=heads,
-        hidden_dim=width,
-        mlp_dim=4 * width,
-        drop_path_rate=0.1,
-    )
+    backbone = keras_asit.models.ASiTBackbone(SPECTROGRAM_SHAPE, **SIZES[size], drop_path_rate=0.1)
     pretrainer = keras_asit.models.ASiTPretrainer(backbone)
     pretrainer.compile(keras_asit.optimizers.AdamW(1e-4, weight_decay=0.04, clipnorm=3.0))
     return pretrainer
