@@ -16,8 +16,9 @@ import sys
 from pathlib import Path
 
 import keras
-from command_line import ending_in_one_line, number_between, positive_integer, replacement
+from command_line import ending_in_one_line, number_between, positive_integer
 
+from keras_asit._files import replacing
 from keras_asit.data import read_manifest
 from keras_asit.data.checking import COLUMNS, check_audio, isolated_map
 
@@ -48,7 +49,7 @@ def check(arguments):
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     # Names that are not UTF-8 are escaped, so that any program can read the report.
     text = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
-    with replacement(arguments.output) as partial, partial.open("w", **text) as file:
+    with replacing(arguments.output) as partial, partial.open("w", **text) as file:
         report = csv.DictWriter(file, COLUMNS)
         report.writeheader()
         for number, (path, (record, failure)) in enumerate(zip(paths, outcomes), start=1):
@@ -56,8 +57,6 @@ def check(arguments):
             report.writerow(record)
             verdicts[record["verdict"]] += 1
             progress.update(number)
-        file.flush()
-        os.fsync(file.fileno())
     return verdicts
 
 

@@ -1,9 +1,8 @@
-"""What the recipes share: types of flags, an end in one line, files that are whole or absent."""
+"""What the recipes share: types of flags, and an end in one line."""
 
 import argparse
 import contextlib
 import math
-import os
 import signal
 import sys
 from pathlib import Path
@@ -113,14 +112,3 @@ def _line_of_pipeline(error):
     lines = error.message.splitlines()
     mark = "ValueError: "
     return [*(line.removeprefix(mark) for line in lines if line.startswith(mark)), *lines][0]
-
-
-@contextlib.contextmanager
-def replacement(path):
-    """Yield a temporary path that becomes `path` at once when it is written."""
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -21,10 +21,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from command_line import ending_in_one_line, overlap, positive_integer, replacement
+from command_line import ending_in_one_line, overlap, positive_integer
 
 import keras_asit
 import keras_asit.hear
+from keras_asit._files import replacing
 
 
 def main():
@@ -127,7 +128,7 @@ def claim(folder, fingerprint):
     folder.mkdir(exist_ok=True)
     file = folder / "fingerprint.txt"
     if not file.exists():
-        with replacement(file) as temporary:
+        with replacing(file) as temporary:
             temporary.write_text(fingerprint)
     elif file.read_text() != fingerprint:
         raise ValueError(
@@ -137,7 +138,7 @@ def claim(folder, fingerprint):
 
 
 def write_npz(path, columns):
-    with replacement(path) as temporary, temporary.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **columns)
 
 
@@ -151,7 +152,7 @@ def join(parts, output):
         columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
         write_npz(output, columns)
     else:
-        with replacement(output) as temporary:
+        with replacing(output) as temporary:
             write_parquet(parts, temporary)
     return number
 

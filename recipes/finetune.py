@@ -1,12 +1,12 @@
 """Fine-tune ASiT to classify sounds.
 
     python recipes/finetune.py SOUNDS --preset runs/small/teacher
-    python recipes/finetune.py ESC-50-master --layout esc50 --preset asit_base_16k_audioset
-    python recipes/finetune.py train.json --layout audioset --test eval.json \\
+    python recipes/finetune.py ESC-50-master --dataset esc50 --preset asit_base_16k_audioset
+    python recipes/finetune.py train.json --dataset audioset --test eval.json \\
         --class-index class_labels_indices.csv --preset asit_base_16k_audioset
 
-SOUNDS is a folder with a folder a class, or a .csv or .json manifest. A layout other than `any`
-brings the data set's own splits and the hyper-parameters published for it with AST; every flag
+SOUNDS is a folder with a folder a class, or a .csv or .json manifest. A data set other than `any`
+brings its own splits and the hyper-parameters published for it with AST; every flag
 replaces one. Recordings are cut into windows, whose probabilities are averaged. The output folder
 receives the best classifier (.keras and preset), TensorBoard's logs, a table of the classes and,
 where clips have one label, the confusion matrix. Choose the backend with KERAS_BACKEND.
@@ -63,7 +63,7 @@ ANY = {
     "mean": None,
     "standard_deviation": None,
 }
-LAYOUTS = {
+DATASETS = {
     "any": ANY,
     # Not published: found here by trial, for a small network from a random start.
     "spoken-digits": {
@@ -150,7 +150,7 @@ def main():
     arguments = parse_arguments()
     # Keras warns when the first epoch tells it how many batches there are.
     warnings.filterwarnings("ignore", message="Your input ran out of data")
-    folds = [1, 2, 3, 4, 5] if arguments.layout == "esc50" and not arguments.fold else [None]
+    folds = [1, 2, 3, 4, 5] if arguments.dataset == "esc50" and not arguments.fold else [None]
     outputs = [arguments.output / f"fold{fold}" if fold else arguments.output for fold in folds]
     with ending_in_one_line():
         # Before anything long: this is where it would end in vain.
@@ -385,7 +385,7 @@ def parse_arguments():
     )
     add = parser.add_argument
     add("source", metavar="SOUNDS", help="folder or manifest")
-    add("--layout", choices=LAYOUTS, default="any", help="of the data set (default: %(default)s)")
+    add("--dataset", choices=DATASETS, default="any", help="(default: %(default)s)")
     add("--preset", help="name, folder or handle to start from (default: a random start)")
     add("--output", type=Path, default=Path("runs/finetune"), help="(default: %(default)s)")
     add("--seed", type=int, default=1, help="of everything random (default: %(default)s)")
@@ -427,7 +427,7 @@ def parse_arguments():
         "--lora-rank", type=integer_from_zero, default=0, help="low-rank adaptation (default: none)"
     )
 
-    group = parser.add_argument_group("optimisation")
+    group = parser.add_argument_group("optimization")
     published(group, "--epochs", positive_integer)
     published(group, "--batch-size", positive_integer)
     published(group, "--learning-rate", number_from_zero)
@@ -448,18 +448,18 @@ def parse_arguments():
     group.add_argument("--layer-decay", type=share, default=1.0, help="of learning rates, a layer")
 
     arguments = parser.parse_args()
-    for name, value in LAYOUTS[arguments.layout].items():
+    for name, value in DATASETS[arguments.dataset].items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
     return arguments
 
 
 def published(group, flag, type, help="", **kwargs):
-    """Add a flag whose default is the layout's."""
+    """Add a flag whose default is the data set's."""
     if type is bool:
         group.add_argument(flag, action=argparse.BooleanOptionalAction, help=help)
     else:
-        help = f"{help} (default: the layout's)".strip()
+        help = f"{help} (default: the data set's)".strip()
         group.add_argument(flag, type=type, help=help, **kwargs)
 
 

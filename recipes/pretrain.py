@@ -33,7 +33,7 @@ from keras_asit.models.presets import GENERATIONS, SIZES
 # Flags by the names that `GENERATIONS` has for them.
 GENERATION_FLAGS = {
     "drop_ratio": "drop_ratio",
-    "num_short_crops": "local_crops",
+    "num_short_crops": "num_short_crops",
     "num_patch_prototypes": "patch_prototypes",
     "trainable_gain": "trainable_gain",
     "global_loss_weight": "global_weight",
@@ -91,13 +91,16 @@ def pretrain(arguments):
         settings=settings(clips, arguments),
     )
     monitor = keras_asit.callbacks.PipelineMonitor(
-        arguments.batch_size, steps_per_epoch, arguments.log_every, arguments.stall_seconds
+        arguments.batch_size,
+        steps_per_epoch,
+        every_batches=arguments.log_every,
+        stall_seconds=arguments.stall_seconds,
     )
     checkpoints.fit(
         pretrainer,
         lambda position: monitor.watch(build_dataset(clips, arguments, position)),
         arguments.epochs,
-        build_callbacks(arguments, checkpoints, monitor, first_batch),
+        callbacks=build_callbacks(arguments, checkpoints, monitor, first_batch),
     )
     save_results(pretrainer, arguments)
 
@@ -165,8 +168,8 @@ def build_dataset(clips, arguments, position=None):
         sample_rate=arguments.sample_rate,
         batch_size=arguments.batch_size,
         crop_seconds=arguments.crop_seconds,
-        num_local_crops=arguments.local_crops,
-        local_crop_seconds=arguments.local_crop_seconds,
+        num_local_crops=arguments.num_short_crops,
+        local_crop_seconds=arguments.short_crop_seconds,
         mean=arguments.mean,
         standard_deviation=arguments.standard_deviation,
         roll_probability=arguments.roll_probability,
@@ -254,7 +257,7 @@ def build_callbacks(arguments, checkpoints, monitor, first_batch):
         keras_asit.callbacks.LogTable(output / "losses.csv"),
         # What the monitor measures is in the logs of those after it, not in the losses.
         monitor,
-        keras_asit.callbacks.LogTable(output / "progress.csv", arguments.log_every),
+        keras_asit.callbacks.LogTable(output / "progress.csv", every_batches=arguments.log_every),
         keras.callbacks.TensorBoard(logs, update_freq=arguments.log_every),
         keras_asit.callbacks.ReconstructionPictures(first_batch, logs / "train"),
     ]
@@ -316,8 +319,8 @@ def parse_arguments():
     )
     number(group, "--crop-seconds", 6.0, view_seconds)
     number(group, "--max-seconds", None, view_seconds, "read of an audio file a pass; 60")
-    number(group, "--local-crops", None, integer_from_zero, "short crops; 0, or 4 in generation 2")
-    number(group, "--local-crop-seconds", 2.0, view_seconds)
+    number(group, "--num-short-crops", None, integer_from_zero, "0, or 4 in generation 2")
+    number(group, "--short-crop-seconds", 2.0, view_seconds)
     number(group, "--roll-probability", 0.5, share)
     number(group, "--mean", keras_asit.models.AUDIOSET_MEAN, help="of log-mels")
     number(
@@ -374,7 +377,7 @@ def parse_arguments():
     number(group, "--student-temperature", 0.1, temperature)
     number(group, "--center-momentum", 0.9, share)
 
-    group = parser.add_argument_group("optimisation")
+    group = parser.add_argument_group("optimization")
     number(group, "--learning-rate", 5e-4, number_from_zero, "for 256 clips; scaled to the batch")
     number(group, "--final-learning-rate", 1e-6, number_from_zero)
     number(group, "--warmup-epochs", 10, integer_from_zero)

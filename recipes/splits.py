@@ -8,14 +8,14 @@ import keras_asit
 def read_splits(arguments, fold):
     """Return clips for train, test and, unless its share is 0, validation."""
     data = keras_asit.data
-    source, layout = arguments.source, arguments.layout
-    if layout == "esc50":
+    source, dataset = arguments.source, arguments.dataset
+    if dataset == "esc50":
         splits = data.read_esc50(source, fold)
-    elif layout == "speech-commands":
+    elif dataset == "speech-commands":
         splits = data.read_speech_commands(source)
-    elif layout == "voxceleb1":
+    elif dataset == "voxceleb1":
         splits = data.read_voxceleb1(source, arguments.split_file)
-    elif layout == "spoken-digits":
+    elif dataset == "spoken-digits":
         splits = data.read_spoken_digits(source, arguments.task)
     else:
         splits = read_manifests(arguments)

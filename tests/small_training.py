@@ -88,8 +88,9 @@ def build_model():
 def train(recordings, folder, *callbacks, save_freq=2, epochs=3, **kwargs):
     """Train for three epochs of five batches; return the logs of every batch and epoch."""
     losses = LossOfEachBatch()
-    checkpoints = Checkpoints(folder, save_freq, **kwargs)
-    checkpoints.fit(build_model(), batches_of(recordings), epochs, [losses, *callbacks], verbose=0)
+    checkpoints = Checkpoints(folder, save_freq=save_freq, **kwargs)
+    callbacks = [losses, *callbacks]
+    checkpoints.fit(build_model(), batches_of(recordings), epochs, callbacks=callbacks, verbose=0)
     return losses
 
 

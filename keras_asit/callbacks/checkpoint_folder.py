@@ -17,7 +17,7 @@ class CheckpointFolder:
     """Writes, verifies, reads and prunes checkpoints.
 
     A checkpoint is a folder of arrays and of JSON, which holds the arrays' checksum and, last,
-    its own. It is written under another name, synchronised to the disk, and renamed: whoever
+    its own. It is written under another name, synchronized to the disk, and renamed: whoever
     is killed in between leaves an unfinished folder that is never read.
 
     Args:
@@ -41,17 +41,17 @@ class CheckpointFolder:
             unfinished.mkdir()
             with open(unfinished / ARRAYS, "wb") as file:
                 np.savez(file, **{str(index): array for index, array in enumerate(arrays)})
-                _synchronise(file)
+                _synchronize(file)
             state = {**state, "checksum": _checksum(unfinished / ARRAYS)}
             with open(unfinished / STATE, "w", encoding="utf-8") as file:
                 text = json.dumps(state)
                 file.write(f"{text}\n{hashlib.sha256(text.encode()).hexdigest()}\n")
-                _synchronise(file)
-            _synchronise_folder(unfinished)
+                _synchronize(file)
+            _synchronize_folder(unfinished)
             if (self.folder / name).exists():
                 self._set_aside(name, "unfinished-old")
             os.replace(unfinished, self.folder / name)
-            _synchronise_folder(self.folder)
+            _synchronize_folder(self.folder)
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
@@ -146,7 +146,7 @@ class CheckpointFolder:
         try:
             with open(probe / STATE, "wb") as file:
                 file.write(b"probe")
-                _synchronise(file)
+                _synchronize(file)
         finally:
             shutil.rmtree(probe, ignore_errors=True)
         # The best, those kept, and the one being written, less those already there.
@@ -171,12 +171,12 @@ def _checksum(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _synchronise(file):
+def _synchronize(file):
     file.flush()
     os.fsync(file.fileno())
 
 
-def _synchronise_folder(path):
+def _synchronize_folder(path):
     if os.name == "posix":  # Windows has no file descriptors of folders.
         descriptor = os.open(path, os.O_RDONLY)
         try:

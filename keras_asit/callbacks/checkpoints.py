@@ -64,7 +64,7 @@ class Checkpoints(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, folder, save_freq="epoch", keep=3, monitor="loss", mode="min", settings=None
+        self, folder, *, save_freq="epoch", keep=3, monitor="loss", mode="min", settings=None
     ):
         super().__init__()
         if save_freq != "epoch":
@@ -81,7 +81,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._saved_batch = 0
         self._generators = []
 
-    def fit(self, model, batches, epochs, callbacks=(), verbose="auto"):
+    def fit(self, model, batches, epochs, *, callbacks=(), verbose="auto"):
         """Train a model from the newest checkpoint, or from the beginning if there is none.
 
         Args:

@@ -32,7 +32,7 @@ class LogTable(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, path, every_batches=None):
+    def __init__(self, path, *, every_batches=None):
         super().__init__()
         if every_batches is not None:
             check_positive_integer("every_batches", every_batches)

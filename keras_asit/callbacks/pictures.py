@@ -28,7 +28,7 @@ class ReconstructionPictures(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, batch, log_dir, num_pictures=4, every_epochs=1):
+    def __init__(self, batch, log_dir, *, num_pictures=4, every_epochs=1):
         super().__init__()
         check_positive_integer("num_pictures", num_pictures)
         check_positive_integer("every_epochs", every_epochs)

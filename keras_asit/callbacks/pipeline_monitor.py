@@ -33,7 +33,7 @@ class PipelineMonitor(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, batch_size, batches_per_epoch, every_batches=50, stall_seconds=300.0):
+    def __init__(self, batch_size, batches_per_epoch, *, every_batches=50, stall_seconds=300.0):
         super().__init__()
         check_positive_integer("batch_size", batch_size)
         check_positive_integer("batches_per_epoch", batches_per_epoch)

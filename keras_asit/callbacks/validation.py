@@ -12,9 +12,9 @@ from keras_asit.models import ASiTPretrainer
 
 
 class NeighborAccuracy(keras.callbacks.Callback):
-    """Add the accuracy of the teacher's nearest neighbours to the logs, `neighbor_accuracy`.
+    """Add the accuracy of the teacher's nearest neighbors to the logs, `neighbor_accuracy`.
 
-    The teacher embeds labelled spectrograms after every so many epochs; training does not see
+    The teacher embeds labeled spectrograms after every so many epochs; training does not see
     them. Callbacks after this one (`keras.callbacks.CSVLogger`, `TensorBoard`) see the log, NaN
     in epochs without a measurement. Needs scikit-learn (extra `probe`).
 
@@ -24,7 +24,7 @@ class NeighborAccuracy(keras.callbacks.Callback):
         test_spectrograms: array of shape `(test clips, frames, mels)`. Defaults to `None`:
             leave-one-out among `spectrograms`.
         test_labels: array of shape `(test clips,)`. Defaults to `None`.
-        num_neighbors: int. Neighbours that vote. Defaults to `1`.
+        num_neighbors: int. Neighbors that vote. Defaults to `1`.
         pooling: str. `"cls"`, `"mean"` or `"cls_and_mean"`; see
             `keras_asit.layers.TokenPooling`. Defaults to `"cls_and_mean"`.
         every_epochs: int. Defaults to `1`.
@@ -48,6 +48,7 @@ class NeighborAccuracy(keras.callbacks.Callback):
         self,
         spectrograms,
         labels,
+        *,
         test_spectrograms=None,
         test_labels=None,
         num_neighbors=1,
@@ -88,8 +89,16 @@ class NeighborAccuracy(keras.callbacks.Callback):
 
     def _measure(self):
         features, labels = self._embed(self.clips)
-        test = (None, None) if self.test_clips is None else self._embed(self.test_clips)
-        return neighbor_accuracy(features, labels, *test, num_neighbors=self.num_neighbors)
+        test_features, test_labels = (
+            (None, None) if self.test_clips is None else self._embed(self.test_clips)
+        )
+        return neighbor_accuracy(
+            features,
+            labels,
+            test_features=test_features,
+            test_labels=test_labels,
+            num_neighbors=self.num_neighbors,
+        )
 
     def _embed(self, clips):
         spectrograms, labels = clips
@@ -128,7 +137,7 @@ class ValidateRecordings(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, clips, overlap=0.0, batch_size=32):
+    def __init__(self, clips, *, overlap=0.0, batch_size=32):
         super().__init__()
         if not isinstance(clips, LabeledClips):
             raise ValueError(f"`clips` must be LabeledClips. Received: {type(clips).__name__}")

@@ -65,7 +65,9 @@ def test_measures_the_teacher_by_leaving_one_out(pretrainer):
 @pytest.mark.slow
 def test_logs_the_accuracy_every_so_many_epochs_of_training(pretrainer, tmp_path):
     train, test = labeled_spectrograms(20, seed=1), labeled_spectrograms(12, seed=2)
-    callback = NeighborAccuracy(*train, *test, num_neighbors=3, every_epochs=2)
+    callback = NeighborAccuracy(
+        *train, test_spectrograms=test[0], test_labels=test[1], num_neighbors=3, every_epochs=2
+    )
     table = tmp_path / "epochs.csv"
     history = fit(pretrainer, [callback, keras.callbacks.CSVLogger(table)], epochs=4).history
 

@@ -65,6 +65,6 @@ def test_mean_average_precision_of_several_labels(paths):
     assert logs["val_mean_average_precision"] == pytest.approx(expected, abs=1e-6)
 
 
-def test_only_labelled_clips():
+def test_only_labeled_clips():
     with pytest.raises(ValueError, match="LabeledClips"):
         ValidateRecordings(["a.wav"])

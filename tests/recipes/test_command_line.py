@@ -1,4 +1,4 @@
-"""What the recipes share: flags, an end in one line, and files that are whole or absent."""
+"""What the recipes share: flags, and an end in one line."""
 
 import argparse
 import signal
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import tensorflow as tf
-from command_line import ending_in_one_line, finite_number, number_between, replacement
+from command_line import ending_in_one_line, finite_number, number_between
 
 from keras_asit.callbacks import TrainingInterrupted
 
@@ -67,10 +67,3 @@ def test_numbers_are_finite_and_in_range(text):
         with pytest.raises((argparse.ArgumentTypeError, ValueError)):
             finite_number(text)
     assert number_between(0)("1.5") == finite_number("1.5") == 1.5
-
-
-def test_what_was_not_written_to_its_end_is_not_there(tmp_path):
-    with pytest.raises(KeyboardInterrupt), replacement(tmp_path / "report.csv") as partial:
-        partial.touch()
-        raise KeyboardInterrupt
-    assert not list(tmp_path.iterdir())

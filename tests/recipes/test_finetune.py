@@ -1,4 +1,4 @@
-"""The recipe that fine-tunes, on miniature copies of each data set's layout."""
+"""The recipe that fine-tunes, on miniature copies of each data set."""
 
 import csv
 import json
@@ -69,7 +69,7 @@ def test_folders_of_classes_from_a_preset_learn(tmp_path):
 def test_esc50_is_tested_fold_by_fold(tmp_path):
     folder = layouts.write_esc50(tmp_path / "esc50")
     output = tmp_path / "run"
-    printed = run(folder, "--layout", "esc50", "--output", output, *QUICK, *NETWORK)
+    printed = run(folder, "--dataset", "esc50", "--output", output, *QUICK, *NETWORK)
     assert "Accuracy over 5 folds" in printed
     for fold in range(1, 6):
         check_results(output / f"fold{fold}", SINGLE, ["dog", "vacuum_cleaner"])
@@ -77,27 +77,27 @@ def test_esc50_is_tested_fold_by_fold(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("layout", "write", "classes"),
+    ("dataset", "write", "classes"),
     [
         ("speech-commands", layouts.write_speech_commands, ["no", "yes"]),
         ("voxceleb1", layouts.write_voxceleb1, ["id10001", "id10002"]),
         ("spoken-digits", layouts.write_spoken_digits, ["0", "1"]),
     ],
 )
-def test_layouts_with_splits_of_their_own(tmp_path, layout, write, classes):
+def test_data_sets_with_splits_of_their_own(tmp_path, dataset, write, classes):
     output = tmp_path / "run"
-    run(write(tmp_path / "data"), "--layout", layout, "--output", output, *QUICK, *NETWORK)
+    run(write(tmp_path / "data"), "--dataset", dataset, "--output", output, *QUICK, *NETWORK)
     check_results(output, SINGLE, classes)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", ["audioset", "audioset-full"])
-def test_audioset_with_several_labels_a_clip(tmp_path, layout):
+@pytest.mark.parametrize("dataset", ["audioset", "audioset-full"])
+def test_audioset_with_several_labels_a_clip(tmp_path, dataset):
     folder = layouts.write_audioset(tmp_path / "data")
     output = tmp_path / "run"
     manifests = [folder / "train.json", "--test", folder / "eval.json"]
     index = ["--class-index", folder / "class_labels_indices.csv"]
-    run(*manifests, *index, "--layout", layout, "--output", output, *QUICK, *NETWORK)
+    run(*manifests, *index, "--dataset", dataset, "--output", output, *QUICK, *NETWORK)
     check_results(output, RANKING, ["Speech", "Music, popular", "Human sounds"])
 
 
@@ -113,7 +113,7 @@ def test_several_labels_a_clip_but_one_in_another_split(tmp_path, split):
     manifests += ["--validation", folder / splits["validation"], "--test", folder / splits["test"]]
     index = ["--class-index", folder / "class_labels_indices.csv"]
     output = tmp_path / "run"
-    run(*manifests, *index, "--layout", "audioset", "--output", output, *QUICK, *NETWORK)
+    run(*manifests, *index, "--dataset", "audioset", "--output", output, *QUICK, *NETWORK)
     check_results(output, RANKING, ["Speech", "Music, popular", "Human sounds"])
 
 
@@ -139,8 +139,8 @@ def test_says_in_one_line_what_is_wrong(tmp_path, complaint):
         return complaint(*arguments, "--output", tmp_path / "run")
 
     assert "absent" in complain(tmp_path / "absent")
-    assert "invalid choice: 'esc-50'" in complain(tmp_path, "--layout", "esc-50")
-    assert "no meta/esc50.csv" in complain(tmp_path, "--layout", "esc50")
+    assert "invalid choice: 'esc-50'" in complain(tmp_path, "--dataset", "esc-50")
+    assert "no meta/esc50.csv" in complain(tmp_path, "--dataset", "esc50")
     sounds = layouts.write_class_folders(tmp_path / "sounds", 2)
     assert "too few" in complain(sounds)
     assert "fewer than 3" in complain(sounds, "--labels-per-class", 3)

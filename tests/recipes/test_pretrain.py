@@ -20,7 +20,7 @@ from keras_asit.models import ASiTAudioConverter, ASiTBackbone
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "pretrain.py"
 SMALL = ["--size", "tiny", "--batch-size", "4", "--crop-seconds", "0.5", "--class-prototypes", "32"]
-CROPS = ["--local-crops", "1", "--local-crop-seconds", "0.3"]
+CROPS = ["--num-short-crops", "1", "--short-crop-seconds", "0.3"]
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def test_help_names_every_constant_of_the_method(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         runpy.run_path(str(RECIPE), run_name="__main__")
     printed = capsys.readouterr().out
-    for flag in ("--drop-ratio", "--teacher-momentum", "--final-weight-decay", "--local-crops"):
+    for flag in ("--drop-ratio", "--teacher-momentum", "--final-weight-decay", "--num-short-crops"):
         assert flag in printed
 
 
