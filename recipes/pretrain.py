@@ -195,7 +195,7 @@ def build_pretrainer(arguments):
     return keras_asit.models.ASiTPretrainer(
         backbone,
         masking=masking,
-        audio_converter=converter if arguments.filterbank_on_device else None,
+        converter=converter if arguments.filterbank_on_device else None,
         num_class_prototypes=arguments.class_prototypes,
         num_patch_prototypes=arguments.patch_prototypes or None,
         projection_hidden_dim=arguments.projection_hidden_dim,

@@ -137,7 +137,7 @@ def pretraining_dataset(
 
     Returns:
         A `tf.data.Dataset` of dicts of float32: `"clean"` of shape `(batch, 2, frames, mels)`
-        and, with `num_local_crops`, `"local"` of shape `(batch, num_local_crops, frames,
+        and, with `num_local_crops`, `"short"` of shape `(batch, num_local_crops, frames,
         mels)`. With `spectrograms=False`, `(batch, 2, samples)` and `(batch, num_local_crops,
         samples)`.
 

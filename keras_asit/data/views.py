@@ -34,7 +34,9 @@ def view_arguments(
     check_number("roll_probability", roll_probability, 0, 1)
 
     def converter(name, seconds):
-        full = ASiTAudioConverter(sample_rate, 1, num_mels, mean, standard_deviation)
+        full = ASiTAudioConverter(
+            sample_rate, 1, num_mels, mean=mean, standard_deviation=standard_deviation
+        )
         frames = full.filterbank.num_frames(round(seconds * sample_rate))
         if frames < PATCH_FRAMES:
             raise ValueError(
@@ -42,7 +44,9 @@ def view_arguments(
                 f"Received: {name}={seconds!r}"
             )
         frames -= frames % PATCH_FRAMES
-        return ASiTAudioConverter(sample_rate, frames, num_mels, mean, standard_deviation)
+        return ASiTAudioConverter(
+            sample_rate, frames, num_mels, mean=mean, standard_deviation=standard_deviation
+        )
 
     return {
         "converter": converter("crop_seconds", crop_seconds),
@@ -90,7 +94,7 @@ class RandomViews:
         self.spectrograms = spectrograms
 
     def __call__(self, waveform, seed):
-        """Return `{"clean": two views, "local": short ones, if any}` of a waveform.
+        """Return `{"clean": two views, "short": short ones, if any}` of a waveform.
 
         Args:
             waveform: float32 tensor of shape `(samples,)`.
@@ -105,7 +109,7 @@ class RandomViews:
         views = (self._spectrograms if self.spectrograms else self._crops)(waveform, starts)
         batch = {"clean": tf.stack(views[:2])}
         if len(views) > 2:
-            batch["local"] = tf.stack(views[2:])
+            batch["short"] = tf.stack(views[2:])
         return batch
 
     def _pad(self, waveform):
@@ -143,8 +147,7 @@ class RandomViews:
 
         stretch, frames = self._join(waveform, tf.stack(starts))
         converter = self.converters[0]
-        log_mels = converter.filterbank(stretch)
-        log_mels = (log_mels - converter.mean) / (2 * converter.standard_deviation)
+        log_mels = converter.normalize(converter.filterbank(stretch))
         views = []
         for frame, converter in zip(tf.unstack(frames), self.converters):
             view = log_mels[frame : frame + converter.num_frames]
@@ -217,7 +220,7 @@ class LogMelViews:
         self.roll_probability = roll_probability
 
     def __call__(self, log_mels, samples, seed):
-        """Return `{"clean": two views, "local": short ones, if any}`, not normalised.
+        """Return `{"clean": two views, "short": short ones, if any}`, not normalised.
 
         Args:
             log_mels: float16 tensor of shape `(frames, mels)`, a frame every shift of the clip.
@@ -238,7 +241,7 @@ class LogMelViews:
         ]
         batch = {"clean": tf.stack(views[:2])}
         if len(views) > 2:
-            batch["local"] = tf.stack(views[2:])
+            batch["short"] = tf.stack(views[2:])
         return batch
 
     def _pad(self, log_mels, frames):

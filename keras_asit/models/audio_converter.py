@@ -22,10 +22,10 @@ SECONDS_AT_ONCE = 60
 
 @keras.saving.register_keras_serializable(package="keras_asit")
 class ASiTAudioConverter(keras_hub.layers.AudioConverter):
-    """Convert waveforms to normalised log-mel spectrograms of a fixed number of frames.
+    """Convert waveforms to normalized log-mel spectrograms of a fixed number of frames.
 
     The log-mel filterbank is cut or padded with zeros at its end to `num_frames`, then
-    normalised as (x - mean) / (2 * standard deviation). Works eagerly, inside a model and
+    normalized as (x - mean) / (2 * standard deviation). Works eagerly, inside a model and
     inside `tf.data`, under any backend.
 
     Args:
@@ -65,11 +65,12 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
 
     def __init__(
         self,
-        sample_rate=16000,
-        num_frames=592,
-        num_mels=128,
-        mean=AUDIOSET_MEAN,
-        standard_deviation=AUDIOSET_STANDARD_DEVIATION,
+        sample_rate: int = 16000,
+        num_frames: int = 592,
+        num_mels: int = 128,
+        *,
+        mean: float = AUDIOSET_MEAN,
+        standard_deviation: float = AUDIOSET_STANDARD_DEVIATION,
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
@@ -84,7 +85,7 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         self.standard_deviation = standard_deviation
 
     @classmethod
-    def from_preset(cls, preset, **kwargs):
+    def from_preset(cls, preset: str, **kwargs):
         """Load a converter from a preset; see `ASiTBackbone.from_preset`.
 
         Args:
@@ -99,13 +100,46 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         return super().from_preset(preset, **kwargs)
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         """The shortest duration of a waveform that fills all frames."""
         return self._samples(self.num_frames) / self.sample_rate
 
-    def audio_shape(self):
+    def audio_shape(self) -> tuple[int, int]:
         """Return the shape of one spectrogram, (frames, mels)."""
         return (self.num_frames, self.num_mels)
+
+    def frames_in(self, seconds: float, multiple_of: int = 1) -> int:
+        """Return how many frames lie in a clip of so many seconds, rounded down to a multiple.
+
+        Args:
+            seconds: float. Duration of the clip.
+            multiple_of: int. Such as the frames of a patch. Defaults to `1`.
+
+        Returns:
+            An int, `0` for less than one frame or one multiple.
+
+        Example:
+
+        ```python
+        keras_asit.models.ASiTAudioConverter().frames_in(6.0, multiple_of=16)  # 592
+        ```
+        """
+        check_number("seconds", seconds, 0)
+        check_positive_integer("multiple_of", multiple_of)
+        num_frames = self.filterbank.num_frames(round(seconds * self.sample_rate))
+        return num_frames - num_frames % multiple_of
+
+    def normalize(self, log_mels):
+        """Return log-mels as the network reads them: (x - mean) / (2 * standard deviation).
+
+        Args:
+            log_mels: tensor or array of any shape, of the backend or of `tf.data`.
+
+        Returns:
+            A float32 tensor of the same shape.
+        """
+        log_mels = operations_for(log_mels).convert_to_tensor(log_mels, "float32")
+        return (log_mels - self.mean) / (2 * self.standard_deviation)
 
     def adapt(self, dataset):
         """Set `mean` and `standard_deviation` to those of the log-mels of a dataset, in one pass.
@@ -161,8 +195,7 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         if getattr(waveforms, "shape", ()):
             # Frames that would be cut off are not computed.
             waveforms = waveforms[..., : self._samples(num_frames)]
-        log_mels = self._fit_length(self.filterbank(waveforms), num_frames)
-        return (log_mels - self.mean) / (2 * self.standard_deviation)
+        return self.normalize(self._fit_length(self.filterbank(waveforms), num_frames))
 
     def _samples(self, num_frames):
         return (num_frames - 1) * self.filterbank.shift + self.filterbank.window

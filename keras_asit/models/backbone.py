@@ -55,16 +55,17 @@ class ASiTBackbone(keras_hub.models.Backbone):
 
     def __init__(
         self,
-        spectrogram_shape=(592, 128),
-        patch_size=(16, 16),
-        num_layers=12,
-        num_heads=12,
-        hidden_dim=768,
-        mlp_dim=3072,
-        drop_path_rate=0.0,
-        patch_stride=None,
-        layer_norm_epsilon=1e-6,
-        dtype=None,
+        spectrogram_shape: tuple[int, int] = (592, 128),
+        patch_size: int | tuple[int, int] = (16, 16),
+        num_layers: int = 12,
+        *,
+        num_heads: int = 12,
+        hidden_dim: int = 768,
+        mlp_dim: int = 3072,
+        drop_path_rate: float = 0.0,
+        patch_stride: int | tuple[int, int] | None = None,
+        layer_norm_epsilon: float = 1e-6,
+        dtype: str | keras.DTypePolicy | None = None,
         **kwargs,
     ):
         check_positive_integer("num_layers", num_layers)

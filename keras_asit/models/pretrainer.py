@@ -6,6 +6,8 @@ from keras import ops
 from keras_asit._arguments import check_number
 from keras_asit.layers import GroupMasking
 from keras_asit.losses import DistillationLoss, MaskedReconstructionLoss, num_replicas
+from keras_asit.models.audio_converter import ASiTAudioConverter
+from keras_asit.models.backbone import ASiTBackbone
 from keras_asit.models.network import ASiTNetwork
 from keras_asit.models.portable_compile import PortableCompile
 from keras_asit.models.pretraining_batch import (
@@ -38,7 +40,7 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
     Args:
         backbone: an `ASiTBackbone`, of the student. Its patches must tile the spectrogram.
         masking: a `GroupMasking` layer. Defaults to `None`, one with its defaults.
-        audio_converter: an `ASiTAudioConverter`, for batches of waveforms instead of
+        converter: an `ASiTAudioConverter`, for batches of waveforms instead of
             spectrograms: the filterbank then runs on the device. Defaults to `None`.
         num_class_prototypes: int. Prototypes for [CLS]. Defaults to `8192`.
         num_patch_prototypes: int. Prototypes for patches, or `None` to share those for [CLS].
@@ -56,9 +58,9 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
         **kwargs: Arguments of `keras.Model`, such as `name`.
 
     Batches are dicts: `"clean"`, `(batch, 2, frames, mels)`, two views of each clip; optional
-    `"local"`, `(batch, crops, frames, mels)`, short crops that only the student sees. A batch
-    that holds `"corrupted"` and `"mask"`, shaped like `"clean"`, is used as it is. With an
-    `audio_converter`, `"clean"` and `"local"` may be waveforms, `(batch, views, samples)`.
+    `"short"`, `(batch, crops, frames, mels)`, short crops that only the student sees. A batch
+    that holds `"corrupted"` and `"mask"`, shaped like `"clean"`, is used as it is. With a
+    `converter`, `"clean"` and `"short"` may be waveforms, `(batch, views, samples)`.
 
     Logs: `loss`, the weighted total, and unweighted `global_loss`, `local_loss` and
     `reconstruction_loss`; and `non_finite_steps`, in how many steps of the epoch the loss or a
@@ -84,28 +86,29 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
 
     def __init__(
         self,
-        backbone,
-        masking=None,
-        audio_converter=None,
-        num_class_prototypes=8192,
-        num_patch_prototypes=1024,
-        trainable_gain=False,
-        projection_hidden_dim=2048,
-        projection_bottleneck_dim=256,
-        reconstruction_hidden_dim=768,
-        reconstruction_bottleneck_dim=128,
-        global_loss_weight=1.0,
-        local_loss_weight=1.0,
-        reconstruction_loss_weight=2.0,
-        student_temperature=0.1,
-        center_momentum=0.9,
-        name="asit_pretrainer",
+        backbone: ASiTBackbone,
+        *,
+        masking: GroupMasking | None = None,
+        converter: ASiTAudioConverter | None = None,
+        num_class_prototypes: int = 8192,
+        num_patch_prototypes: int | None = 1024,
+        trainable_gain: bool = False,
+        projection_hidden_dim: int = 2048,
+        projection_bottleneck_dim: int = 256,
+        reconstruction_hidden_dim: int = 768,
+        reconstruction_bottleneck_dim: int = 128,
+        global_loss_weight: float = 1.0,
+        local_loss_weight: float = 1.0,
+        reconstruction_loss_weight: float = 2.0,
+        student_temperature: float = 0.1,
+        center_momentum: float = 0.9,
+        name: str = "asit_pretrainer",
         **kwargs,
     ):
         # Spectrograms stay in float32, for masks and targets, whatever the precision.
         super().__init__(name=name, **{**kwargs, "dtype": "float32"})
         check_backbone(backbone)
-        check_converter(audio_converter, backbone)
+        check_converter(converter, backbone)
         if masking is not None and not isinstance(masking, GroupMasking):
             raise ValueError(f"`masking` must be a GroupMasking layer. Received: {masking!r}")
         loss_weights = {
@@ -131,7 +134,7 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
         # An unbuilt layer would cost the first batches of `fit` under JAX and PyTorch: Keras
         # takes them to build it, and with them the place that a dataset starts at.
         self.masking.build((None, 2, *backbone.spectrogram_shape))
-        self.audio_converter = audio_converter
+        self.converter = converter
         heads = {
             "projection": {
                 "num_class_prototypes": num_class_prototypes,
@@ -269,9 +272,9 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
         class_logits, patch_logits, reconstruction = self._per_view(
             self.student, corrupted, training=training
         )
-        if "local" in inputs:
+        if "short" in inputs:
             crop_logits = self._per_view(
-                self.student.project_crops, inputs["local"], training=training
+                self.student.project_crops, inputs["short"], training=training
             )
             class_logits = ops.concatenate([class_logits, crop_logits], axis=1)
         teacher_class_logits, teacher_patch_logits = self._per_view(self.teacher.project, clean)
@@ -289,16 +292,16 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
     def _to_spectrograms(self, name, views):
         if len(views.shape) != 3:
             return views
-        if self.audio_converter is None:
+        if self.converter is None:
             raise ValueError(
                 f"A batch's {name!r} has shape {tuple(views.shape)}, that of waveforms. Give "
-                "ASiTPretrainer an `audio_converter`, or batches of spectrograms, (batch, views, "
+                "ASiTPretrainer a `converter`, or batches of spectrograms, (batch, views, "
                 "frames, mels)."
             )
         num_frames = check_samples(
-            name, views.shape, self.audio_converter, self.student.backbone.patch_size[0]
+            name, views.shape, self.converter, self.student.backbone.patch_size[0]
         )
-        return self._per_view(self.audio_converter, views, num_frames=num_frames)
+        return self._per_view(self.converter, views, num_frames=num_frames)
 
     def _per_view(self, network, views, **kwargs):
         """Run a network on (batch, views, ...) as one batch of all views."""
@@ -387,14 +390,14 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
             "trainable": self.trainable,
             "backbone": keras.saving.serialize_keras_object(self.student.backbone),
             "masking": keras.saving.serialize_keras_object(self.masking),
-            "audio_converter": keras.saving.serialize_keras_object(self.audio_converter),
+            "converter": keras.saving.serialize_keras_object(self.converter),
             **self._arguments,
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
-        for name in ("backbone", "masking", "audio_converter"):
+        for name in ("backbone", "masking", "converter"):
             config[name] = keras.saving.deserialize_keras_object(
                 config[name], custom_objects=custom_objects
             )

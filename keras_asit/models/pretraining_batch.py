@@ -3,7 +3,7 @@
 from keras_asit.models.audio_converter import ASiTAudioConverter
 from keras_asit.models.backbone import ASiTBackbone
 
-NAMES = ("clean", "local", "corrupted", "mask")
+NAMES = ("clean", "short", "corrupted", "mask")
 
 
 def check_backbone(backbone):
@@ -26,18 +26,17 @@ def check_backbone(backbone):
         )
 
 
-def check_converter(audio_converter, backbone):
-    """Raise `ValueError` unless `audio_converter`, or `None`, fits `backbone`."""
-    if audio_converter is None:
+def check_converter(converter, backbone):
+    """Raise `ValueError` unless `converter`, or `None`, fits `backbone`."""
+    if converter is None:
         return
-    if not isinstance(audio_converter, ASiTAudioConverter):
+    if not isinstance(converter, ASiTAudioConverter):
         raise ValueError(
-            "`audio_converter` must be an ASiTAudioConverter. Received: "
-            f"{type(audio_converter).__name__}"
+            f"`converter` must be an ASiTAudioConverter. Received: {type(converter).__name__}"
         )
-    if audio_converter.num_mels != backbone.spectrogram_shape[1]:
+    if converter.num_mels != backbone.spectrogram_shape[1]:
         raise ValueError(
-            f"`audio_converter` makes {audio_converter.num_mels} mel bins, but the backbone "
+            f"`converter` makes {converter.num_mels} mel bins, but the backbone "
             f"reads {backbone.spectrogram_shape[1]}. Make them equal."
         )
 
@@ -53,7 +52,7 @@ def check_batch_names(batch):
     unknown = sorted(set(batch) - set(NAMES))
     if "clean" not in batch or unknown:
         raise ValueError(
-            "A batch must hold 'clean', and besides it only 'local', 'corrupted' and 'mask'. "
+            "A batch must hold 'clean', and besides it only 'short', 'corrupted' and 'mask'. "
             f"Received: {sorted(batch)}"
         )
     if ("corrupted" in batch) != ("mask" in batch):
@@ -62,14 +61,14 @@ def check_batch_names(batch):
         )
 
 
-def check_samples(name, shape, audio_converter, patch_frames):
+def check_samples(name, shape, converter, patch_frames):
     """Return how many frames, whole patches, waveforms of a shape fill, or raise `ValueError`."""
     if shape[-1] is None:
         raise ValueError(
             f"A batch's {name!r} must have waveforms of a length that is known beforehand; set it "
             f"with `tf.ensure_shape`. Received: shape={tuple(shape)}"
         )
-    num_frames = audio_converter.filterbank.num_frames(shape[-1])
+    num_frames = converter.filterbank.num_frames(shape[-1])
     if num_frames < patch_frames:
         raise ValueError(
             f"A batch's {name!r} must have waveforms of at least {patch_frames} frames, those of a "
@@ -88,15 +87,15 @@ def check_spectrograms(batch, backbone):
                 "two views of each clip in the backbone's `spectrogram_shape`. Received: "
                 f"shape={tuple(batch[name].shape)}"
             )
-    if "local" in batch:
-        _check_local(tuple(batch["local"].shape), backbone)
+    if "short" in batch:
+        _check_short(tuple(batch["short"].shape), backbone)
 
 
-def _check_local(shape, backbone):
+def _check_short(shape, backbone):
     patch_frames, mels = backbone.patch_size[0], backbone.spectrogram_shape[1]
     frames = shape[2] if len(shape) == 4 else 0
     if len(shape) != 4 or shape[3] != mels or frames < patch_frames or frames % patch_frames:
         raise ValueError(
-            f"A batch's 'local' must have shape (batch, crops, frames, {mels}), its frames a "
+            f"A batch's 'short' must have shape (batch, crops, frames, {mels}), its frames a "
             f"multiple of {patch_frames}, those of a patch. Received: shape={shape}"
         )

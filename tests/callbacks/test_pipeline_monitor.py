@@ -72,11 +72,11 @@ def test_measures_the_batches_left_at_the_end_of_an_epoch(clock):
 
 
 def test_watched_batches_are_the_same_batches():
-    batches = tf.data.Dataset.range(5).map(lambda x: {"clean": x, "local": 2 * x}).batch(2)
+    batches = tf.data.Dataset.range(5).map(lambda x: {"clean": x, "short": 2 * x}).batch(2)
     watched = PipelineMonitor(2, 2).watch(batches)
     assert watched.element_spec == batches.element_spec
     for a, b in zip(watched, batches, strict=True):
-        np.testing.assert_array_equal(a["local"], b["local"])
+        np.testing.assert_array_equal(a["short"], b["short"])
 
 
 def test_a_stalled_pipeline_is_reported():

@@ -48,18 +48,18 @@ def test_six_seconds_make_592_frames_and_two_make_192(write_noise):
     dataset = pretraining_dataset([write_noise("a.wav", 7)], batch_size=1, num_local_crops=4)
     assert dataset.element_spec == {
         "clean": tf.TensorSpec([1, 2, 592, 128], tf.float32),
-        "local": tf.TensorSpec([1, 4, 192, 128], tf.float32),
+        "short": tf.TensorSpec([1, 4, 192, 128], tf.float32),
     }
     ((batch),) = batches(dataset)
     assert batch["clean"].shape == (1, 2, 592, 128)
-    assert batch["local"].shape == (1, 4, 192, 128)
+    assert batch["short"].shape == (1, 4, 192, 128)
 
 
 def test_waveforms_can_be_had_instead_of_spectrograms(clips):
     dataset = dataset_of(clips, spectrograms=False, num_local_crops=3, local_crop_seconds=0.25)
     assert dataset.element_spec == {
         "clean": tf.TensorSpec([2, 2, 8000], tf.float32),
-        "local": tf.TensorSpec([2, 3, 4000], tf.float32),
+        "short": tf.TensorSpec([2, 3, 4000], tf.float32),
     }
     assert len(batches(dataset)) == 3
 
@@ -74,8 +74,10 @@ def test_views_are_the_converters_spectrograms_of_the_crops(clips, sample_rate):
     }
     spectrograms = batches(dataset_of(clips, mean=-5.0, standard_deviation=3.0, **arguments))
     waveforms = batches(dataset_of(clips, spectrograms=False, **arguments))
-    for name, num_frames in (("clean", 48), ("local", 16)):
-        converter = ASiTAudioConverter(sample_rate, num_frames, 32, -5.0, 3.0)
+    for name, num_frames in (("clean", 48), ("short", 16)):
+        converter = ASiTAudioConverter(
+            sample_rate, num_frames, 32, mean=-5.0, standard_deviation=3.0
+        )
         for views, crops in zip(spectrograms, waveforms):
             crops = crops[name].reshape(-1, crops[name].shape[-1])
             expected = keras.ops.convert_to_numpy(converter(crops))
@@ -92,7 +94,7 @@ def test_crops_are_slices_of_the_waveform(ramp):
         local_crop_seconds=0.25,
     )
     for batch in batches(dataset):
-        for crop in [*batch["clean"].reshape(-1, 8000), *batch["local"].reshape(-1, 4000)]:
+        for crop in [*batch["clean"].reshape(-1, 8000), *batch["short"].reshape(-1, 4000)]:
             np.testing.assert_array_equal(crop * 32768, crop[0] * 32768 + np.arange(len(crop)))
 
 

@@ -86,7 +86,7 @@ def test_batches_are_those_that_the_pretrainer_takes(kind, records):
     dataset = read(records / kind, num_local_crops=3, local_crop_seconds=0.25)
     assert dataset.element_spec == {
         "clean": tf.TensorSpec([2, 2, 48, 32], tf.float32),
-        "local": tf.TensorSpec([2, 3, 16, 32], tf.float32),
+        "short": tf.TensorSpec([2, 3, 16, 32], tf.float32),
     }
     assert dataset.cardinality() == len(list(dataset)) == 6
 

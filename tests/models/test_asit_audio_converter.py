@@ -100,6 +100,28 @@ def test_six_seconds_make_the_default_size():
     assert converter(keras.Input((6 * 32000,))).shape == (None, 592, 128)
 
 
+def test_frames_of_a_duration_are_whole_and_a_multiple():
+    converter = ASiTAudioConverter(sample_rate=32000)
+    assert converter.frames_in(6.0) == 598
+    assert converter.frames_in(6.0, multiple_of=16) == 592
+    assert converter.frames_in(0.1, multiple_of=16) == converter.frames_in(0.01) == 0
+    with pytest.raises(ValueError, match="`seconds` must be a number of at least 0"):
+        converter.frames_in(-1.0)
+    with pytest.raises(ValueError, match="`multiple_of` must be a positive integer"):
+        converter.frames_in(6.0, multiple_of=0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_log_mels_are_normalized_eagerly_and_in_tf_data_alike(dtype):
+    log_mels = np.random.normal(-4, 4, size=(3, 5, 128)).astype(dtype)
+    converter = ASiTAudioConverter()
+    expected = (log_mels.astype("float32") - MEAN) / (2 * STANDARD_DEVIATION)
+    assert_close(converter.normalize(log_mels), expected, atol=1e-6)
+    batch = next(iter(tf.data.Dataset.from_tensors(log_mels).map(converter.normalize)))
+    assert batch.dtype == tf.float32
+    np.testing.assert_allclose(batch, expected, atol=1e-6)
+
+
 def test_config_round_trip():
     assert_config_round_trip(
         ASiTAudioConverter(32000, num_frames=48, num_mels=32, mean=-5.0, standard_deviation=3.0)

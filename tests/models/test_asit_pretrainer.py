@@ -368,7 +368,7 @@ def test_second_generation_learns_from_short_crops_of_another_size():
             reconstruction_loss_weight=1.0,
         )
     )
-    batch = {"clean": batch_of(), "local": batch_of(views=3, shape=(16, 32))}
+    batch = {"clean": batch_of(), "short": batch_of(views=3, shape=(16, 32))}
     logs = pretrainer.fit(batch, verbose=0).history
     assert all(np.isfinite(value).all() for value in logs.values())
     outputs = pretrainer(batch)
@@ -379,7 +379,7 @@ def test_second_generation_learns_from_short_crops_of_another_size():
 @pytest.mark.slow
 def test_waveforms_become_the_spectrograms_that_the_converter_makes():
     converter = ASiTAudioConverter(num_frames=32, num_mels=32)
-    pretrainer = compiled(build(audio_converter=converter))
+    pretrainer = compiled(build(converter=converter))
     waveforms = np.random.default_rng(1).uniform(-1, 1, (4, 2, 5600)).astype("float32")
     outputs = pretrainer({"clean": waveforms})
     expected = ops.convert_to_numpy(converter(waveforms[:, 1]))
@@ -394,11 +394,11 @@ def test_waveforms_become_the_spectrograms_that_the_converter_makes():
         ({"clean": batch_of(views=3)}, "two views"),
         ({"clean": batch_of(shape=(48, 32))}, "spectrogram_shape"),
         ({"clean": batch_of(), "mask": batch_of()}, "both or neither"),
-        ({"clean": batch_of()[:, :, 0]}, "audio_converter"),
-        ({"clean": batch_of(), "local": batch_of(shape=(16, 24))}, "'local' must have shape"),
-        ({"clean": batch_of(), "local": batch_of(shape=(24, 32))}, "multiple of 16"),
-        ({"local": batch_of()}, "must hold 'clean'"),
-        ({"clean": batch_of(), "locals": batch_of()}, "Received: \\['clean', 'locals'\\]"),
+        ({"clean": batch_of()[:, :, 0]}, "`converter`"),
+        ({"clean": batch_of(), "short": batch_of(shape=(16, 24))}, "'short' must have shape"),
+        ({"clean": batch_of(), "short": batch_of(shape=(24, 32))}, "multiple of 16"),
+        ({"short": batch_of()}, "must hold 'clean'"),
+        ({"clean": batch_of(), "shorts": batch_of()}, "Received: \\['clean', 'shorts'\\]"),
         (batch_of(), "must be a dict"),
     ],
 )
@@ -450,7 +450,7 @@ def test_a_backbone_of_fewer_trainable_weights_is_refused(change):
 
 def test_waveforms_of_no_usable_length_are_named():
     converter = ASiTAudioConverter(num_frames=32, num_mels=32)
-    pretrainer = build(audio_converter=converter)
+    pretrainer = build(converter=converter)
     with pytest.raises(ValueError, match="'clean' must have waveforms of at least 16 frames"):
         pretrainer({"clean": np.zeros((4, 2, 2000), "float32")})
     with pytest.raises(ValueError, match="'clean' must have waveforms of a length that is known"):

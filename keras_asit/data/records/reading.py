@@ -249,7 +249,7 @@ def read_records(
 
     Returns:
         A `tf.data.Dataset` of dicts of float32: `"clean"` of shape `(batch, 2, frames, mels)`
-        and, with `num_local_crops`, `"local"` of shape `(batch, num_local_crops, frames,
+        and, with `num_local_crops`, `"short"` of shape `(batch, num_local_crops, frames,
         mels)`. With `spectrograms=False`, `(batch, 2, samples)` and `(batch, num_local_crops,
         samples)`.
 
@@ -376,8 +376,6 @@ def _share(index, num_workers, worker_index):
 
 def _conversion(kind, view, spectrograms):
     """Return functions from a record to its views, and from a batch of views to what is fed."""
-    import tensorflow as tf
-
     if kind != "log_mel":
         views = RandomViews(**view, spectrograms=spectrograms)
         return lambda record: views(record["clip"], record["seed"]), None
@@ -385,10 +383,7 @@ def _conversion(kind, view, spectrograms):
     converter = view["converter"]
 
     def normalize(batch):
-        return {
-            name: (tf.cast(crops, tf.float32) - converter.mean) / (2 * converter.standard_deviation)
-            for name, crops in batch.items()
-        }
+        return {name: converter.normalize(crops) for name, crops in batch.items()}
 
     return lambda record: views(record["clip"], record["samples"], record["seed"]), normalize
 
