@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 PICTURES = ["matplotlib"]
-TESTS = ["pyarrow", "pytest", "ruff", "scikit-learn", "tensorboard", *PICTURES]
+TESTS = ["pyarrow", "pytest", "ruff", "scikit-learn>=1.6", "tensorboard", *PICTURES]
 
 setup(
     name="keras-asit",
@@ -32,8 +32,8 @@ setup(
         "torch": ["torch>=2.6"],
         "parquet": ["pyarrow"],
         "pictures": PICTURES,
-        "probe": ["scikit-learn"],
-        "quickstart": ["scikit-learn", *PICTURES],
+        "probe": ["scikit-learn>=1.6"],
+        "quickstart": ["scikit-learn>=1.6", *PICTURES],
         "tensorboard": ["tensorboard", *PICTURES],
         "test": TESTS,
         # The native operators of tensorflow-io load beside this TensorFlow only.

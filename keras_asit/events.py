@@ -1,26 +1,46 @@
 """From the scores of an `ASiTEventDetector` to events with onset, offset, label and score."""
 
 import csv
-from collections import namedtuple
+import math
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_asit._arguments import as_waveform, check_number, check_positive_integer
+from keras_asit._files import replacing
+from keras_asit.evaluation.windows import average_windows, window_starts
 from keras_asit.models import ASiTAudioConverter, ASiTEventDetector
 
-Event = namedtuple("Event", ["onset", "offset", "label", "score"])
-Event.__doc__ = "A sound event: onset and offset in seconds, label, and mean probability."
+
+class Event(NamedTuple):
+    """A sound event: onset and offset in seconds, label, and mean probability."""
+
+    onset: float
+    offset: float
+    label: str
+    score: float
 
 
-def find_events(scores, step_seconds, labels, threshold=0.5, median_steps=1, min_seconds=0.0):
+def find_events(
+    scores: ArrayLike,
+    step_seconds: float,
+    class_names: Sequence[str],
+    *,
+    threshold: float = 0.5,
+    median_steps: int = 1,
+    min_seconds: float = 0.0,
+) -> list[Event]:
     """Find the stretches of time where the score of a class exceeds a threshold.
 
     Args:
         scores: array of probabilities, `(steps, classes)`, as `score_recording` returns.
         step_seconds: float. Duration of a step in seconds, such as 0.04.
-        labels: list of str, the names of the classes.
+        class_names: list of strs.
         threshold: float in [0, 1]. Defaults to `0.5`.
         median_steps: odd int. Length of the median filter over time that removes short gaps and
             peaks of what exceeds the threshold. Defaults to `1`, none.
@@ -40,11 +60,13 @@ def find_events(scores, step_seconds, labels, threshold=0.5, median_steps=1, min
     keras_asit.events.find_events(scores, 0.04, ["dog"])  # dog from 0.04 to 0.12
     ```
     """
+    from scipy.ndimage import median_filter
+
     scores = np.asarray(scores)
-    if scores.ndim != 2 or scores.shape[1] != len(labels):
+    if scores.ndim != 2 or scores.shape[1] != len(class_names):
         raise ValueError(
-            "`scores` must be of shape (steps, classes), with a label for each class. Received: "
-            f"shape={scores.shape}, {len(labels)} labels"
+            "`scores` must be of shape (steps, classes), with a name for each class. Received: "
+            f"shape={scores.shape}, {len(class_names)} names"
         )
     if not np.all((scores >= 0) & (scores <= 1)):
         raise ValueError(
@@ -59,41 +81,37 @@ def find_events(scores, step_seconds, labels, threshold=0.5, median_steps=1, min
         raise ValueError(f"`median_steps` must be odd. Received: median_steps={median_steps}")
     # In steps and with a margin: rounded, an event would be too short at some places only.
     min_steps = min_seconds / step_seconds - 1e-6
+    active = (scores > threshold).astype("int8")
+    active = median_filter(active, size=(median_steps, 1), mode="constant")
     events = []
-    active = _median(scores > threshold, median_steps)
-    for label, is_active, values in zip(labels, active.T, scores.T):
-        for start, stop in _runs(is_active):
+    for name, is_active, values in zip(class_names, active.T, scores.T):
+        edges = np.flatnonzero(np.diff(is_active, prepend=0, append=0))
+        for start, stop in zip(edges[::2], edges[1::2]):
             if stop - start >= min_steps:
-                onset, offset = start * step_seconds, stop * step_seconds
-                score = float(values[start:stop].mean())
-                events.append(Event(float(onset), float(offset), label, score))
+                times = float(start * step_seconds), float(stop * step_seconds)
+                events.append(Event(*times, name, float(values[start:stop].mean())))
     return sorted(events)
 
 
-def _median(active, length):
-    """Return the majority over `length` steps around each, of booleans, (steps, classes)."""
-    half = length // 2
-    padded = np.pad(active.astype(int), ((half + 1, half), (0, 0)))
-    sums = np.cumsum(padded, axis=0)
-    return sums[length:] - sums[:-length] > half
-
-
-def _runs(active):
-    edges = np.flatnonzero(np.diff(active.astype(int), prepend=0, append=0))
-    return zip(edges[::2], edges[1::2])
-
-
-def score_recording(detector, converter, waveform, overlap=0.5, batch_size=8):
+def score_recording(
+    detector: ASiTEventDetector,
+    converter: ASiTAudioConverter,
+    waveform: ArrayLike,
+    *,
+    overlap: float = 0.5,
+    batch_size: int = 8,
+) -> np.ndarray:
     """Score a recording of any length by overlapping windows.
 
-    Windows are those of the detector; the last one is padded with silence. Where windows
-    overlap, probabilities are averaged, each weighted by its distance from its window's edges.
+    A recording that does not fill a window, or the last step, is padded with silence. Where
+    windows overlap, probabilities are averaged, each weighted by its distance from its window's
+    edges.
 
     Args:
         detector: an `ASiTEventDetector`.
         converter: an `ASiTAudioConverter` with the mel bins and frames of the detector.
         waveform: array of shape `(samples,)` in [-1, 1], at the converter's sample rate.
-        overlap: float in [0, 0.9]. The share of a window that the next one covers again.
+        overlap: float in [0, 0.9]. Least share of a window that the next one covers again.
             Defaults to `0.5`.
         batch_size: int. Windows scored at once. Defaults to `8`.
 
@@ -117,25 +135,21 @@ def score_recording(detector, converter, waveform, overlap=0.5, batch_size=8):
     ```
     """
     _check(detector, converter)
-    check_number("overlap", overlap, 0, 0.9)
     check_positive_integer("batch_size", batch_size)
     waveform = as_waveform(waveform)
-    samples_per_step = detector.window_seconds * converter.sample_rate / detector.num_steps
-    total = int(np.ceil(len(waveform) / samples_per_step))
-    hop = max(1, round(detector.num_steps * (1 - overlap)))
-    starts = range(0, max(1, total - detector.num_steps + hop), hop)
-    length = round(detector.window_seconds * converter.sample_rate)
-    sums = np.zeros((starts[-1] + detector.num_steps, detector.num_strong_classes))
-    weights = np.zeros((len(sums), 1))
-    weight = _triangle(detector.num_steps)[:, None]
-    for first in range(0, len(starts), batch_size):
-        batch = starts[first : first + batch_size]
-        windows = [_cut(waveform, round(start * samples_per_step), length) for start in batch]
+    num_steps, length = detector.num_steps, detector.window_seconds * converter.sample_rate
+    total = math.ceil(len(waveform) * num_steps / length)
+    starts = window_starts(total, num_steps, overlap=overlap)
+    firsts = np.round(starts * length / num_steps).astype(int)
+    padded = np.pad(waveform, (0, round(length)))
+    scores = []
+    for batch in range(0, len(firsts), batch_size):
+        windows = [padded[first:][: round(length)] for first in firsts[batch:][:batch_size]]
         logits = detector.predict_on_batch(converter(np.stack(windows)))["strong"]
-        for start, window in zip(batch, ops.convert_to_numpy(ops.sigmoid(logits))):
-            sums[start : start + len(window)] += window * weight
-            weights[start : start + len(window)] += weight
-    return (sums / weights)[:total].astype("float32")
+        scores.append(ops.convert_to_numpy(ops.sigmoid(logits)))
+    # A step near an edge of its window has seen the sound on one side only.
+    edges = np.minimum(np.arange(num_steps), np.arange(num_steps)[::-1]) + 0.5
+    return average_windows(np.concatenate(scores), starts, edges)[:total]
 
 
 def _check(detector, converter):
@@ -156,18 +170,7 @@ def _check(detector, converter):
         )
 
 
-def _cut(waveform, start, length):
-    window = waveform[start : start + length]
-    return np.pad(window, (0, length - len(window)))
-
-
-def _triangle(num_steps):
-    # A step near an edge of its window has seen the sound on one side only.
-    positions = np.arange(num_steps) + 0.5
-    return np.minimum(positions, num_steps - positions)
-
-
-def write_events(events, path):
+def write_events(events: Sequence[Event], path: str | os.PathLike) -> None:
     """Write events as a CSV table or as labels of Audacity.
 
     Args:
@@ -186,23 +189,21 @@ def write_events(events, path):
     ```
     """
     path = Path(path)
-    if path.suffix == ".csv":
-        rows = [
-            (f"{onset:.3f}", f"{offset:.3f}", label, f"{score:.4f}")
-            for onset, offset, label, score in events
-        ]
-        with path.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("onset", "offset", "label", "score"), *rows])
-    elif path.suffix == ".txt":
-        for event in events:
-            if set(event.label) & set("\t\r\n"):
-                raise ValueError(
-                    "Audacity's labels hold neither tabs nor line breaks. Received: "
-                    f"{event.label!r}"
-                )
-        lines = [f"{event.onset:.3f}\t{event.offset:.3f}\t{event.label}\n" for event in events]
-        path.write_text("".join(lines), encoding="utf-8")
-    else:
+    if path.suffix not in (".csv", ".txt"):
         raise ValueError(
             f"Events are written to .csv (a table) or .txt (Audacity's labels). Received: {path}"
         )
+    for event in events:
+        if path.suffix == ".txt" and set(event.label) & set("\t\r\n"):
+            raise ValueError(
+                f"Audacity's labels hold neither tabs nor line breaks. Received: {event.label!r}"
+            )
+    rows = [
+        (f"{onset:.3f}", f"{offset:.3f}", label, f"{score:.4f}")
+        for onset, offset, label, score in events
+    ]
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        if path.suffix == ".csv":
+            csv.writer(file).writerows([Event._fields, *rows])
+        else:
+            file.writelines("\t".join(row[:3]) + "\n" for row in rows)

@@ -8,12 +8,12 @@ Reference: Turian et al., "HEAR: Holistic Evaluation of Audio Representations", 
 https://hearbenchmark.com/hear-api.html.
 """
 
-import math
-
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_asit._arguments import as_waveforms
+from keras_asit.evaluation.windows import average_windows, window_starts
 from keras_asit.layers import FramePooling, TokenPooling
 from keras_asit.models import ASiTAudioConverter, ASiTBackbone
 
@@ -40,7 +40,7 @@ class HearModel(Module):
         converter: an `ASiTAudioConverter` with the backbone's frames and mel bins.
     """
 
-    def __init__(self, backbone, converter):
+    def __init__(self, backbone: ASiTBackbone, converter: ASiTAudioConverter):
         super().__init__()
         scenes = TokenPooling("cls_and_mean")(backbone.output)
         steps = FramePooling(backbone.grid_shape[1])(backbone.output)
@@ -51,7 +51,7 @@ class HearModel(Module):
         self.sample_rate = converter.sample_rate
         self.scene_embedding_size = scenes.shape[-1]
         self.timestamp_embedding_size = steps.shape[-1]
-        # The first patch begins before the sound, by whole frames, so that its centre is the
+        # The first patch begins before the sound, by whole frames, so that its center is the
         # first in the sound.
         filterbank = converter.filterbank
         center = ((backbone.patch_size[0] - 1) * filterbank.shift + filterbank.window) // 2
@@ -63,7 +63,7 @@ class HearModel(Module):
         )
 
 
-def load_model(model_file_path=""):
+def load_model(model_file_path: str = "") -> HearModel:
     """Load a preset for HEAR.
 
     Args:
@@ -88,7 +88,7 @@ def load_model(model_file_path=""):
     return HearModel(backbone, converter)
 
 
-def get_scene_embeddings(audio, model):
+def get_scene_embeddings(audio: ArrayLike, model: HearModel) -> ArrayLike:
     """Return one embedding for each sound, averaged over windows that cover it.
 
     Args:
@@ -110,13 +110,14 @@ def get_scene_embeddings(audio, model):
     """
     waveforms = _as_array(audio, model)
     length = round(model.converter.seconds * model.sample_rate)
-    starts = _starts(waveforms.shape[1], length)
-    windows = [model.converter(waveforms[:, start : start + length]) for start in starts]
-    embeddings = [_predict(model.scene_model, window) for window in windows]
+    embeddings = [
+        _predict(model.scene_model, model.converter(waveforms[:, start : start + length]))
+        for start in window_starts(waveforms.shape[1], length)
+    ]
     return _as_tensor(np.mean(embeddings, axis=0), audio)
 
 
-def get_timestamp_embeddings(audio, model):
+def get_timestamp_embeddings(audio: ArrayLike, model: HearModel) -> tuple[ArrayLike, ArrayLike]:
     """Return embeddings over time, 40 ms apart for patches of 16 frames.
 
     Patches that do not overlap are further apart. The network therefore reads the spectrogram
@@ -130,7 +131,7 @@ def get_timestamp_embeddings(audio, model):
 
     Returns:
         A tuple of float32 tensors or arrays: embeddings, of shape
-        `(sounds, timestamps, model.timestamp_embedding_size)`, and the times of the centres of
+        `(sounds, timestamps, model.timestamp_embedding_size)`, and the times of the centers of
         their patches in milliseconds, `(sounds, timestamps)`.
 
     Raises:
@@ -154,22 +155,22 @@ def get_timestamp_embeddings(audio, model):
 
 def _embed_intervals(waveforms, model, number):
     """Return the embeddings of a number of intervals, `(sounds, number, width)`."""
-    stride, width = model.backbone.patch_stride[0], model.timestamp_embedding_size
+    stride = model.backbone.patch_stride[0]
     frames, steps = model.backbone.spectrogram_shape[0], model.backbone.grid_shape[0]
     shifts = model.interval_frames * np.arange(stride // model.interval_frames)
-
-    starts = _starts(math.ceil(number / len(shifts)), steps)
+    starts = window_starts(-(-number // len(shifts)), steps)
     spectrograms = _pad_both(waveforms, model, starts[-1] * stride + shifts[-1] + frames)
-    sums = np.zeros((len(waveforms), starts[-1] + steps, len(shifts), width), "float32")
-    counts = np.zeros((starts[-1] + steps, 1, 1), "float32")
+
+    windows = []
     for start in starts:
         firsts = start * stride + shifts
-        windows = np.stack([spectrograms[:, first : first + frames] for first in firsts], axis=1)
-        embeddings = _predict(model.timestamp_model, windows.reshape(-1, *windows.shape[2:]))
-        embeddings = embeddings.reshape(-1, len(shifts), steps, width)
-        sums[:, start : start + steps] += embeddings.swapaxes(1, 2)
-        counts[start : start + steps] += 1
-    return (sums / counts).reshape(len(waveforms), -1, width)[:, :number]
+        shifted = np.concatenate([spectrograms[:, first : first + frames] for first in firsts])
+        embeddings = _predict(model.timestamp_model, shifted)
+        embeddings = embeddings.reshape(len(shifts), len(waveforms), steps, -1)
+        # Intervals first, each step's shifts in turn.
+        windows.append(np.concatenate(embeddings.transpose(2, 0, 1, 3)))
+    weights = np.ones(steps * len(shifts))
+    return average_windows(windows, starts * len(shifts), weights)[:number].swapaxes(0, 1)
 
 
 def _pad_both(waveforms, model, num_frames):
@@ -184,12 +185,6 @@ def _pad_both(waveforms, model, num_frames):
         [(0, 0), (model.lead_frames, 0), (0, 0)],
         constant_values=-converter.mean / (2 * converter.standard_deviation),
     )
-
-
-def _starts(total, length):
-    """Return the starts of as few evenly spaced windows as cover a total length."""
-    rest = max(0, total - length)
-    return np.linspace(0, rest, 1 + math.ceil(rest / length)).round().astype(int)
 
 
 def _predict(model, spectrograms):

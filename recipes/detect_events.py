@@ -79,8 +79,7 @@ def load_detector(arguments):
 def save_picture(converter, waveform, events, path):
     frames = max(1, converter.filterbank.num_frames(len(waveform)))
     spectrogram = keras.ops.convert_to_numpy(converter(waveform, num_frames=frames))
-    seconds = len(waveform) / converter.sample_rate
-    keras_asit.evaluation.plot_events(spectrogram, events, seconds).savefig(path)
+    keras_asit.evaluation.plot_events(spectrogram, events, converter=converter).savefig(path)
 
 
 def parse_arguments():

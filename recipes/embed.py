@@ -77,7 +77,7 @@ def embed_clips(paths, model, converter, arguments):
     embeddings, indices = keras_asit.evaluation.predict_recordings(
         model,
         paths,
-        converter,
+        converter=converter,
         overlap=arguments.overlap,
         batch_size=arguments.batch_size,
         at_least=0,

@@ -1,4 +1,4 @@
-"""What frozen features are worth: a linear probe and nearest neighbours.
+"""What frozen features are worth: a linear probe and nearest neighbors.
 
     python recipes/linear_probe.py runs/small/teacher SOUNDS
     python recipes/linear_probe.py runs/small/teacher train.csv --test test.csv \\
@@ -6,8 +6,8 @@
 
 SOUNDS is a folder with a folder a class, or a .csv or .json manifest. Recordings are embedded once,
 by windows that are averaged, and nothing of the network is trained. The probe is a logistic
-regression whose regularisation is chosen by cross-validation in the training clips; neighbours
-are by cosine similarity. Both read features standardised by the training clips.
+regression whose regularization is chosen by cross-validation in the training clips; neighbors
+are by cosine similarity. Both read features standardized by the training clips.
 """
 
 import argparse
@@ -18,7 +18,6 @@ from command_line import ending_in_one_line, integer_from_zero, overlap, positiv
 
 import keras_asit
 
-REGULARIZATIONS = 10.0 ** np.arange(-5, 2)
 TEST_SHARE = 0.2
 
 
@@ -69,7 +68,7 @@ def embed(model, converter, clips, arguments):
     features, indices = keras_asit.evaluation.predict_recordings(
         model,
         clips.paths,
-        converter,
+        converter=converter,
         overlap=arguments.overlap,
         batch_size=arguments.batch_size,
         verbose=1,
@@ -102,32 +101,17 @@ def draw_per_class(indices, labels, number, seed):
 
 
 def measure(train, test, arguments, seed):
-    """Return the accuracies of the probe and of the nearest neighbours."""
-    neighbors = keras_asit.evaluation.neighbor_accuracy(
-        *train, *test, num_neighbors=arguments.neighbors
+    """Return the accuracies of the probe and of the nearest neighbors."""
+    test = dict(zip(("test_features", "test_labels"), test))
+    evaluation = keras_asit.evaluation
+    return (
+        evaluation.linear_probe_accuracy(*train, **test, seed=seed),
+        evaluation.neighbor_accuracy(*train, **test, num_neighbors=arguments.neighbors),
     )
-    return fit_probe(*train, seed).score(*test), neighbors
-
-
-def fit_probe(features, labels, seed):
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV, StratifiedKFold
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    fewest = np.unique(labels, return_counts=True)[1].min()
-    if fewest < 2:
-        raise ValueError("To choose the regularisation, every class needs two training clips.")
-    return GridSearchCV(
-        make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
-        {"logisticregression__C": REGULARIZATIONS},
-        cv=StratifiedKFold(min(5, fewest), shuffle=True, random_state=seed),
-        n_jobs=-1,
-    ).fit(features, labels)
 
 
 def describe(number):
-    return "nearest neighbour" if number == 1 else f"{number} nearest neighbours"
+    return "nearest neighbor" if number == 1 else f"{number} nearest neighbors"
 
 
 def summarize(accuracies):

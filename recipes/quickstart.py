@@ -153,7 +153,8 @@ def save_loss_curve(history, path):
 def save_reconstruction(pretrainer, dataset, path):
     outputs = pretrainer.predict(dataset.take(1), verbose=0)
     names = ("clean", "corrupted", "reconstruction", "mask")
-    figure = keras_asit.evaluation.plot_reconstruction(*(outputs[name][0, 0] for name in names))
+    panels = {name: outputs[name][0, 0] for name in names}
+    figure = keras_asit.evaluation.plot_reconstruction(**panels, converter=build_converter())
     figure.savefig(path)
 
 

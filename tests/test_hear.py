@@ -143,7 +143,7 @@ def test_overlapping_patches_need_fewer_shifts():
 def test_scenes_are_averages_over_windows_as_predict_recordings_has_them(model, tmp_path):
     audio = 0.5 * noise(1, 2.0)
     soundfile.write(tmp_path / "a.wav", audio[0], 16000, subtype="FLOAT")
-    expected, _ = predict_recordings(model.scene_model, tmp_path, model.converter)
+    expected, _ = predict_recordings(model.scene_model, tmp_path, converter=model.converter)
     np.testing.assert_allclose(hear.get_scene_embeddings(audio, model), expected, atol=1e-4)
 
 

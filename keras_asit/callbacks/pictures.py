@@ -66,7 +66,7 @@ def draw_reconstructions(pretrainer, batch):
     names = ("clean", "corrupted", "reconstruction", "mask")
     pictures = []
     for panels in zip(*(outputs[name][:, 0] for name in names)):
-        canvas = FigureCanvasAgg(plot_reconstruction(*panels))
+        canvas = FigureCanvasAgg(plot_reconstruction(**dict(zip(names, panels))))
         canvas.draw()
         pictures.append(np.asarray(canvas.buffer_rgba())[..., :3])
     return pictures

@@ -1,14 +1,22 @@
 """How well the nearest neighbors of an embedding know its class."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_asit._arguments import check_positive_integer
+from keras_asit._extras import of_extra
 
 
 def neighbor_accuracy(
-    features, labels, test_features=None, test_labels=None, num_neighbors=1, standardize=True
-):
-    """Return the accuracy of k-nearest-neighbour classification by cosine similarity.
+    features: ArrayLike,
+    labels: ArrayLike,
+    *,
+    test_features: ArrayLike | None = None,
+    test_labels: ArrayLike | None = None,
+    num_neighbors: int = 1,
+    standardize: bool = True,
+) -> float:
+    """Return the accuracy of k-nearest-neighbor classification by cosine similarity.
 
     Args:
         features: float array of shape `(clips, width)`.
@@ -16,7 +24,7 @@ def neighbor_accuracy(
         test_features: float array of shape `(test clips, width)`. Defaults to `None`:
             leave-one-out among `features`.
         test_labels: array of shape `(test clips,)`. Defaults to `None`.
-        num_neighbors: int. Neighbours that vote; of classes with as many votes, the first
+        num_neighbors: int. Neighbors that vote; of classes with as many votes, the first
             counts. Defaults to `1`.
         standardize: bool. Whether each feature is first shifted and scaled to mean 0 and
             variance 1 over `features`: what all clips have in common would hide what tells
@@ -37,37 +45,31 @@ def neighbor_accuracy(
     ```
 
     Reference: Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance
-    Discrimination", arXiv 1805.01978, section 3.4, with equal votes and standardised features.
+    Discrimination", arXiv 1805.01978, section 3.4, with equal votes and standardized features.
     """
-    try:
+    with of_extra("probe"):
         from sklearn.neighbors import KNeighborsClassifier
         from sklearn.preprocessing import StandardScaler
-    except ImportError:
-        raise ImportError(
-            "Nearest neighbours need scikit-learn; install it with: pip install keras-asit[probe]"
-        ) from None
+
     check_positive_integer("num_neighbors", num_neighbors)
-    features, labels = _check("features", features, labels)
-    leave_one_out = test_features is None
-    if len(features) < num_neighbors + leave_one_out:
+    features, labels = as_labeled_features("features", features, labels)
+    if len(features) < num_neighbors + (test_features is None):
         raise ValueError(
-            f"{num_neighbors} neighbours need more than {len(features)} clips; lower "
+            f"{num_neighbors} neighbors need more than {len(features)} clips; lower "
             "`num_neighbors`."
         )
     scaler = StandardScaler(with_mean=standardize, with_std=standardize).fit(features)
-    model = KNeighborsClassifier(num_neighbors, metric="cosine", algorithm="brute")
-    model.fit(scaler.transform(features), labels)
-    if not leave_one_out:
-        test_features, test_labels = _check("test_features", test_features, test_labels)
-        return float(np.mean(model.predict(scaler.transform(test_features)) == test_labels))
-    # Without an argument, scikit-learn leaves each clip out of its own neighbours.
-    neighbors = labels[model.kneighbors(return_distance=False)]
-    classes = np.unique(labels)
-    votes = (neighbors[:, :, None] == classes).sum(axis=1)
-    return float(np.mean(classes[votes.argmax(axis=1)] == labels))
+    classifier = KNeighborsClassifier(num_neighbors, metric="cosine", algorithm="brute")
+    classifier.fit(scaler.transform(features), labels)
+    if test_features is None:
+        # Of `None`, scikit-learn scores the clips themselves, none among its own neighbors.
+        return float(classifier.score(None, labels))
+    test_features, test_labels = as_labeled_features("test_features", test_features, test_labels)
+    return float(classifier.score(scaler.transform(test_features), test_labels))
 
 
-def _check(name, features, labels):
+def as_labeled_features(name, features, labels):
+    """Return features and labels as arrays, or raise `ValueError` where they do not fit."""
     features, labels = np.asarray(features, "float32"), np.asarray(labels)
     if features.ndim != 2 or labels.shape != features.shape[:1]:
         raise ValueError(

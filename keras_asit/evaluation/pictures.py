@@ -1,89 +1,99 @@
 """Pictures of spectrograms, reconstructions, events and confusions."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
+
+from keras_asit._extras import of_extra
+from keras_asit.layers import LogMelFilterbank
+from keras_asit.models import ASiTAudioConverter
 
 
-def plot_reconstruction(clean, corrupted, reconstruction, mask):
+def plot_reconstruction(
+    clean: ArrayLike,
+    corrupted: ArrayLike,
+    reconstruction: ArrayLike,
+    *,
+    mask: ArrayLike,
+    converter: ASiTAudioConverter | None = None,
+) -> "matplotlib.figure.Figure":  # noqa: F821
     """Draw spectrograms under each other: clean, corrupted, reconstructed, and the mask.
-
-    Needs matplotlib (extra `pictures`).
 
     Args:
         clean: array of shape `(frames, mels)`.
         corrupted: array of the same shape.
         reconstruction: array of the same shape.
         mask: array of the same shape, 1 where `corrupted` differs.
+        converter: the `ASiTAudioConverter` that made them, for seconds and hertz on the axes.
+            Defaults to `None`, one at 16 kHz.
 
     Returns:
         A `matplotlib.figure.Figure`; `figure.savefig(path)` writes it.
 
     Raises:
-        ImportError: If matplotlib is not installed.
+        ImportError: without matplotlib, of the extra `pictures`.
 
     Example:
 
     ```python
     outputs = pretrainer.predict(dataset.take(1))
     names = ("clean", "corrupted", "reconstruction", "mask")
-    figure = keras_asit.evaluation.plot_reconstruction(*(outputs[name][0, 0] for name in names))
+    panels = {name: outputs[name][0, 0] for name in names}
+    figure = keras_asit.evaluation.plot_reconstruction(**panels, converter=converter)
     figure.savefig("reconstruction.png")
     ```
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("Pictures need matplotlib: pip install 'keras-asit[pictures]'") from error
-    figure = Figure(figsize=(8, 8), layout="constrained")
-    axes = figure.subplots(4, 1, sharex=True, sharey=True)
-    shared_range = {"vmin": float(np.min(clean)), "vmax": float(np.max(clean))}
+    figure = _figure(8, 8)
+    colors = {"vmin": float(np.min(clean)), "vmax": float(np.max(clean))}
     panels = {
-        "clean": (clean, shared_range),
-        "corrupted": (corrupted, shared_range),
-        "reconstructed": (reconstruction, shared_range),
+        "clean": (clean, colors),
+        "corrupted": (corrupted, colors),
+        "reconstructed": (reconstruction, colors),
         "mask": (mask, {"vmin": 0, "vmax": 1, "cmap": "gray"}),
     }
-    for axis, (title, (values, options)) in zip(axes, panels.items()):
-        axis.imshow(np.transpose(values), origin="lower", aspect="auto", **options)
-        axis.set(title=title, ylabel="mel bin")
-    axes[-1].set_xlabel("frame of 10 ms")
+    rows = figure.subplots(len(panels), 1, sharex=True, sharey=True)
+    for axes, (title, (values, options)) in zip(rows, panels.items()):
+        _draw_spectrogram(axes, values, converter, **options)
+        axes.set_title(title)
+        axes.label_outer()
     return figure
 
 
-def plot_events(spectrogram, events, seconds):
+def plot_events(
+    spectrogram: ArrayLike,
+    events: Sequence,
+    *,
+    converter: ASiTAudioConverter | None = None,
+) -> "matplotlib.figure.Figure":  # noqa: F821
     """Draw a spectrogram with its events under it.
 
     Args:
         spectrogram: array of shape `(frames, mels)`.
         events: list of `keras_asit.events.Event`.
-        seconds: float. Duration of the spectrogram.
+        converter: the `ASiTAudioConverter` that made the spectrogram, for seconds and hertz on
+            the axes. Defaults to `None`, one at 16 kHz.
 
     Returns:
         A `matplotlib.figure.Figure`.
 
     Raises:
-        ImportError: if matplotlib is not installed.
+        ImportError: without matplotlib, of the extra `pictures`.
 
     Example:
 
     ```python
     events = [keras_asit.events.Event(onset=1.2, offset=3.0, label="dog", score=0.9)]
     spectrogram = np.random.normal(size=(998, 128))
-    keras_asit.evaluation.plot_events(spectrogram, events, 10.0).savefig("events.png")
+    keras_asit.evaluation.plot_events(spectrogram, events).savefig("events.png")
     ```
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            'Pictures are drawn by matplotlib. Install it: pip install "keras-asit[pictures]"'
-        ) from error
     labels = list(dict.fromkeys(event.label for event in events))
-    figure = Figure(figsize=(10, 3 + 0.3 * len(labels)), layout="constrained")
-    heights = (3, max(0.5, 0.3 * len(labels)))
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=heights)
-    image = np.asarray(spectrogram).T
-    above.imshow(image, origin="lower", aspect="auto", extent=(0, seconds, 0, len(image)))
-    above.set_ylabel("mel bin")
+    height = max(0.5, 0.3 * len(labels))
+    figure = _figure(10, 3 + height)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, height))
+    _draw_spectrogram(above, spectrogram, converter)
+    above.label_outer()
     for event in events:
         below.barh(
             labels.index(event.label),
@@ -92,12 +102,14 @@ def plot_events(spectrogram, events, seconds):
             color="tab:blue",
             alpha=0.3 + 0.7 * event.score,
         )
-    below.set(yticks=range(len(labels)), yticklabels=labels, xlabel="seconds", xlim=(0, seconds))
+    below.set(yticks=range(len(labels)), yticklabels=labels, xlabel="seconds")
     below.invert_yaxis()
     return figure
 
 
-def plot_confusion(labels, predictions, class_names):
+def plot_confusion(
+    labels: ArrayLike, predictions: ArrayLike, class_names: Sequence[str]
+) -> "matplotlib.figure.Figure":  # noqa: F821
     """Return a picture of the confusion matrix, rows being the true classes.
 
     Args:
@@ -106,7 +118,7 @@ def plot_confusion(labels, predictions, class_names):
         class_names: list of strs.
 
     Returns:
-        A `matplotlib.figure.Figure`. Colours are shares of a class; numbers are clips, where
+        A `matplotlib.figure.Figure`. Colors are shares of a class; numbers are clips, where
         there are at most 40 classes.
 
     Raises:
@@ -119,12 +131,6 @@ def plot_confusion(labels, predictions, class_names):
     keras_asit.evaluation.plot_confusion([0, 1, 1], [0, 1, 0], ["dog", "cat"]).savefig("c.png")
     ```
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError(
-            "Pictures need matplotlib; install it with: pip install keras-asit[pictures]"
-        ) from None
     labels, predictions = np.asarray(labels, "int64"), np.asarray(predictions, "int64")
     if labels.ndim != 1 or labels.shape != predictions.shape:
         raise ValueError(
@@ -139,10 +145,11 @@ def plot_confusion(labels, predictions, class_names):
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
     side = min(3 + 0.3 * number, 30)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    figure = _figure(side + 1, side)
     axes = figure.add_subplot(xlabel="predicted", ylabel="true")
-    picture = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
-    figure.colorbar(picture, label="share of the true class")
+    figure.colorbar(
+        axes.imshow(shares, vmin=0, vmax=1, cmap="Blues"), label="share of the true class"
+    )
     if number <= 100:
         axes.set_xticks(range(number), class_names, rotation=90)
         axes.set_yticks(range(number), class_names)
@@ -160,3 +167,32 @@ def _check_classes(name, classes, number):
             f"`{name}` must be classes from 0 to {number - 1}, since `class_names` has {number}. "
             f"Received: {name}[{wrong[0]}]={classes[wrong[0]]}"
         )
+
+
+def _figure(width, height):
+    with of_extra("pictures"):
+        from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _draw_spectrogram(axes, spectrogram, converter, **options):
+    """Draw a spectrogram with seconds and hertz on its axes."""
+    import librosa.display
+
+    spectrogram = np.asarray(spectrogram)
+    frames, mels = spectrogram.shape
+    filterbank = LogMelFilterbank(num_mels=mels) if converter is None else converter.filterbank
+    rate, lowest = filterbank.sample_rate, filterbank.low_frequency
+    # The edges of bins lie halfway between the centers of triangles, evenly on the mel scale.
+    edges = librosa.mel_frequencies(2 * mels + 3, fmin=lowest, fmax=rate / 2, htk=True)[1::2]
+    librosa.display.specshow(
+        spectrogram.T,
+        x_coords=np.arange(frames + 1) * filterbank.shift / rate,
+        y_coords=edges,
+        x_axis="s",
+        y_axis="mel",
+        ax=axes,
+        **{"cmap": "magma", **options},
+    )
+    axes.set(xlabel="seconds", ylabel="hertz")

@@ -1,20 +1,25 @@
 """What a model says of whole recordings."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 
 from keras_asit.data import read_manifest
 from keras_asit.evaluation.windows import window_dataset
-from keras_asit.models import (
-    ASiTAudioClassifier,
-    ASiTAudioClassifierPreprocessor,
-    ASiTAudioConverter,
-)
+from keras_asit.models import ASiTAudioClassifier, ASiTAudioConverter
 
 
 def predict_recordings(
-    model, source, converter=None, overlap=0.0, batch_size=32, at_least=1, verbose=0
-):
+    model: keras.Model,
+    source: str | Sequence[str],
+    *,
+    converter: ASiTAudioConverter | None = None,
+    overlap: float = 0.0,
+    batch_size: int = 32,
+    at_least: int = 1,
+    verbose: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
     """Run a model over recordings of any length, and average over the windows of each.
 
     Args:
@@ -50,28 +55,23 @@ def predict_recordings(
         model = model.probability_model()
     if not isinstance(model, keras.Model):
         raise ValueError(f"`model` must be a keras.Model. Received: {type(model).__name__}")
-    if not isinstance(converter, ASiTAudioConverter):
-        raise ValueError(
-            f"`converter` must be an ASiTAudioConverter. Received: {type(converter).__name__}"
-        )
-    preprocessor = ASiTAudioClassifierPreprocessor(converter)
     paths = read_manifest(source)
     windows = window_dataset(
-        paths, converter.sample_rate, converter.seconds, overlap, batch_size, at_least=at_least
-    ).map(lambda waveforms, indices: (preprocessor(waveforms), indices))
+        paths, converter, overlap=overlap, batch_size=batch_size, at_least=at_least
+    )
     outputs, owners = [np.zeros((0, *model.output_shape[1:]))], [np.zeros(0, "int64")]
     progress = keras.utils.Progbar(len(paths), verbose=verbose, unit_name="file")
-    for spectrograms, indices in windows:
-        outputs.append(model.predict_on_batch(spectrograms.numpy()))
-        owners.append(indices.numpy())
-        progress.update(owners[-1][-1])
+    for spectrograms, indices in windows.as_numpy_iterator():
+        outputs.append(model.predict_on_batch(spectrograms))
+        owners.append(indices)
+        progress.update(indices[-1])
     progress.update(len(paths), finalize=True)
     return _average(np.concatenate(outputs), np.concatenate(owners))
 
 
 def _average(outputs, owners):
-    indices, places = np.unique(owners, return_inverse=True)
-    sums = np.zeros((len(indices), *outputs.shape[1:]))
-    np.add.at(sums, places, outputs)
-    counts = np.bincount(places).reshape(-1, *[1] * (outputs.ndim - 1))
+    """Return the mean output of each owner, and the owners; theirs follow each other."""
+    indices, firsts, counts = np.unique(owners, return_index=True, return_counts=True)
+    sums = np.add.reduceat(outputs, firsts, axis=0)
+    counts = counts.reshape(-1, *[1] * (outputs.ndim - 1))
     return (sums / counts).astype("float32"), indices

@@ -1,9 +1,16 @@
 """What a classifier is worth, class by class."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
+
+from keras_asit._extras import of_extra
 
 
-def class_table(labels, probabilities, class_names):
+def class_table(
+    labels: ArrayLike, probabilities: ArrayLike, class_names: Sequence[str]
+) -> list[dict]:
     """Return a row a class: how many clips, average precision, AUC, precision and recall.
 
     Args:
@@ -28,12 +35,9 @@ def class_table(labels, probabilities, class_names):
     keras_asit.evaluation.class_table(labels, probabilities, ["dog", "cat"])
     ```
     """
-    try:
+    with of_extra("probe"):
         from sklearn.metrics import average_precision_score, roc_auc_score
-    except ImportError:
-        raise ImportError(
-            "The table needs scikit-learn; install it with: pip install keras-asit[probe]"
-        ) from None
+
     labels, probabilities = np.asarray(labels), np.asarray(probabilities)
     if labels.shape != probabilities.shape or labels.shape[1:] != (len(class_names),):
         raise ValueError(

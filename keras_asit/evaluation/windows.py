@@ -1,39 +1,73 @@
-"""Recordings of any length, cut into windows."""
+"""Recordings of any length, cut into windows, and averages where windows overlap."""
 
-from keras_asit._arguments import check_number, check_positive_integer
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_asit._arguments import check_integer_from_zero, check_number, check_positive_integer
 from keras_asit.data.passes import clip_passes
 from keras_asit.data.sources import read_manifest
+from keras_asit.models import ASiTAudioConverter
+
+
+def window_starts(length: int, window: int, *, overlap: float = 0.0) -> np.ndarray:
+    """Return where windows start that cover a length: as few as overlap enough, evenly spaced.
+
+    Args:
+        length: int. What is to be covered, in samples, frames or steps.
+        window: int. Length of a window. What is shorter has one window, from 0.
+        overlap: float in [0, 0.9]. Least share of a window that the next one covers again.
+            Defaults to `0.0`.
+
+    Returns:
+        An int array, from 0 to `length - window`.
+
+    Raises:
+        ValueError: if an argument is invalid.
+
+    Example:
+
+    ```python
+    keras_asit.evaluation.window_starts(25, 10)  # [0, 8, 15]
+    ```
+    """
+    check_integer_from_zero("length", length)
+    check_positive_integer("window", window)
+    check_number("overlap", overlap, 0, 0.9)
+    rest = max(0, length - window)
+    hop = max(1, round(window * (1 - overlap)))
+    return np.linspace(0, rest, 1 + math.ceil(rest / hop)).round().astype("int64")
 
 
 def window_dataset(
-    source,
-    sample_rate=16000,
-    window_seconds=10.0,
-    overlap=0.0,
-    batch_size=32,
-    num_parallel_calls=None,
-    at_least=1,
-):
+    source: str | Sequence[str],
+    converter: ASiTAudioConverter,
+    *,
+    overlap: float = 0.0,
+    batch_size: int = 32,
+    num_workers: int | None = None,
+    at_least: int = 1,
+) -> "tf.data.Dataset":  # noqa: F821
     """Return a dataset of windows that cover recordings: one pass over the files, in order.
 
-    A recording that is not longer than a window is one window of its own length. A longer one
-    is covered by as few whole windows as have the overlap, evenly spaced. Files that cannot be
-    read are skipped with a warning, as in `keras_asit.data.audio_dataset`.
+    A window is what fills the converter's frames. A recording that is not longer is one window,
+    and the converter pads it; a longer one is cut at `window_starts`. Files that cannot be read
+    are skipped with a warning, as in `keras_asit.data.audio_dataset`.
 
     Args:
         source: str, `os.PathLike`, or list of them; see `keras_asit.data.read_manifest`.
-        sample_rate: int. In Hz; files of another one are resampled. Defaults to `16000`.
-        window_seconds: float. Defaults to `10.0`.
+        converter: an `ASiTAudioConverter`. Files of another sample rate are resampled.
         overlap: float in [0, 0.9]. Least share of a window that the next one covers again.
             Defaults to `0.0`.
         batch_size: int. Windows of a batch. Defaults to `32`.
-        num_parallel_calls: int. How many files are decoded at once. Defaults to `None`:
-            `tf.data` chooses.
+        num_workers: int. How many files are decoded at once. Defaults to `None`: `tf.data`
+            chooses.
         at_least: int. A pass with fewer readable files is an error. Defaults to `1`.
 
     Returns:
-        A `tf.data.Dataset` of `(waveforms, indices)`: a ragged float32 tensor of shape
-        `(batch, None)`, and int64 of shape `(batch,)`, the file of each window.
+        A `tf.data.Dataset` of `(spectrograms, indices)`: float32 of shape
+        `(batch, frames, mels)`, and int64 of shape `(batch,)`, the file of each window.
 
     Raises:
         ValueError: if an argument is invalid, or the source names no existing audio file. A
@@ -43,31 +77,54 @@ def window_dataset(
     Example:
 
     ```python
-    windows = keras_asit.evaluation.window_dataset("recordings", window_seconds=5.0)
-    for waveforms, indices in windows:
-        print(waveforms.shape, indices)
+    converter = keras_asit.models.ASiTAudioConverter(num_frames=592)
+    windows = keras_asit.evaluation.window_dataset("recordings", converter)
+    for spectrograms, indices in windows:
+        print(spectrograms.shape, indices)
     ```
     """
     import tensorflow as tf
 
-    check_positive_integer("sample_rate", sample_rate)
-    check_number("window_seconds", window_seconds, 1 / sample_rate)
+    if not isinstance(converter, ASiTAudioConverter):
+        raise ValueError(
+            f"`converter` must be an ASiTAudioConverter. Received: {type(converter).__name__}"
+        )
     check_number("overlap", overlap, 0, 0.9)
     check_positive_integer("batch_size", batch_size)
-    check_number("at_least", at_least, 0)
-    length = round(window_seconds * sample_rate)
-    hop = max(1, round(length * (1 - overlap)))
+    check_integer_from_zero("at_least", at_least)
+    if num_workers is not None:
+        check_positive_integer("num_workers", num_workers)
+    length = round(converter.seconds * converter.sample_rate)
 
-    def windows(waveform, _, entry):
-        rest = tf.maximum(tf.size(waveform) - length, 0)
-        number = 1 + tf.cast(tf.math.ceil(rest / hop), tf.int32)
-        # In double precision, every sample of a long recording can be a start.
-        starts = tf.linspace(tf.constant(0, tf.float64), tf.cast(rest, tf.float64), number)
-        starts = tf.cast(tf.round(starts), tf.int32)
-        places = starts[:, None] + tf.range(tf.minimum(length, tf.size(waveform)))[None, :]
-        cut = tf.data.Dataset.from_tensor_slices(tf.gather(waveform, places))
-        return cut.map(lambda window: (window, entry[1]))
+    def starts(samples):
+        return window_starts(int(samples), length, overlap=overlap)
+
+    def cut(waveform, _, entry):
+        firsts = tf.numpy_function(starts, [tf.size(waveform)], tf.int64)
+        windows = tf.data.Dataset.from_tensor_slices(tf.ensure_shape(firsts, [None]))
+        return windows.map(lambda first: (waveform[first : first + length], entry[1]))
 
     paths = read_manifest(source)
-    clips = clip_passes(paths, sample_rate, False, 0, num_parallel_calls, at_least)
-    return clips.flat_map(windows).ragged_batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    clips = clip_passes(paths, converter.sample_rate, False, 0, num_workers, at_least)
+    windows = clips.flat_map(cut).map(lambda window, index: (converter(window), index))
+    return windows.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def average_windows(windows, starts, weights):
+    """Lay windows over each other where they start, and average where they overlap.
+
+    Args:
+        windows: array of shape `(windows, steps, ...)`.
+        starts: int array of shape `(windows,)`, in steps.
+        weights: array of shape `(steps,)`, what each step of a window counts.
+
+    Returns:
+        A float32 array of shape `(starts[-1] + steps, ...)`.
+    """
+    weights = np.reshape(weights, (-1, *[1] * (np.ndim(windows) - 2)))
+    sums = np.zeros((starts[-1] + len(weights), *np.shape(windows)[2:]))
+    counts = np.zeros((len(sums), *weights.shape[1:]))
+    for start, window in zip(starts, windows):
+        sums[start : start + len(weights)] += weights * window
+        counts[start : start + len(weights)] += weights
+    return (sums / counts).astype("float32")

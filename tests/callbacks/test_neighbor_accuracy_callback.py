@@ -77,8 +77,8 @@ def test_logs_the_accuracy_every_so_many_epochs_of_training(pretrainer, tmp_path
     expected = neighbor_accuracy(
         features_of(backbone, train[0]),
         train[1],
-        features_of(backbone, test[0]),
-        test[1],
+        test_features=features_of(backbone, test[0]),
+        test_labels=test[1],
         num_neighbors=3,
     )
     assert logged[-1] == expected

@@ -61,7 +61,7 @@ def test_prints_probe_and_neighbors_side_by_side_for_every_draw(preset, tmp_path
 def test_sets_a_fifth_of_each_class_apart_without_test_clips(preset, tmp_path):
     printed = run(preset, write_tones(tmp_path / "sounds", 10), "--neighbors", 3)
     assert "16 clips for training, 4 for test" in printed
-    assert "3 nearest neighbours" in printed
+    assert "3 nearest neighbors" in printed
     assert re.search(r"^preset +100\.0% +100\.0%$", printed, re.MULTILINE)
 
 

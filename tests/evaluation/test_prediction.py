@@ -7,7 +7,7 @@ import soundfile
 import tensorflow as tf
 
 from keras_asit.data import decode_audio
-from keras_asit.evaluation import predict_recordings
+from keras_asit.evaluation import predict_recordings, window_starts
 from keras_asit.models import (
     ASiTAudioClassifier,
     ASiTAudioClassifierPreprocessor,
@@ -41,8 +41,7 @@ def recordings(tmp_path):
 
 def expected_outputs(converter, path):
     waveform = decode_audio(path)
-    starts = np.linspace(0, max(0, len(waveform) - 2800), -(-len(waveform) // 2800))
-    windows = [converter(waveform[round(start) :][:2800]) for start in starts]
+    windows = [converter(waveform[start:][:2800]) for start in window_starts(len(waveform), 2800)]
     means = keras.ops.convert_to_numpy(keras.ops.stack(windows)).mean(axis=1)
     return np.stack([means, means**2], axis=1).mean(axis=0)
 
@@ -52,7 +51,7 @@ def test_averages_the_outputs_of_the_windows_of_each_readable_file(
 ):
     with pytest.warns(UserWarning, match="Skipped 1 of 4"):
         outputs, indices = predict_recordings(
-            averages, recordings, converter, batch_size=2, verbose=1
+            averages, recordings, converter=converter, batch_size=2, verbose=1
         )
     assert indices.tolist() == [0, 2, 3]
     assert outputs.shape == (3, 2, 16)
@@ -77,10 +76,10 @@ def test_averages_probabilities_of_a_classifier(recordings, converter):
 @pytest.mark.slow
 def test_nothing_readable_is_an_error_unless_it_may_be(recordings, converter, averages):
     with pytest.raises(tf.errors.InvalidArgumentError, match="Of 1 audio files, 0 could be read"):
-        predict_recordings(averages, [recordings / "b.wav"], converter)
+        predict_recordings(averages, [recordings / "b.wav"], converter=converter)
     with pytest.warns(UserWarning, match="Skipped 1 of 1"):
         outputs, indices = predict_recordings(
-            averages, [recordings / "b.wav"], converter, at_least=0
+            averages, [recordings / "b.wav"], converter=converter, at_least=0
         )
     assert outputs.shape == (0, 2, 16)
     assert indices.shape == (0,)
@@ -88,6 +87,6 @@ def test_nothing_readable_is_an_error_unless_it_may_be(recordings, converter, av
 
 def test_what_is_no_model_or_converter_is_refused(recordings, converter, averages):
     with pytest.raises(ValueError, match=r"`model` must be a keras\.Model"):
-        predict_recordings(lambda x: x, recordings, converter)
+        predict_recordings(lambda x: x, recordings, converter=converter)
     with pytest.raises(ValueError, match="`converter` must be an ASiTAudioConverter"):
         predict_recordings(averages, recordings)

@@ -1,14 +1,74 @@
-"""Events: found in scores, written, drawn."""
+"""Events: scored in recordings of any length, found in scores, written."""
 
 import csv
 
 import numpy as np
 import pytest
+from keras import ops
 
-from keras_asit.evaluation import plot_events
-from keras_asit.events import Event, find_events, write_events
+from keras_asit.events import Event, find_events, score_recording, write_events
+from keras_asit.models import ASiTAudioConverter, ASiTBackbone, ASiTEventDetector
 
 SCORES = np.array([[0.1, 0.9, 0.8, 0.2, 0.7, 0.7, 0.1], [0.6, 0.6, 0.1, 0.1, 0.1, 0.1, 0.6]]).T
+
+
+# --- Scores of recordings ---
+
+
+@pytest.fixture
+def parts():
+    backbone = ASiTBackbone((48, 32), num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=16)
+    detector = ASiTEventDetector(backbone, 3, num_steps=10)
+    return detector, ASiTAudioConverter(num_frames=48, num_mels=32)
+
+
+def noise(seconds):
+    size = int(seconds * 16000)
+    return np.random.default_rng(1).uniform(-0.5, 0.5, size).astype("float32")
+
+
+def test_one_window_is_scored_as_the_detector_does(parts):
+    detector, converter = parts
+    waveform = noise(detector.window_seconds)
+    logits = detector(converter(waveform[None]))["strong"]
+    expected = ops.convert_to_numpy(ops.sigmoid(logits))[0]
+    np.testing.assert_allclose(score_recording(*parts, waveform), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("seconds", [0.03, 0.2, 0.5, 0.51, 1.7, 4.0])
+@pytest.mark.parametrize("overlap", [0, 0.5, 0.9])
+def test_every_step_of_any_length_is_scored(parts, seconds, overlap):
+    scores = score_recording(*parts, noise(seconds), overlap=overlap)
+    assert scores.shape == (int(np.ceil(seconds / 0.05 - 1e-9)), 3)
+    assert np.all((scores > 0) & (scores < 1))
+
+
+def test_windows_do_not_depend_on_the_batch(parts):
+    waveform = noise(3)
+    few, many = (score_recording(*parts, waveform, batch_size=size) for size in (1, 64))
+    np.testing.assert_allclose(few, many, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("waveform", "message"),
+    [
+        (np.zeros((2, 100), "float32"), "shape"),
+        (np.zeros(0, "float32"), "is empty"),
+        (np.zeros(100, "int16"), "32768"),
+        (np.array([0.0, np.nan]), "sample 1 of `waveform` is nan"),
+    ],
+)
+def test_bad_waveforms_are_errors(parts, waveform, message):
+    with pytest.raises(ValueError, match=message):
+        score_recording(*parts, waveform)
+
+
+def test_a_converter_of_another_shape_is_an_error(parts):
+    with pytest.raises(ValueError, match="num_frames=48"):
+        score_recording(parts[0], ASiTAudioConverter(), noise(1))
+
+
+# --- Events in scores ---
 
 
 def test_events_are_where_scores_exceed_the_threshold():
@@ -48,7 +108,7 @@ def test_silence_has_no_events():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"labels": ["dog"]}, "1 labels"),
+        ({"class_names": ["dog"]}, "1 names"),
         ({"threshold": 2}, "`threshold`"),
         ({"median_steps": 4}, "must be odd"),
         ({"step_seconds": 0}, "`step_seconds`"),
@@ -59,8 +119,11 @@ def test_silence_has_no_events():
 def test_bad_arguments_are_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         find_events(
-            **{"scores": SCORES, "step_seconds": 0.5, "labels": ["dog", "cat"], **arguments}
+            **{"scores": SCORES, "step_seconds": 0.5, "class_names": ["dog", "cat"], **arguments}
         )
+
+
+# --- Files of events ---
 
 
 def test_tables_and_audacity_labels(tmp_path):
@@ -81,13 +144,3 @@ def test_tables_and_audacity_labels(tmp_path):
         write_events(events, tmp_path / "events.json")
     with pytest.raises(ValueError, match="tabs"):
         write_events([Event(0.0, 1.0, "a\tb", 0.5)], tmp_path / "labels.txt")
-
-
-def test_events_are_drawn_under_the_spectrogram(tmp_path):
-    pytest.importorskip("matplotlib", reason="pictures are drawn by matplotlib")
-    figure = plot_events(np.zeros((350, 16)), find_events(SCORES, 0.5, ["dog", "cat"]), 3.5)
-    _, below = figure.axes
-    assert len(below.patches) == 4
-    assert [label.get_text() for label in below.get_yticklabels()] == ["cat", "dog"]
-    figure.savefig(tmp_path / "events.png")
-    assert (tmp_path / "events.png").stat().st_size > 1000
