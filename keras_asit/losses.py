@@ -47,10 +47,11 @@ class DistillationLoss(keras.layers.Layer):
 
     def __init__(
         self,
-        num_prototypes,
-        views="other",
-        student_temperature=0.1,
-        center_momentum=0.9,
+        num_prototypes: int,
+        views: str = "other",
+        *,
+        student_temperature: float = 0.1,
+        center_momentum: float = 0.9,
         **kwargs,
     ):
         # A loss is computed in float32 whatever the precision of the networks.
@@ -73,7 +74,7 @@ class DistillationLoss(keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, teacher_logits, student_logits, temperature, training=False):
+    def call(self, teacher_logits, student_logits, temperature, *, training=False):
         if not ops.is_tensor(temperature):
             check_number("temperature", temperature, 1e-6)
         self._check_views(teacher_logits.shape, student_logits.shape)
@@ -166,8 +167,8 @@ class MaskedReconstructionLoss(keras.losses.Loss):
 
     def __init__(
         self,
-        reduction="mean_with_sample_weight",
-        name="masked_reconstruction_loss",
+        reduction: str = "mean_with_sample_weight",
+        name: str = "masked_reconstruction_loss",
         **kwargs,
     ):
         super().__init__(reduction=reduction, name=name, **kwargs)

@@ -20,7 +20,7 @@ class RankingMetric(keras.metrics.Metric):
         dtype: str. Of the result. Defaults to `None`, float32.
     """
 
-    def __init__(self, num_classes, capacity=32768, name=None, dtype=None):
+    def __init__(self, num_classes: int, capacity: int = 32768, *, name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
         check_positive_integer("num_classes", num_classes)
         check_positive_integer("capacity", capacity)
@@ -139,13 +139,14 @@ class MeanAveragePrecision(RankingMetric):
 
     def __init__(
         self,
-        num_classes,
-        capacity=32768,
-        absent="zero",
-        name="mean_average_precision",
-        dtype=None,
+        num_classes: int,
+        capacity: int = 32768,
+        *,
+        absent: str = "zero",
+        name: str = "mean_average_precision",
+        dtype: str | None = None,
     ):
-        super().__init__(num_classes, capacity, name, dtype)
+        super().__init__(num_classes, capacity, name=name, dtype=dtype)
         check_choice("absent", absent, ("zero", "skip"))
         self.absent = absent
 
@@ -188,8 +189,8 @@ class MeanAUC(RankingMetric):
     Reference: Gemmeke et al., "Audio Set", ICASSP 2017, section 5.
     """
 
-    def __init__(self, num_classes, capacity=32768, name="mean_auc", dtype=None):
-        super().__init__(num_classes, capacity, name, dtype)
+    def __init__(self, num_classes, capacity=32768, *, name="mean_auc", dtype=None):
+        super().__init__(num_classes, capacity, name=name, dtype=dtype)
 
     def result(self):
         return self.checked(self.mean_auc())
@@ -229,8 +230,8 @@ class DPrime(MeanAUC):
     Reference: Gemmeke et al., "Audio Set", ICASSP 2017, section 5.
     """
 
-    def __init__(self, num_classes, capacity=32768, name="d_prime", dtype=None):
-        super().__init__(num_classes, capacity, name, dtype)
+    def __init__(self, num_classes, capacity=32768, *, name="d_prime", dtype=None):
+        super().__init__(num_classes, capacity, name=name, dtype=dtype)
 
     def result(self):
         return self.checked(2 * ops.erfinv(2 * self.mean_auc() - 1))

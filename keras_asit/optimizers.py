@@ -1,6 +1,7 @@
 """AdamW whose weight decay may follow a schedule, and learning rates that fall with depth."""
 
 import numbers
+from collections.abc import Sequence
 
 import keras
 from keras import ops
@@ -8,6 +9,7 @@ from keras import ops
 from keras_asit._arguments import check_number
 from keras_asit.schedules import Scaled
 
+LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
 # TensorFlow's variables are named by their whole path and a number behind a colon.
 NOT_DECAYED = r"(^|/)(bias|beta|gamma)(:\d+)?$"
 
@@ -24,7 +26,7 @@ class AdamW(keras.optimizers.AdamW):
         clipnorm: float. The gradient of each variable is scaled to at most this norm. Defaults
             to `None`, no clipping.
         not_decayed: list of strs. Regular expressions of the paths of variables that are not
-            decayed. Defaults to those of biases and normalisation layers, whatever their rank.
+            decayed. Defaults to those of biases and normalization layers, whatever their rank.
             `exclude_from_weight_decay` replaces them.
         **kwargs: Other arguments of `keras.optimizers.AdamW`, such as `beta_2`.
 
@@ -41,12 +43,13 @@ class AdamW(keras.optimizers.AdamW):
 
     def __init__(
         self,
-        learning_rate=0.001,
-        weight_decay=0.04,
-        epsilon=1e-8,
-        clipnorm=None,
-        not_decayed=(NOT_DECAYED,),
-        name="adamw",
+        learning_rate: float | LearningRateSchedule = 0.001,
+        weight_decay: float | LearningRateSchedule = 0.04,
+        *,
+        epsilon: float = 1e-8,
+        clipnorm: float | None = None,
+        not_decayed: Sequence[str] = (NOT_DECAYED,),
+        name: str = "adamw",
         **kwargs,
     ):
         _check_numbers(learning_rate, weight_decay, epsilon, clipnorm, kwargs)
@@ -68,7 +71,7 @@ class AdamW(keras.optimizers.AdamW):
     @property
     def weight_decay(self):
         """The weight decay of the next step: a float, or a tensor if it follows a schedule."""
-        if isinstance(self._weight_decay, keras.optimizers.schedules.LearningRateSchedule):
+        if isinstance(self._weight_decay, LearningRateSchedule):
             return self._weight_decay(self.iterations)
         return self._weight_decay
 
@@ -76,26 +79,29 @@ class AdamW(keras.optimizers.AdamW):
     def weight_decay(self, value):
         self._weight_decay = value
 
-    @property
-    def epsilon(self):
-        """The epsilon of the next step, for Keras's formulation of Adam.
-
-        Keras adds epsilon to the square root of the second moment before its bias is corrected;
-        algorithm 1 of the Adam paper, and PyTorch, add it after.
-        """
-        local_step = ops.cast(self.iterations + 1, "float32")
-        return self._epsilon * ops.sqrt(1 - ops.power(self.beta_2, local_step))
-
-    @epsilon.setter
-    def epsilon(self, value):
-        self._epsilon = value
+    def update_step(self, gradient, variable, learning_rate):
+        # Keras adds epsilon before the bias of the second moment is corrected; algorithm 1 of
+        # the Adam paper, and PyTorch, add it after.
+        dtype, index = variable.dtype, self._get_variable_index(variable)
+        gradient, step = ops.cast(gradient, dtype), ops.cast(self.iterations + 1, dtype)
+        correction_1 = 1 - ops.power(ops.cast(self.beta_1, dtype), step)
+        correction_2 = ops.sqrt(1 - ops.power(ops.cast(self.beta_2, dtype), step))
+        first, second = self._momentums[index], self._velocities[index]
+        self.assign_add(first, (gradient - first) * (1 - self.beta_1))
+        self.assign_add(second, (ops.square(gradient) - second) * (1 - self.beta_2))
+        if self.amsgrad:
+            largest = self._velocity_hats[index]
+            self.assign(largest, ops.maximum(largest, second))
+            second = largest
+        rate = ops.cast(learning_rate, dtype) * correction_2 / correction_1
+        scale = ops.sqrt(second) + self.epsilon * correction_2
+        self.assign_sub(variable, first * rate / scale)
 
     def get_config(self):
         config = super().get_config()
-        config["epsilon"] = self._epsilon
         config["not_decayed"] = self._not_decayed
         config["weight_decay"] = self._weight_decay
-        if isinstance(self._weight_decay, keras.optimizers.schedules.LearningRateSchedule):
+        if isinstance(self._weight_decay, LearningRateSchedule):
             config["weight_decay"] = keras.optimizers.schedules.serialize(self._weight_decay)
         return config
 
@@ -123,7 +129,9 @@ def _check_numbers(learning_rate, weight_decay, epsilon, clipnorm, others):
             check_number(name, value, low, high)
 
 
-def layerwise_decay(optimizer, backbone, decay=0.75):
+def layerwise_decay(
+    optimizer: keras.optimizers.Optimizer, backbone: keras.Model, decay: float = 0.75
+) -> "keras.optimizers.MultiOptimizer":
     """Return an optimizer that changes the layers of a backbone the less, the deeper they lie.
 
     The last transformer block has the optimizer's learning rate times `decay`, the one before

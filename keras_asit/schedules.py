@@ -33,7 +33,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     Reference: Loshchilov and Hutter, "SGDR", arXiv 1608.03983, equation 5.
     """
 
-    def __init__(self, start, end, total_steps, warmup_steps=0):
+    def __init__(self, start: float, end: float, total_steps: int, *, warmup_steps: int = 0):
         super().__init__()
         check_number("start", start)
         check_number("end", end)
@@ -82,13 +82,21 @@ class WarmupStepDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     ```python
     # Halved after 10 epochs of 100 steps, and then every 5.
-    rate = keras_asit.schedules.WarmupStepDecay(5e-5, 0.5, 1000, 500, warmup_steps=200)
+    rate = keras_asit.schedules.WarmupStepDecay(5e-5, 0.5, 1000, decay_steps=500)
     ```
 
     Reference: Gong et al., "AST: Audio Spectrogram Transformer", arXiv 2104.01778, section 3.1.
     """
 
-    def __init__(self, start, decay_rate, first_decay_step, decay_steps, warmup_steps=0):
+    def __init__(
+        self,
+        start: float,
+        decay_rate: float,
+        first_decay_step: int,
+        *,
+        decay_steps: int,
+        warmup_steps: int = 0,
+    ):
         super().__init__()
         check_number("start", start)
         check_number("decay_rate", decay_rate, 0, 1)
@@ -143,7 +151,7 @@ class LinearRamp(keras.optimizers.schedules.LearningRateSchedule):
     2104.14294, section 3.1.
     """
 
-    def __init__(self, start, end, ramp_steps):
+    def __init__(self, start: float, end: float, ramp_steps: int):
         super().__init__()
         check_number("start", start)
         check_number("end", end)

@@ -289,15 +289,15 @@ def compile_classifier(classifier, arguments, steps_per_epoch):
     steps = arguments.epochs * steps_per_epoch
     warmup = min(arguments.warmup_steps, steps - 1)
     if arguments.schedule == "cosine":
-        rate = schedules.WarmupCosine(arguments.learning_rate, 0.0, steps, warmup)
+        rate = schedules.WarmupCosine(arguments.learning_rate, 0.0, steps, warmup_steps=warmup)
     else:
         first = arguments.decay_after * steps_per_epoch
         rate = schedules.WarmupStepDecay(
             arguments.learning_rate,
             arguments.decay_rate,
             first,
-            arguments.decay_every * steps_per_epoch,
-            min(warmup, first),
+            decay_steps=arguments.decay_every * steps_per_epoch,
+            warmup_steps=min(warmup, first),
         )
     optimizer = keras_asit.optimizers.AdamW(
         rate,

@@ -19,7 +19,6 @@ from keras_asit.conversion.weight_names import (
     head_entries,
 )
 from keras_asit.layers import GroupMasking
-from keras_asit.layers.mlp import start_at_zero
 from keras_asit.layers.patch_embedding import resample_positions
 from keras_asit.models import ASiTBackbone, ASiTEventDetector, ASiTPretrainer
 from keras_asit.models.presets import GENERATIONS
@@ -88,8 +87,7 @@ def build_backbone(
         _check_grid(layout, stored_grid, path)
     if spectrogram_shape is None:
         spectrogram_shape = _trained_shape(layout, stored_grid or layout.grid(path))
-    with start_at_zero():
-        backbone = ASiTBackbone(spectrogram_shape, **_sizes(layout, num_heads, path), **kwargs)
+    backbone = ASiTBackbone(spectrogram_shape, **_sizes(layout, num_heads, path), **kwargs)
     positions = np.asarray(layout.backbone["pos_embed"])
     wanted = backbone.grid_shape
     if layout.num_patches != wanted[0] * wanted[1]:
@@ -173,8 +171,7 @@ def load_pretrainer(path, num_heads=None):
         )
     backbone = build_backbone(student, path, num_heads=num_heads)
     sizes = _head_sizes(student, path)
-    with start_at_zero():
-        pretrainer = ASiTPretrainer(backbone, **_settings(student), **sizes)
+    pretrainer = ASiTPretrainer(backbone, **_settings(student), **sizes)
     for name, layout in layouts.items():
         network = getattr(pretrainer, name)
         heads = layout.heads

@@ -3,6 +3,7 @@
 import bisect
 import functools
 import math
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -64,13 +65,14 @@ class GroupMasking(keras.layers.Layer):
 
     def __init__(
         self,
-        drop_ratio=0.7,
-        kind="zeros",
-        replace_ratio=0.3,
-        replace_probability=0.5,
-        align=1,
-        max_side=0.3,
-        seed=None,
+        drop_ratio: float = 0.7,
+        kind: str | Sequence[str] = "zeros",
+        *,
+        replace_ratio: float = 0.3,
+        replace_probability: float = 0.5,
+        align: int = 1,
+        max_side: float = 0.3,
+        seed: int | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)

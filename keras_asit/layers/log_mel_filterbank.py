@@ -54,11 +54,12 @@ class LogMelFilterbank(keras.layers.Layer):
 
     def __init__(
         self,
-        sample_rate=16000,
-        num_mels=128,
-        window_seconds=0.025,
-        shift_seconds=0.01,
-        low_frequency=20.0,
+        sample_rate: int = 16000,
+        num_mels: int = 128,
+        *,
+        window_seconds: float = 0.025,
+        shift_seconds: float = 0.01,
+        low_frequency: float = 20.0,
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
@@ -84,7 +85,7 @@ class LogMelFilterbank(keras.layers.Layer):
         # There are no weights, and Keras quantizes models only of built layers.
         self.built = True
 
-    def num_frames(self, num_samples):
+    def num_frames(self, num_samples: int) -> int:
         """Return how many frames a waveform of `num_samples` samples has."""
         return max(0, 1 + (num_samples - self.window) // self.shift)
 
@@ -110,11 +111,11 @@ class LogMelFilterbank(keras.layers.Layer):
         return ops.log(ops.maximum(ops.concatenate(energies, axis=-1), FLOOR))
 
     def _frames(self, ops, waveforms):
-        """Return frames without their mean, pre-emphasised and tapered.
+        """Return frames without their mean, pre-emphasized and tapered.
 
         Removing each frame's mean removes the waveform's too. Pre-emphasis is applied to the
         whole waveform before it is cut, which differs only in the first sample of a frame,
-        where the taper is zero. From the mean of a pre-emphasised frame follows what the
+        where the taper is zero. From the mean of a pre-emphasized frame follows what the
         frame's own mean adds to each of its samples.
         """
         num_frames = self._num_frames(ops, waveforms)

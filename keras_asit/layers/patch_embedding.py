@@ -15,7 +15,7 @@ class PatchEmbedding(keras.layers.Layer):
     A strided convolution embeds each patch. Tokens are in time-major order: all mel patches of
     the first frames, then all of the next. A learned position embedding is added. For
     spectrograms of another size than `spectrogram_shape`, the grid of position embeddings is
-    interpolated bicubically, also when saved weights are loaded, with the pixel centres and the
+    interpolated bicubically, also when saved weights are loaded, with the pixel centers and the
     kernel (a = -0.75) of PyTorch's `interpolate(..., mode="bicubic", align_corners=False)`.
 
     Args:
@@ -46,10 +46,11 @@ class PatchEmbedding(keras.layers.Layer):
 
     def __init__(
         self,
-        hidden_dim,
-        spectrogram_shape=(592, 128),
-        patch_size=(16, 16),
-        patch_stride=None,
+        hidden_dim: int,
+        spectrogram_shape: tuple[int, int] = (592, 128),
+        patch_size: int | tuple[int, int] = (16, 16),
+        *,
+        patch_stride: int | tuple[int, int] | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -61,7 +62,7 @@ class PatchEmbedding(keras.layers.Layer):
         self.patch_stride = as_pair("patch_stride", stride)
         self.grid_shape = self.compute_grid_shape(self.spectrogram_shape)
 
-    def compute_grid_shape(self, spectrogram_shape):
+    def compute_grid_shape(self, spectrogram_shape: tuple[int, int]) -> tuple[int, int]:
         """Return the number of patches along time and along mel of a spectrogram.
 
         Args:
@@ -83,21 +84,15 @@ class PatchEmbedding(keras.layers.Layer):
         return grid_shape
 
     def build(self, input_shape=None):
-        initializer = weight_initializer()
-        num_patches = self.grid_shape[0] * self.grid_shape[1]
-        self.kernel = self.add_weight(
-            name="kernel", shape=(*self.patch_size, 1, self.hidden_dim), initializer=initializer
-        )
-        self.bias = self.add_weight(name="bias", shape=(self.hidden_dim,), initializer="zeros")
-        self.class_token = self.add_weight(
-            name="class_token", shape=(1, 1, self.hidden_dim), initializer=initializer
-        )
-        self.position_embedding = self.add_weight(
-            name="position_embedding",
-            shape=(1, 1 + num_patches, self.hidden_dim),
-            initializer=initializer,
-        )
+        width, num_patches = self.hidden_dim, self.grid_shape[0] * self.grid_shape[1]
+        self.kernel = self._add("kernel", (*self.patch_size, 1, width))
+        self.bias = self.add_weight(name="bias", shape=(width,), initializer="zeros")
+        self.class_token = self._add("class_token", (1, 1, width))
+        self.position_embedding = self._add("position_embedding", (1, 1 + num_patches, width))
         self.built = True
+
+    def _add(self, name, shape):
+        return self.add_weight(name=name, shape=shape, initializer=weight_initializer())
 
     def call(self, spectrograms):
         check_shape("Spectrograms", spectrograms.shape, "(batch, frames, mels)")

@@ -33,7 +33,7 @@ class TokenPooling(keras.layers.Layer):
     2104.14294, appendix F.2, for the two side by side.
     """
 
-    def __init__(self, pooling="cls", **kwargs):
+    def __init__(self, pooling: str = "cls", **kwargs):
         super().__init__(**kwargs)
         check_choice("pooling", pooling, POOLINGS)
         self.pooling = pooling
@@ -78,7 +78,7 @@ class FramePooling(keras.layers.Layer):
     ```
     """
 
-    def __init__(self, num_mel_patches, **kwargs):
+    def __init__(self, num_mel_patches: int, **kwargs):
         super().__init__(**kwargs)
         check_positive_integer("num_mel_patches", num_mel_patches)
         self.num_mel_patches = num_mel_patches

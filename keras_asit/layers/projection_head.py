@@ -11,7 +11,7 @@ from keras_asit.layers.mlp import MLP, weight_initializer
 class ProjectionHead(keras.layers.Layer):
     """Project tokens and compare them with class prototypes and patch prototypes.
 
-    Three dense layers (GELU, GELU, linear) lead to a bottleneck that is L2-normalised; the
+    Three dense layers (GELU, GELU, linear) lead to a bottleneck that is L2-normalized; the
     logits are its inner products with prototypes of unit norm. The first token is compared
     with the class prototypes, each of the others with the patch prototypes.
 
@@ -46,11 +46,12 @@ class ProjectionHead(keras.layers.Layer):
 
     def __init__(
         self,
-        num_class_prototypes=8192,
-        num_patch_prototypes=1024,
-        hidden_dim=2048,
-        bottleneck_dim=256,
-        trainable_gain=False,
+        num_class_prototypes: int = 8192,
+        num_patch_prototypes: int | None = 1024,
+        *,
+        hidden_dim: int = 2048,
+        bottleneck_dim: int = 256,
+        trainable_gain: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -67,12 +68,8 @@ class ProjectionHead(keras.layers.Layer):
 
     def build(self, input_shape):
         check_shape("Tokens", input_shape, "(batch, tokens, width)")
-        self.mlp = MLP(
-            [self.hidden_dim, self.hidden_dim, self.bottleneck_dim],
-            activate_last=False,
-            dtype=self.dtype_policy,
-            name="mlp",
-        )
+        widths = [self.hidden_dim, self.hidden_dim, self.bottleneck_dim]
+        self.mlp = MLP(widths, dtype=self.dtype_policy, name="mlp")
         self.mlp.build((None, None, input_shape[-1]))
         self.class_prototypes = self._add_prototypes(self.num_class_prototypes, "class_prototypes")
         self.patch_prototypes = self.class_prototypes

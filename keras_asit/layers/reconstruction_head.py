@@ -38,7 +38,13 @@ class ReconstructionHead(keras.layers.Layer):
     """
 
     def __init__(
-        self, grid_shape, patch_size=(16, 16), hidden_dim=768, bottleneck_dim=128, **kwargs
+        self,
+        grid_shape: tuple[int, int],
+        patch_size: int | tuple[int, int] = (16, 16),
+        *,
+        hidden_dim: int = 768,
+        bottleneck_dim: int = 128,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         check_positive_integer("hidden_dim", hidden_dim)
@@ -50,18 +56,11 @@ class ReconstructionHead(keras.layers.Layer):
 
     def build(self, input_shape):
         check_shape("Patch tokens", input_shape, "(batch, patches, width)")
-        self.mlp = MLP(
-            [self.hidden_dim, self.hidden_dim, self.bottleneck_dim],
-            activate_last=True,
-            dtype=self.dtype_policy,
-            name="mlp",
-        )
+        widths = [self.hidden_dim, self.hidden_dim, self.bottleneck_dim]
+        self.mlp = MLP(widths, activate_last=True, dtype=self.dtype_policy, name="mlp")
         self.mlp.build((None, None, input_shape[-1]))
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=(self.bottleneck_dim, *self.patch_size),
-            initializer=weight_initializer(),
-        )
+        shape = (self.bottleneck_dim, *self.patch_size)
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=weight_initializer())
         self.bias = self.add_weight(name="bias", shape=(), initializer="zeros")
         self.built = True
 

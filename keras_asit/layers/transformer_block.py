@@ -19,7 +19,7 @@ class TransformerBlock(keras.layers.Layer):
         num_heads: int. Number of attention heads. It must divide the width of the tokens.
         mlp_dim: int. Width of the MLP's hidden layer.
         drop_path_rate: float in [0, 1). Probability of dropping a branch. Defaults to `0.0`.
-        layer_norm_epsilon: float. Epsilon of both layer normalisations. Defaults to `1e-6`.
+        layer_norm_epsilon: float. Epsilon of both layer normalizations. Defaults to `1e-6`.
         seed: int. Seed of stochastic depth. Defaults to `None`, a random one.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
@@ -42,11 +42,12 @@ class TransformerBlock(keras.layers.Layer):
 
     def __init__(
         self,
-        num_heads,
-        mlp_dim,
-        drop_path_rate=0.0,
-        layer_norm_epsilon=1e-6,
-        seed=None,
+        num_heads: int,
+        mlp_dim: int,
+        *,
+        drop_path_rate: float = 0.0,
+        layer_norm_epsilon: float = 1e-6,
+        seed: int | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -68,40 +69,31 @@ class TransformerBlock(keras.layers.Layer):
                 f"The width of the tokens must be a multiple of `num_heads`. Received: "
                 f"width={width}, num_heads={self.num_heads}"
             )
-
-        def add(layer_class, *args, **kwargs):
-            layer = layer_class(*args, dtype=self.dtype_policy, **kwargs)
-            layer.build((None, None, width))
-            return layer
-
-        layers, epsilon = keras.layers, self.layer_norm_epsilon
-        self.attention_norm = add(layers.LayerNormalization, epsilon=epsilon, name="attention_norm")
-        self.query_key_value = add(
-            layers.Dense,
-            3 * width,
-            kernel_initializer=weight_initializer(),
-            name="query_key_value",
-        )
-        self.attention_output = add(
-            layers.Dense, width, kernel_initializer=weight_initializer(), name="attention_output"
-        )
-        self.mlp_norm = add(layers.LayerNormalization, epsilon=epsilon, name="mlp_norm")
-        self.mlp = add(MLP, [self.mlp_dim, width], activate_last=False, name="mlp")
-        self.drop_path = layers.Dropout(
+        norm = {"epsilon": self.layer_norm_epsilon, "dtype": self.dtype_policy}
+        self.attention_norm = keras.layers.LayerNormalization(**norm, name="attention_norm")
+        self.query_key_value = self._dense(3 * width, "query_key_value")
+        self.attention_output = self._dense(width, "attention_output")
+        self.mlp_norm = keras.layers.LayerNormalization(**norm, name="mlp_norm")
+        self.mlp = MLP([self.mlp_dim, width], dtype=self.dtype_policy, name="mlp")
+        self.drop_path = keras.layers.Dropout(
             self.drop_path_rate,
             noise_shape=(None, 1, 1),
             seed=self.seed,
             dtype=self.dtype_policy,
             name="drop_path",
         )
+        norms, dense = (self.attention_norm, self.mlp_norm), (self.query_key_value, self.mlp)
+        for layer in (*norms, *dense, self.attention_output):
+            layer.build((None, None, width))
         self.built = True
 
-    def call(self, tokens, training=None):
-        if not training and is_compiled_for_cpu(tokens):
-            return ops.map(lambda clip: self._transform(clip[None])[0], tokens)
-        return self._transform(tokens, training)
+    def _dense(self, units, name):
+        initializer = weight_initializer()
+        return keras.layers.Dense(
+            units, kernel_initializer=initializer, dtype=self.dtype_policy, name=name
+        )
 
-    def _transform(self, tokens, training=False):
+    def call(self, tokens, training=None):
         attended = self._attend(self.attention_norm(tokens))
         tokens = tokens + self.drop_path(attended, training=training)
         transformed = self.mlp(self.mlp_norm(tokens))
@@ -114,19 +106,15 @@ class TransformerBlock(keras.layers.Layer):
         # The query is scaled, which is smaller than the scores.
         query = query * (tokens.shape[-1] // self.num_heads) ** -0.5
         scores = ops.matmul(self._split_heads(query), self._split_heads(key, (0, 2, 3, 1)))
-        weights = ops.softmax(scores, axis=-1)
-        attended = ops.matmul(weights, self._split_heads(value))
-        return self.attention_output(self._merge_heads(attended))
+        attended = ops.matmul(ops.softmax(scores, axis=-1), self._split_heads(value))
+        return self.attention_output(
+            ops.reshape(ops.transpose(attended, (0, 2, 1, 3)), ops.shape(tokens))
+        )
 
     def _split_heads(self, x, order=(0, 2, 1, 3)):
         batch, length, width = ops.shape(x)
-        return ops.transpose(
-            ops.reshape(x, (batch, length, self.num_heads, width // self.num_heads)), order
-        )
-
-    def _merge_heads(self, x):
-        batch, heads, length, depth = ops.shape(x)
-        return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (batch, length, heads * depth))
+        heads = ops.reshape(x, (batch, length, self.num_heads, width // self.num_heads))
+        return ops.transpose(heads, order)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -140,17 +128,3 @@ class TransformerBlock(keras.layers.Layer):
             "layer_norm_epsilon": self.layer_norm_epsilon,
             "seed": self.seed,
         }
-
-
-def is_compiled_for_cpu(x):
-    """Return whether `x` is a value in a function that JAX compiles for one CPU.
-
-    There the attention scores of a whole batch overflow the caches, and memory is waited for.
-    On accelerators, under other backends and run eagerly, it is a batch that is fast.
-    """
-    if keras.config.backend() != "jax":
-        return False
-    import jax
-
-    is_traced = isinstance(x, jax.core.Tracer)
-    return is_traced and jax.default_backend() == "cpu" and jax.device_count() == 1

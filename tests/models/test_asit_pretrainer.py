@@ -475,7 +475,9 @@ def test_patches_must_tile_the_spectrogram():
 def test_a_loaded_pretrainer_goes_on_as_if_it_had_never_stopped(tmp_path):
     pretrainer = build()
     pretrainer.compile(
-        AdamW(WarmupCosine(1e-3, 0.0, 20, 2), weight_decay=WarmupCosine(0.04, 0.4, 20)),
+        AdamW(
+            WarmupCosine(1e-3, 0.0, 20, warmup_steps=2), weight_decay=WarmupCosine(0.04, 0.4, 20)
+        ),
         teacher_momentum=WarmupCosine(0.9, 1.0, 20),
         teacher_temperature=LinearRamp(0.04, 0.07, 10),
     )
