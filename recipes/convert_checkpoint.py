@@ -37,7 +37,7 @@ def convert(arguments):
     )
     frames, mels = backbone.spectrogram_shape
     converter = keras_asit.models.ASiTAudioConverter(
-        arguments.sample_rate, num_frames=frames, num_mels=mels
+        sample_rate=arguments.sample_rate, num_frames=frames, num_mels=mels
     )
     backbone.save_to_preset(str(arguments.output))
     converter.save_to_preset(str(arguments.output))
@@ -49,7 +49,7 @@ def convert(arguments):
 
 def export(arguments):
     backbone = keras_asit.models.ASiTBackbone.from_preset(arguments.input)
-    keras_asit.conversion.export_backbone(backbone, arguments.output, arguments.layout)
+    keras_asit.conversion.export_backbone(backbone, arguments.output, layout=arguments.layout)
     print(f"{arguments.output}: {backbone.count_params():,} parameters")
 
 

@@ -2,19 +2,20 @@
 
 import argparse
 import os
-import tempfile
 import warnings
-from pathlib import Path
 
 from keras_asit._arguments import check_choice
+from keras_asit._files import replacing
 from keras_asit.conversion.pytorch_files import NUM_MELS, import_torch
-from keras_asit.conversion.weight_names import backbone_entries
+from keras_asit.conversion.weight_names import backbone_weights
 from keras_asit.models import ASiTBackbone
 
 LAYOUTS = ("module", "training", "published")
 
 
-def export_backbone(backbone, path, layout="module"):
+def export_backbone(
+    backbone: ASiTBackbone, path: str | os.PathLike, *, layout: str = "module"
+) -> None:
     """Write an `ASiTBackbone` to a PyTorch file that the original code loads.
 
     The inverse of `load_backbone`, exact to the bit. The file appears whole or not at all. It
@@ -30,7 +31,7 @@ def export_backbone(backbone, path, layout="module"):
 
     Raises:
         ImportError: if PyTorch is not installed.
-        ValueError: if it is not an `ASiTBackbone`, or is quantised.
+        ValueError: if it is not an `ASiTBackbone`, or is quantized.
 
     Example:
 
@@ -44,20 +45,13 @@ def export_backbone(backbone, path, layout="module"):
         raise ValueError(f"`backbone` must be an ASiTBackbone. Received: {type(backbone).__name__}")
     if any(str(weight.dtype).startswith("int") for weight in backbone.weights):
         raise ValueError(
-            "A quantised backbone cannot be exported. Export it before `quantize` is called."
+            "A quantized backbone cannot be exported. Export it before `quantize` is called."
         )
     torch = import_torch()
-    state = {
-        name: torch.from_numpy(entry.read()) for name, entry in backbone_entries(backbone).items()
-    }
-    path = Path(path)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-        try:
-            torch.save(_arrange(state, layout, backbone.spectrogram_shape[1]), file)
-        except BaseException:
-            os.unlink(file.name)
-            raise
-    os.replace(file.name, path)
+    weights = backbone_weights(backbone).items()
+    state = {name: torch.from_numpy(weight.read()) for name, weight in weights}
+    with replacing(path) as partial:
+        torch.save(_arrange(state, layout, backbone.spectrogram_shape[1]), partial)
     _warn_of_what_is_not_told(backbone, path, layout)
 
 

@@ -1,11 +1,17 @@
 """Reading PyTorch files without running what is in them, and recognizing what they hold."""
 
 import argparse
+import dataclasses
 import pickle
 import zipfile
 from pathlib import Path
 
 from keras_asit._arguments import check_choice
+
+# The mel bins that the original code reads, where a file does not say.
+NUM_MELS = 128
+# PretrainedSED's code reads the 37 x 8 stored positions as 8 x 37 whenever it interpolates them.
+PRETRAINED_SED_GRID = (8, 37)
 
 
 def import_torch():
@@ -52,18 +58,13 @@ def read_pytorch_file(path):
         ) from error
 
 
-# The mel bins that the original code reads, where a file does not say.
-NUM_MELS = 128
-# PretrainedSED's code reads the 37 x 8 stored positions as 8 x 37 whenever it interpolates them.
-PRETRAINED_SED_GRID = (8, 37)
-PRETRAINED_SED_SHAPE = (998, 128)
+@dataclasses.dataclass
+class StoredNetwork:
+    """A network's weights in a file, by their names in the original code.
 
-
-class Layout:
-    """What a file holds: a network's weights, by their names in the original code.
-
-    Attributes:
-        kind: `"first_generation"`, `"second_generation"` (training checkpoints),
+    Args:
+        path: the file, for messages.
+        layout: `"first_generation"`, `"second_generation"` (training checkpoints),
             `"self_supervised"`, `"event_detection"` (PretrainedSED's), `"image"` (a vision
             transformer of images) or `"backbone"` (what `export_backbone` writes).
         backbone: dict of tensors, of the backbone.
@@ -71,11 +72,11 @@ class Layout:
         arguments: dict of the command line of the original code, if stored.
     """
 
-    def __init__(self, kind, backbone, heads=None, arguments=None):
-        self.kind = kind
-        self.backbone = backbone
-        self.heads = heads or {}
-        self.arguments = arguments or {}
+    path: str
+    layout: str
+    backbone: dict
+    heads: dict
+    arguments: dict = dataclasses.field(default_factory=dict)
 
     @property
     def patch_size(self):
@@ -85,35 +86,39 @@ class Layout:
     def num_patches(self):
         return self.backbone["pos_embed"].shape[1] - 1
 
-    def grid(self, path):
+    def grid(self):
         """Return the number of patches along time and along mel that positions are stored for."""
-        if self.kind == "image":
+        if self.layout == "image":
             columns = round(self.num_patches**0.5)
         else:
-            num_mels = self.arguments.get("num_mel_bins", NUM_MELS)
-            columns = num_mels // self.patch_size[1]
+            columns = self.arguments.get("num_mel_bins", NUM_MELS) // self.patch_size[1]
         if columns < 1 or self.num_patches % columns:
             raise ValueError(
-                f"{path} holds positions of {self.num_patches} patches, which do not form rows of "
-                f"{columns}. Give `stored_grid`, the number of patches along time and along mel, "
-                "or the `spectrogram_shape` and `patch_stride` that they are stored for."
+                f"{self.path} holds positions of {self.num_patches} patches, which do not form "
+                f"rows of {columns}. Give `stored_grid`, the number of patches along time and "
+                "along mel, or the `spectrogram_shape` and `patch_stride` that they are stored for."
             )
         return (self.num_patches // columns, columns)
 
-    def grid_as_read(self, path):
+    def grid_as_read(self):
         """Return the grid that positions are interpolated from."""
-        if self.kind == "event_detection":
-            return PRETRAINED_SED_GRID
-        return self.grid(path)
+        return PRETRAINED_SED_GRID if self.layout == "event_detection" else self.grid()
+
+    def weight(self, name):
+        """Return a weight of the backbone or a head, or raise `ValueError`."""
+        weight = self.heads.get(name, self.backbone.get(name))
+        if weight is None:
+            raise ValueError(f"The weights in {self.path} do not fit: {name} is missing.")
+        return weight
 
 
-def recognise(contents, weights, path):
-    """Return the `Layout` of the contents of a PyTorch file.
+def recognize(contents, path, weights="teacher"):
+    """Return the `StoredNetwork` in the contents of a PyTorch file.
 
     Args:
         contents: what the file holds.
-        weights: `"teacher"` or `"student"`, which to take of a training checkpoint.
         path: the file, for messages.
+        weights: `"teacher"` or `"student"`, which to take of a training checkpoint.
 
     Raises:
         ValueError: if the keys belong to no known layout.
@@ -121,12 +126,14 @@ def recognise(contents, weights, path):
     check_choice("weights", weights, ("teacher", "student"))
     if isinstance(contents, dict):
         if {"student", "teacher"} <= contents.keys():
-            return _training_checkpoint(contents, weights, path)
+            return _training_checkpoint(contents, path, weights)
         if "model.cls_token" in contents:
-            return _pretrained_sed(contents)
+            backbone, heads = _split(contents, "model.")
+            layout = "event_detection" if heads else "self_supervised"
+            return StoredNetwork(path, layout, backbone, heads)
         state = contents.get("model", contents)
         if isinstance(state, dict) and "cls_token" in state and _has_patches(state):
-            return _vision_transformer(state)
+            return _vision_transformer(state, path)
     found = list(contents)[:5] if isinstance(contents, dict) else type(contents).__name__
     raise ValueError(
         f"{path} is of no known layout. Accepted are training checkpoints of ASiT ('student' and "
@@ -135,42 +142,35 @@ def recognise(contents, weights, path):
     )
 
 
-def _training_checkpoint(contents, weights, path):
-    state = _without_prefix(contents[weights], "module.")
+def _training_checkpoint(contents, path, weights):
+    state = {name.removeprefix("module."): value for name, value in contents[weights].items()}
     backbone, heads = _split(state, "backbone.")
     if not _has_patches(backbone):
         raise ValueError(f"{path} holds no weights of a backbone under {weights!r}.")
     first = any(name.startswith("head_cls.") for name in heads)
-    kind = "first_generation" if first else "second_generation"
-    return Layout(kind, backbone, heads, vars(contents["args"]) if "args" in contents else {})
+    layout = "first_generation" if first else "second_generation"
+    arguments = vars(contents["args"]) if "args" in contents else {}
+    return StoredNetwork(path, layout, backbone, heads, arguments)
 
 
-def _pretrained_sed(contents):
-    backbone, heads = _split(contents, "model.")
-    return Layout("event_detection" if heads else "self_supervised", backbone, heads)
-
-
-def _vision_transformer(state):
+def _vision_transformer(state, path):
     heads = {name: value for name, value in state.items() if name.startswith("head.")}
     backbone = {name: value for name, value in state.items() if name not in heads}
     kernel = backbone["patch_embed.proj.weight"]
     if kernel.shape[1] == 1:
-        return Layout("backbone", backbone, heads)
-    # A spectrogram is a grey image: the same in all channels.
+        return StoredNetwork(path, "backbone", backbone, heads)
+    # A spectrogram is a gray image: the same in all channels.
     backbone["patch_embed.proj.weight"] = kernel.sum(1, keepdims=True)
-    return Layout("image", backbone, heads)
+    return StoredNetwork(path, "image", backbone, heads)
 
 
 def _has_patches(state):
     return "patch_embed.proj.weight" in state and "pos_embed" in state
 
 
-def _without_prefix(state, prefix):
-    return {name.removeprefix(prefix): value for name, value in state.items()}
-
-
 def _split(state, prefix):
     """Return the weights under a prefix, without it, and the others."""
-    inside = {name for name in state if name.startswith(prefix)}
-    rest = {name: value for name, value in state.items() if name not in inside}
-    return {name.removeprefix(prefix): state[name] for name in state if name in inside}, rest
+    inside = {
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
+    }
+    return inside, {name: value for name, value in state.items() if not name.startswith(prefix)}

@@ -4,120 +4,112 @@ import numpy as np
 from keras import ops
 
 
-class Entry:
-    """A variable, and how PyTorch stores it: its shape there, and the axes that lead to ours.
+class Weight:
+    """A variable, and how PyTorch stores it.
 
     Args:
         variable: a Keras variable.
-        shape: tuple of ints. The shape in PyTorch.
-        axes: tuple of ints. PyTorch's array transposed by these, reshaped, is Keras's.
-            Defaults to `None`, no transposition.
+        axes: tuple of ints. PyTorch's array transposed by these is Keras's. Defaults to `None`,
+            no transposition.
+        shape: tuple of ints. The shape in PyTorch. Defaults to `None`, what `axes` makes of the
+            variable's; another one is of as many values.
     """
 
-    def __init__(self, variable, shape, axes=None):
+    def __init__(self, variable, axes=None, shape=None):
         self.variable = variable
-        self.shape = tuple(shape)
-        self.axes = tuple(range(len(shape))) if axes is None else axes
+        self.axes = tuple(range(len(variable.shape))) if axes is None else axes
+        self._transposed = tuple(variable.shape[axis] for axis in np.argsort(self.axes))
+        self.shape = self._transposed if shape is None else tuple(shape)
 
     def assign(self, value):
-        """Assign an array in PyTorch's layout."""
-        self.variable.assign(np.transpose(value, self.axes).reshape(self.variable.shape))
+        """Assign an array in PyTorch's arrangement."""
+        self.variable.assign(np.transpose(np.reshape(value, self._transposed), self.axes))
 
     def read(self):
-        """Return the value as an array in PyTorch's layout."""
+        """Return the value as an array of float32 in PyTorch's arrangement."""
         value = ops.convert_to_numpy(ops.cast(self.variable, "float32"))
-        value = value.reshape([self.shape[axis] for axis in self.axes])
-        return np.ascontiguousarray(np.transpose(value, np.argsort(self.axes)))
+        value = np.transpose(value, np.argsort(self.axes)).reshape(self.shape)
+        return np.array(value, order="C")
 
 
-def backbone_entries(backbone):
-    """Return {PyTorch name: Entry} of an `ASiTBackbone`, in the original's order."""
+def backbone_weights(backbone):
+    """Return {PyTorch name: Weight} of an `ASiTBackbone`, in the original's order."""
     embedding = backbone.patch_embedding
-    width = backbone.hidden_dim
-    entries = {
-        "cls_token": Entry(embedding.class_token, embedding.class_token.shape),
-        "pos_embed": Entry(embedding.position_embedding, embedding.position_embedding.shape),
-        "patch_embed.proj.weight": Entry(
-            embedding.kernel, (width, 1, *backbone.patch_size), (2, 3, 1, 0)
-        ),
-        "patch_embed.proj.bias": Entry(embedding.bias, (width,)),
+    weights = {
+        "cls_token": Weight(embedding.class_token),
+        "pos_embed": Weight(embedding.position_embedding),
+        "patch_embed.proj.weight": Weight(embedding.kernel, (2, 3, 1, 0)),
+        "patch_embed.proj.bias": Weight(embedding.bias),
     }
     for index, block in enumerate(backbone.transformer_blocks):
         prefix = f"blocks.{index}"
-        entries |= _norm_entries(f"{prefix}.norm1", block.attention_norm)
-        entries |= dense_entries(f"{prefix}.attn.qkv", block.query_key_value)
-        entries |= dense_entries(f"{prefix}.attn.proj", block.attention_output)
-        entries |= _norm_entries(f"{prefix}.norm2", block.mlp_norm)
-        entries |= dense_entries(f"{prefix}.mlp.fc1", block.mlp.dense_layers[0])
-        entries |= dense_entries(f"{prefix}.mlp.fc2", block.mlp.dense_layers[1])
-    return entries | _norm_entries("norm", backbone.norm)
+        weights |= _norm_weights(f"{prefix}.norm1", block.attention_norm)
+        weights |= dense_weights(f"{prefix}.attn.qkv", block.query_key_value)
+        weights |= dense_weights(f"{prefix}.attn.proj", block.attention_output)
+        weights |= _norm_weights(f"{prefix}.norm2", block.mlp_norm)
+        weights |= dense_weights(f"{prefix}.mlp.fc1", block.mlp.dense_layers[0])
+        weights |= dense_weights(f"{prefix}.mlp.fc2", block.mlp.dense_layers[1])
+    return weights | _norm_weights("norm", backbone.norm)
 
 
-def head_entries(network):
-    """Return {PyTorch name: Entry} of both heads of a student or teacher."""
+def network_weights(network):
+    """Return {PyTorch name: Weight} of a student or teacher, heads included."""
+    backbone = backbone_weights(network.backbone).items()
     projection, reconstruction = network.projection_head, network.reconstruction_head
     shared = projection.num_patch_prototypes is None
     name = "head" if shared else "head_cls"
-    entries = _mlp_entries(f"{name}.mlp", projection.mlp)
+    weights = {f"backbone.{key}": weight for key, weight in backbone}
+    weights |= _mlp_weights(f"{name}.mlp", projection.mlp)
     if shared:
-        entries |= _prototype_entries(f"{name}.last_layer", projection.class_prototypes)
+        weights |= _prototype_weights(f"{name}.last_layer", projection.class_prototypes)
     else:
-        entries |= _prototype_entries(f"{name}.cls_layer", projection.class_prototypes)
-        entries |= _prototype_entries(f"{name}.data_layer", projection.patch_prototypes)
-    entries |= _mlp_entries("head_recons.mlp", reconstruction.mlp)
+        weights |= _prototype_weights(f"{name}.cls_layer", projection.class_prototypes)
+        weights |= _prototype_weights(f"{name}.data_layer", projection.patch_prototypes)
+    weights |= _mlp_weights("head_recons.mlp", reconstruction.mlp)
     bottleneck, *patch_size = reconstruction.kernel.shape
-    return entries | {
-        "head_recons.convTrans.weight": Entry(reconstruction.kernel, (bottleneck, 1, *patch_size)),
-        "head_recons.convTrans.bias": Entry(reconstruction.bias, (1,)),
-    }
+    kernel = Weight(reconstruction.kernel, shape=(bottleneck, 1, *patch_size))
+    bias = Weight(reconstruction.bias, shape=(1,))
+    return weights | {"head_recons.convTrans.weight": kernel, "head_recons.convTrans.bias": bias}
 
 
-def assign_all(entries, state, path):
-    """Assign the arrays of a state dict to the entries of the same names.
+def dense_weights(name, layer):
+    """Return {PyTorch name: Weight} of a dense layer."""
+    return {f"{name}.weight": Weight(layer.kernel, (1, 0)), f"{name}.bias": Weight(layer.bias)}
+
+
+def assign_all(weights, state, path):
+    """Assign the arrays of a state dict to the weights of the same names.
 
     Raises:
         ValueError: naming what is missing, surplus or of another shape; nothing is assigned then.
     """
-    problems = [f"{name} is missing" for name in entries if name not in state]
-    problems += [f"{name} is surplus" for name in state if name not in entries]
-    for name in entries.keys() & state.keys():
-        if tuple(state[name].shape) != entries[name].shape:
+    problems = [f"{name} is missing" for name in weights if name not in state]
+    problems += [f"{name} is surplus" for name in state if name not in weights]
+    for name in weights.keys() & state.keys():
+        if tuple(state[name].shape) != weights[name].shape:
             problems.append(
-                f"{name} has shape {tuple(state[name].shape)} instead of {entries[name].shape}"
+                f"{name} has shape {tuple(state[name].shape)} instead of {weights[name].shape}"
             )
     if problems:
         raise ValueError(f"The weights in {path} do not fit: {'; '.join(sorted(problems))}.")
-    for name, entry in entries.items():
-        entry.assign(np.asarray(state[name]))
+    for name, weight in weights.items():
+        weight.assign(np.asarray(state[name]))
 
 
-def dense_entries(name, layer):
-    """Return {PyTorch name: Entry} of a dense layer."""
-    inputs, outputs = layer.kernel.shape
-    return {
-        f"{name}.weight": Entry(layer.kernel, (outputs, inputs), (1, 0)),
-        f"{name}.bias": Entry(layer.bias, (outputs,)),
-    }
+def _norm_weights(name, layer):
+    return {f"{name}.weight": Weight(layer.gamma), f"{name}.bias": Weight(layer.beta)}
 
 
-def _norm_entries(name, layer):
-    return {
-        f"{name}.weight": Entry(layer.gamma, layer.gamma.shape),
-        f"{name}.bias": Entry(layer.beta, layer.beta.shape),
-    }
-
-
-def _mlp_entries(name, mlp):
+def _mlp_weights(name, mlp):
     # The odd numbers are the activations.
-    entries = {}
+    weights = {}
     for index, layer in enumerate(mlp.dense_layers):
-        entries |= dense_entries(f"{name}.{2 * index}", layer)
-    return entries
+        weights |= dense_weights(f"{name}.{2 * index}", layer)
+    return weights
 
 
-def _prototype_entries(name, prototypes):
-    inputs, outputs = prototypes.direction.shape
-    entries = {f"{name}.weight_v": Entry(prototypes.direction, (outputs, inputs), (1, 0))}
+def _prototype_weights(name, prototypes):
+    weights = {f"{name}.weight_v": Weight(prototypes.direction, (1, 0))}
     if prototypes.gain is not None:
-        entries[f"{name}.weight_g"] = Entry(prototypes.gain, (outputs, 1))
-    return entries
+        weights[f"{name}.weight_g"] = Weight(prototypes.gain, shape=(prototypes.gain.shape[0], 1))
+    return weights

@@ -37,7 +37,7 @@ class ASiTAudioClassifier(PortableCompile, keras_hub.models.Task):
         backbone: an `ASiTBackbone`.
         num_classes: int. Number of classes.
         preprocessor: an `ASiTAudioClassifierPreprocessor`. Defaults to `None`: inputs are
-            spectrograms, normalised as `ASiTAudioConverter` does.
+            spectrograms, normalized as `ASiTAudioConverter` does.
         class_names: list of strs, the classes in their order. Defaults to `None`.
         multi_label: bool. Whether a clip can have several labels, or none. Sets the defaults
             of `compile` and which labels are accepted. Defaults to `False`.
@@ -73,6 +73,7 @@ class ASiTAudioClassifier(PortableCompile, keras_hub.models.Task):
         backbone,
         num_classes,
         preprocessor=None,
+        *,
         class_names=None,
         multi_label=False,
         pooling="cls",
@@ -127,6 +128,7 @@ class ASiTAudioClassifier(PortableCompile, keras_hub.models.Task):
         cls,
         preset,
         load_weights=True,
+        *,
         spectrogram_shape=None,
         patch_stride=None,
         drop_path_rate=None,

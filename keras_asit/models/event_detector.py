@@ -26,11 +26,11 @@ class ASiTEventDetector(PortableCompile, keras.Model):
         num_weak_classes: int. Number of classes scored once a clip. Defaults to `None`, as
             many as `num_strong_classes`.
         num_steps: int. Number of steps of a window. Defaults to `250`, 40 ms each in 10 seconds.
-        dtype: str or `keras.DTypePolicy`, of both heads. Defaults to `None`, the backbone's.
+        head_dtype: str or `keras.DTypePolicy`, of both heads. Defaults to `None`, the backbone's.
         **kwargs: Arguments of `keras.Model`, such as `name`.
 
     Input shape:
-        `(batch, frames, mels)`, normalised as `ASiTAudioConverter` does.
+        `(batch, frames, mels)`, normalized as `ASiTAudioConverter` does.
 
     Output shape:
         A dict of logits: `"strong"`, `(batch, num_steps, num_strong_classes)`, and `"weak"`,
@@ -54,9 +54,10 @@ class ASiTEventDetector(PortableCompile, keras.Model):
         self,
         backbone,
         num_strong_classes,
+        *,
         num_weak_classes=None,
         num_steps=250,
-        dtype=None,
+        head_dtype=None,
         **kwargs,
     ):
         if not isinstance(backbone, ASiTBackbone):
@@ -68,11 +69,11 @@ class ASiTEventDetector(PortableCompile, keras.Model):
         check_positive_integer("num_weak_classes", num_weak_classes)
         check_positive_integer("num_steps", num_steps)
         check_known("ASiTEventDetector", kwargs, ("name", "trainable"))
-        dtype = backbone.dtype_policy if dtype is None else dtype
+        head_dtype = backbone.dtype_policy if head_dtype is None else head_dtype
 
         # === Layers ===
-        strong_head = keras.layers.Dense(num_strong_classes, dtype=dtype, name="strong_head")
-        weak_head = keras.layers.Dense(num_weak_classes, dtype=dtype, name="weak_head")
+        strong_head = keras.layers.Dense(num_strong_classes, dtype=head_dtype, name="strong_head")
+        weak_head = keras.layers.Dense(num_weak_classes, dtype=head_dtype, name="weak_head")
 
         # === Functional Model ===
         inputs = backbone.input
@@ -100,7 +101,7 @@ class ASiTEventDetector(PortableCompile, keras.Model):
             "num_strong_classes": self.num_strong_classes,
             "num_weak_classes": self.num_weak_classes,
             "num_steps": self.num_steps,
-            "dtype": keras.dtype_policies.serialize(self.strong_head.dtype_policy),
+            "head_dtype": keras.dtype_policies.serialize(self.strong_head.dtype_policy),
         }
 
     @classmethod
@@ -108,8 +109,10 @@ class ASiTEventDetector(PortableCompile, keras.Model):
         backbone = keras.saving.deserialize_keras_object(
             config["backbone"], custom_objects=custom_objects
         )
-        dtype = keras.dtype_policies.deserialize(config["dtype"], custom_objects=custom_objects)
-        return cls(**{**config, "backbone": backbone, "dtype": dtype})
+        head_dtype = keras.dtype_policies.deserialize(
+            config["head_dtype"], custom_objects=custom_objects
+        )
+        return cls(**{**config, "backbone": backbone, "head_dtype": head_dtype})
 
 
 def _pool_tokens(tokens, num_steps):
@@ -132,7 +135,7 @@ def _averages(num_tokens, num_steps):
 
 
 def _interpolation(num_tokens, num_steps):
-    """Weights of linear interpolation, pixel centres aligned, ends repeated."""
+    """Weights of linear interpolation, pixel centers aligned, ends repeated."""
     centers = (np.arange(num_steps) + 0.5) * num_tokens / num_steps - 0.5
     centers = np.clip(centers, 0, num_tokens - 1)[:, None]
     return np.maximum(0, 1 - np.abs(centers - np.arange(num_tokens)[None, :]))

@@ -24,7 +24,7 @@ def read(path):
 @pytest.mark.parametrize("layout", ["module", "training", "published"])
 def test_a_round_trip_is_exact(tmp_path, layout):
     backbone = build()
-    export_backbone(backbone, tmp_path / "backbone.pt", layout)
+    export_backbone(backbone, tmp_path / "backbone.pt", layout=layout)
     loaded = load_backbone(tmp_path / "backbone.pt", num_heads=2)
     assert loaded.spectrogram_shape == (48, 128)
     for weight, expected in zip(loaded.weights, backbone.weights):
@@ -44,7 +44,7 @@ def test_other_shapes_of_patches_come_back_as_the_warning_says(
     tmp_path, layout, shape, stride, told, recwarn
 ):
     backbone = build(shape, patch_stride=stride)
-    export_backbone(backbone, tmp_path / "backbone.pt", layout)
+    export_backbone(backbone, tmp_path / "backbone.pt", layout=layout)
     arguments = {} if told else {"spectrogram_shape": shape, "patch_stride": stride}
     messages = [str(warning.message) for warning in recwarn if warning.category is UserWarning]
     assert any("load it with" in message for message in messages) != told
@@ -66,7 +66,9 @@ def test_the_original_file_comes_back(golden, tmp_path, file, layout, prefix):
     original = read(golden / file)
     original = original.get("teacher", original)
     heads = original[f"{prefix}cls_token"].shape[-1] // 8
-    export_backbone(load_backbone(golden / file, num_heads=heads), tmp_path / "back.pt", layout)
+    export_backbone(
+        load_backbone(golden / file, num_heads=heads), tmp_path / "back.pt", layout=layout
+    )
     exported = read(tmp_path / "back.pt")
     exported = exported.get("teacher", exported)
     expected = {name: value for name, value in original.items() if name.startswith(prefix)}
@@ -92,10 +94,10 @@ def test_a_failed_export_leaves_what_was_there(tmp_path, monkeypatch):
 
 def test_bad_arguments_are_errors(tmp_path):
     with pytest.raises(ValueError, match="`layout` must be one of"):
-        export_backbone(build(), tmp_path / "backbone.pt", "onnx")
+        export_backbone(build(), tmp_path / "backbone.pt", layout="onnx")
     with pytest.raises(ValueError, match="must be an ASiTBackbone"):
         export_backbone("backbone", tmp_path / "backbone.pt")
-    quantised = build()
-    quantised.quantize("int8")
-    with pytest.raises(ValueError, match="quantised"):
-        export_backbone(quantised, tmp_path / "backbone.pt")
+    quantized = build()
+    quantized.quantize("int8")
+    with pytest.raises(ValueError, match="quantized"):
+        export_backbone(quantized, tmp_path / "backbone.pt")

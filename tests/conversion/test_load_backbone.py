@@ -42,7 +42,7 @@ def patched(path, tmp_path, **changes):
 
 @pytest.mark.parametrize("weights", ["teacher", "student"])
 def test_first_generation_features_equal_the_reference(golden, golden_forward, weights):
-    backbone = load_backbone(golden / "official_checkpoint.pth", weights, num_heads=3)
+    backbone = load_backbone(golden / "official_checkpoint.pth", weights=weights, num_heads=3)
     assert backbone.spectrogram_shape == (64, 32)
     features = backbone(golden_forward["corrupted"])
     assert relative_difference(features, golden_forward["features"]) < 1e-5

@@ -12,7 +12,9 @@ pytest.importorskip("torch", reason="PyTorch files are read by PyTorch")
 @pytest.mark.parametrize("frames", [592, 998, 208])
 def test_scores_equal_those_of_pretrained_sed(golden, frames):
     outputs = np.load(golden / "sed_outputs.npz")
-    detector = load_event_detector(golden / "sed_strong.pt", (frames, 128), num_heads=2)
+    detector = load_event_detector(
+        golden / "sed_strong.pt", spectrogram_shape=(frames, 128), num_heads=2
+    )
     logits = detector(outputs[f"{frames}/spectrogram"])
     for name in ("strong", "weak"):
         expected = outputs[f"{frames}/{name}"]

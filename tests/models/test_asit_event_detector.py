@@ -48,7 +48,10 @@ def test_a_saved_detector_scores_the_same(tmp_path):
 
 def test_precision_and_quantization_are_kept(tmp_path):
     detector = build()
-    assert build(dtype="mixed_float16").get_config()["dtype"]["config"]["name"] == "mixed_float16"
+    assert (
+        build(head_dtype="mixed_float16").get_config()["head_dtype"]["config"]["name"]
+        == "mixed_float16"
+    )
     detector.quantize("int8")
     expected = detector(spectrograms())
     detector.save(tmp_path / "int8.keras")
@@ -65,7 +68,9 @@ def test_heads_have_the_precision_of_the_backbone_unless_told():
         (64, 32), num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=16, dtype="bfloat16"
     )
     assert ASiTEventDetector(backbone, 3).strong_head.variable_dtype == "bfloat16"
-    assert ASiTEventDetector(backbone, 3, dtype="float32").weak_head.variable_dtype == "float32"
+    assert (
+        ASiTEventDetector(backbone, 3, head_dtype="float32").weak_head.variable_dtype == "float32"
+    )
 
 
 def test_what_is_saved_leaves_the_choice_of_a_compiler_to_the_backend():
