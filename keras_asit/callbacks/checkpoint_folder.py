@@ -1,24 +1,23 @@
 """A folder of checkpoints, each of which is there whole or not at all."""
 
-import hashlib
 import json
 import os
 import shutil
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
-ARRAYS = "variables.npz"
-STATE = "state.json"
+from keras_asit._files import PARTIAL, replacing, write_whole
+
+# What reading a damaged file ends in, wherever the damage is. A zip file checks each member.
+DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile)
+STATE = "state"
 
 
 class CheckpointFolder:
-    """Writes, verifies, reads and prunes checkpoints.
-
-    A checkpoint is a folder of arrays and of JSON, which holds the arrays' checksum and, last,
-    its own. It is written under another name, synchronized to the disk, and renamed: whoever
-    is killed in between leaves an unfinished folder that is never read.
+    """Writes, verifies, reads and prunes checkpoints: files of arrays and of a state, as JSON.
 
     Args:
         folder: str or `os.PathLike`. Made if needed.
@@ -29,74 +28,17 @@ class CheckpointFolder:
         self.folder = Path(folder)
         self.keep = keep
 
-    def names(self):
-        """Return the names of all checkpoints, oldest first."""
-        return sorted(path.name for path in self.folder.glob("checkpoint-*"))
+    def paths(self):
+        """Return the paths of all checkpoints, oldest first."""
+        return sorted(self.folder.glob("checkpoint-*.npz"))
 
     def write(self, name, arrays, state):
         """Write a checkpoint; on an error, leave those before as they were."""
-        unfinished = self.folder / f"unfinished-{name}"
         self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            unfinished.mkdir()
-            with open(unfinished / ARRAYS, "wb") as file:
-                np.savez(file, **{str(index): array for index, array in enumerate(arrays)})
-                _synchronize(file)
-            state = {**state, "checksum": _checksum(unfinished / ARRAYS)}
-            with open(unfinished / STATE, "w", encoding="utf-8") as file:
-                text = json.dumps(state)
-                file.write(f"{text}\n{hashlib.sha256(text.encode()).hexdigest()}\n")
-                _synchronize(file)
-            _synchronize_folder(unfinished)
-            if (self.folder / name).exists():
-                self._set_aside(name, "unfinished-old")
-            os.replace(unfinished, self.folder / name)
-            _synchronize_folder(self.folder)
-        except BaseException:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            raise
-
-    def read(self, name):
-        """Return arrays and state of a checkpoint.
-
-        Raises:
-            ValueError: If anything is missing or differs from its checksum.
-        """
-        path = self.folder / name
-        try:
-            state = self.read_state(name)
-            if _checksum(path / ARRAYS) != state["checksum"]:
-                raise ValueError(f"{path / ARRAYS} differs from its checksum")
-            with np.load(path / ARRAYS) as file:
-                return [file[str(index)] for index in range(len(file.files))], state
-        except OSError as error:
-            raise ValueError(f"{path} cannot be read: {error}") from error
-
-    def read_state(self, name):
-        """Return only the state of a checkpoint."""
-        path = self.folder / name / STATE
-        try:
-            text, checksum, _ = path.read_bytes().split(b"\n")
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path} is missing or cut") from error
-        if hashlib.sha256(text).hexdigest().encode() != checksum:
-            raise ValueError(f"{path} differs from its checksum")
-        return json.loads(text)
-
-    def monitored(self, name):
-        """Return the value that a checkpoint was saved at; `None` if it has none or is damaged."""
-        try:
-            return self.read_state(name)["monitored"]
-        except ValueError as error:
-            warnings.warn(f"Damaged checkpoint: {error}. It is set aside.", stacklevel=2)
-            self._set_aside(name, "damaged")
-            return None
-
-    def _set_aside(self, name, prefix):
-        other = self.folder / f"{prefix}-{name}"
-        # An earlier one of this name would be in the way.
-        shutil.rmtree(other, ignore_errors=True)
-        os.replace(self.folder / name, other)
+        members = {str(index): array for index, array in enumerate(arrays)}
+        members[STATE] = np.frombuffer(json.dumps(state).encode(), "uint8")
+        with replacing(self.folder / f"{name}.npz") as partial, open(partial, "wb") as file:
+            np.savez(file, **members)
 
     def read_newest(self):
         """Return arrays and state of the newest checkpoint that is whole, or `None`.
@@ -106,51 +48,62 @@ class CheckpointFolder:
         Raises:
             ValueError: If there are checkpoints, but all are damaged.
         """
-        self.remove_unfinished()
+        for path in self.folder.glob(f".checkpoint-*{PARTIAL}"):
+            path.unlink()  # A killed process was writing it.
         damaged = []
-        for name in reversed(self.names()):
+        for path in reversed(self.paths()):
             try:
-                arrays_and_state = self.read(name)
-            except ValueError as error:
-                damaged.append((name, error))
+                with np.load(path) as file:
+                    arrays = [file[str(index)] for index in range(len(file.files) - 1)]
+                    state = _state(file)
+            except DAMAGE as error:
+                damaged.append((path, error))
                 continue
             for other, error in damaged:
-                warnings.warn(f"Damaged checkpoint: {error}. Going on from {name}.", stacklevel=2)
-                self._set_aside(other, "damaged")
-            return arrays_and_state
+                self._set_aside(other, error, f"Going on from {path.stem}.")
+            return arrays, state
         if damaged:
             raise ValueError(
                 f"All checkpoints in {self.folder} are damaged: "
-                f"{'; '.join(str(error) for _, error in damaged)}. Remove them to start anew."
+                f"{'; '.join(f'{path.name}: {error}' for path, error in damaged)}. "
+                "Remove them to start anew."
             )
         return None
 
     def prune(self, best):
-        """Remove all but the newest and `best`."""
-        for name in self.names()[: -self.keep]:
-            if name != best:
-                # Renamed first: what is half removed must not look like a checkpoint.
-                unfinished = self.folder / f"unfinished-{name}"
-                os.replace(self.folder / name, unfinished)
-                shutil.rmtree(unfinished)
+        """Remove all but the newest and that with the best monitored value.
 
-    def remove_unfinished(self):
-        """Remove what a killed process was writing or removing."""
-        for path in self.folder.glob("unfinished-*"):
-            shutil.rmtree(path)
+        Args:
+            best: `min` or `max`.
+        """
+        values = {path: self._monitored(path) for path in self.paths()}
+        values = {path: value for path, value in values.items() if value is not None}
+        kept = best(values, key=values.get, default=None)
+        for path in self.paths()[: -self.keep]:
+            if path != kept:
+                path.unlink()
+
+    def _monitored(self, path):
+        """Return the value that a checkpoint was saved at; `None` if it has none or is damaged."""
+        try:
+            with np.load(path) as file:
+                return _state(file)["monitored"]
+        except DAMAGE as error:
+            self._set_aside(path, error, "It is set aside.")
+            return None
+
+    def _set_aside(self, path, error, what_follows):
+        warnings.warn(f"Damaged checkpoint: {path}: {error}. {what_follows}", stacklevel=3)
+        os.replace(path, path.with_name(f"damaged-{path.name}"))
 
     def check_writable(self, size):
         """Raise `OSError` unless all checkpoints of `size` bytes can be written."""
-        probe = self.folder / "unfinished-probe"
-        probe.mkdir(parents=True)
-        try:
-            with open(probe / STATE, "wb") as file:
-                file.write(b"probe")
-                _synchronize(file)
-        finally:
-            shutil.rmtree(probe, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        probe = self.folder / "probe"
+        write_whole(probe, b"probe")
+        probe.unlink()
         # The best, those kept, and the one being written, less those already there.
-        missing = max(1, self.keep + 2 - len(self.names()))
+        missing = max(1, self.keep + 2 - len(self.paths()))
         free = shutil.disk_usage(self.folder).free
         if free < missing * size:
             raise OSError(
@@ -166,20 +119,5 @@ def storable(array):
     return array.astype("float32") if array.dtype.name == "bfloat16" else array
 
 
-def _checksum(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _synchronize(file):
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _synchronize_folder(path):
-    if os.name == "posix":  # Windows has no file descriptors of folders.
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _state(file):
+    return json.loads(file[STATE].tobytes())

@@ -226,7 +226,7 @@ class Checkpoints(keras.callbacks.Callback):
                 "callbacks": callbacks,
             },
         )
-        self.folder.prune(self._best())
+        self.folder.prune(min if self.mode == "min" else max)
         self._saved_batch = batch
 
     def _check_finite(self, variables, arrays):
@@ -236,13 +236,6 @@ class Checkpoints(keras.callbacks.Callback):
                     f"{variable.path} is not finite; not saved. The newest checkpoint in "
                     f"{self.folder.folder} is from before."
                 )
-
-    def _best(self):
-        """Return the name of the checkpoint with the best value of `monitor`."""
-        values = {name: self.folder.monitored(name) for name in self.folder.names()}
-        values = {name: value for name, value in values.items() if value is not None}
-        best = min if self.mode == "min" else max
-        return best(values, key=values.get, default=None)
 
     def _restore(self, epochs):
         """Set all variables and the position; return the state, or `None` if there is none."""

@@ -91,10 +91,10 @@ def test_killed_while_writing_a_checkpoint_it_goes_on_from_the_one_before(
         capture_output=True,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert list(tmp_path.glob("unfinished-*"))
+    assert list(tmp_path.glob(".*.partial"))
     losses = train(recordings, tmp_path, StopAfter(100, die))
     assert_goes_on(losses, expected, (1, 0))
-    assert not list(tmp_path.glob("unfinished-*"))
+    assert not list(tmp_path.glob(".*.partial"))
 
 
 @pytest.mark.slow
@@ -153,24 +153,22 @@ def test_the_newest_and_the_best_are_kept(recordings, expected, tmp_path):
     losses = [logs["loss"] for _, logs in sorted(expected.epochs.items())]
     best = int(np.argmax(losses))
     train(recordings, tmp_path, save_freq="epoch", keep=1, mode="max")
-    kept = {f"checkpoint-{best + 1:06d}-000000000", "checkpoint-000003-000000000"}
+    kept = {f"checkpoint-{best + 1:06d}-000000000.npz", "checkpoint-000003-000000000.npz"}
     assert set(names(tmp_path)) == kept
 
 
 def damage_by_a_bit(checkpoint):
-    path = checkpoint / "variables.npz"
-    content = bytearray(path.read_bytes())
+    content = bytearray(checkpoint.read_bytes())
     content[len(content) // 2] ^= 1
-    path.write_bytes(content)
+    checkpoint.write_bytes(content)
 
 
 def cut(checkpoint):
-    path = checkpoint / "state.json"
-    path.write_bytes(path.read_bytes()[:-10])
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-10])
 
 
-def lose_a_file(checkpoint):
-    (checkpoint / "variables.npz").unlink()
+def empty(checkpoint):
+    checkpoint.write_bytes(b"")
 
 
 @pytest.fixture(scope="module")
@@ -196,8 +194,8 @@ def test_an_older_damaged_checkpoint_is_set_aside_and_stops_nothing(
 
 def test_a_checkpoint_may_be_damaged_twice(recordings, expected, stopped, tmp_path):
     shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
-    newest = tmp_path / "checkpoint-000001-000000002"
-    shutil.copytree(newest, tmp_path / f"damaged-{newest.name}")
+    newest = tmp_path / "checkpoint-000001-000000002.npz"
+    shutil.copy(newest, tmp_path / f"damaged-{newest.name}")
     cut(newest)
     with pytest.warns(UserWarning, match="Damaged checkpoint"):
         losses = train(recordings, tmp_path, StopAfter(100, die))
@@ -214,14 +212,14 @@ def test_a_second_training_in_the_folder_is_refused(recordings, tmp_path):
         train(recordings, tmp_path, StopAfter(3, train_too))
 
 
-@pytest.mark.parametrize("damage", [damage_by_a_bit, cut, lose_a_file])
+@pytest.mark.parametrize("damage", [damage_by_a_bit, cut, empty])
 def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(
     recordings, expected, stopped, tmp_path, damage
 ):
     shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
-    assert names(tmp_path)[-1] == "checkpoint-000001-000000002"
-    damage(tmp_path / "checkpoint-000001-000000002")
-    with pytest.warns(UserWarning, match="Damaged checkpoint: .*000001-000000002"):
+    assert names(tmp_path)[-1] == "checkpoint-000001-000000002.npz"
+    damage(tmp_path / "checkpoint-000001-000000002.npz")
+    with pytest.warns(UserWarning, match="Damaged checkpoint: .*000001-000000002.npz"):
         losses = train(recordings, tmp_path, StopAfter(100, die))
     assert_goes_on(losses, expected, (1, 0))
 
@@ -241,8 +239,8 @@ def test_an_error_while_writing_leaves_the_checkpoints_before(recordings, tmp_pa
     fill = StopAfter(6, lambda: monkeypatch.setattr(os, "fsync", no_space))
     with pytest.raises(OSError, match="No space left"):
         train(recordings, tmp_path, fill)
-    assert names(tmp_path)[-1] == "checkpoint-000001-000000000"
-    assert not list(tmp_path.glob("unfinished-*"))
+    assert names(tmp_path)[-1] == "checkpoint-000001-000000000.npz"
+    assert not list(tmp_path.glob(".*.partial"))
 
 
 def test_a_state_that_is_not_finite_is_not_saved(recordings, tmp_path):
@@ -252,7 +250,7 @@ def test_a_state_that_is_not_finite_is_not_saved(recordings, tmp_path):
 
     with pytest.raises(FloatingPointError, match="not finite; not saved"):
         train(recordings, tmp_path, Spoil(), save_freq="epoch")
-    assert names(tmp_path) == ["checkpoint-000000-000000000"]
+    assert names(tmp_path) == ["checkpoint-000000-000000000.npz"]
 
 
 # --- Before the first batch ---

@@ -89,7 +89,7 @@ def test_twenty_kills_change_no_loss(start, tmp_path):
         process = start(killed)
         kill_at_a_random_moment(process, killed, generator)
         rows = losses(killed)
-        unfinished = len(list((killed / "checkpoints").glob("unfinished-*")))
+        unfinished = len(list((killed / "checkpoints").glob(".*.partial")))
         print(f"kill {kill + 1}: {len(rows)} batches, {unfinished} unfinished checkpoints")
         assert rows == expected[: len(rows)]
     assert start(killed).wait() == 0
