@@ -6,14 +6,12 @@ import keras
 import numpy as np
 import pytest
 from golden_model import build_reference_pretrainer
-from keras import ops
-from layer_checks import (
+from harness import (
     assert_close,
-    assert_config_round_trip,
-    assert_near_in_half_precision,
-    assert_works_in_functional_model,
+    run_layer_test,
     to_numpy,
 )
+from keras import ops
 
 from keras_asit.layers import PatchEmbedding
 
@@ -24,9 +22,11 @@ def random_spectrograms(*shape):
     return np.random.normal(size=shape).astype("float32")
 
 
-def make_embedding(dtype="float32", **kwargs):
-    arguments = {"hidden_dim": 6, "spectrogram_shape": (12, 8), "patch_size": 4, **kwargs}
-    return PatchEmbedding(**arguments, dtype=dtype)
+ARGUMENTS = {"hidden_dim": 6, "spectrogram_shape": (12, 8), "patch_size": 4}
+
+
+def make_embedding(**kwargs):
+    return PatchEmbedding(**{**ARGUMENTS, **kwargs})
 
 
 def test_tokens_equal_the_reference(golden_forward, golden_trajectory):
@@ -109,13 +109,8 @@ def test_patches_may_be_oblong():
 
 
 @pytest.mark.parametrize("shape", [(2, 12, 8), (2, 8, 16)])
-def test_functional_model_computes_and_saves_the_same(shape, tmp_path):
-    assert_works_in_functional_model(make_embedding(), random_spectrograms(*shape), tmp_path)
-
-
-@pytest.mark.parametrize("shape", [(2, 12, 8), (2, 8, 16)])
-def test_half_precision_is_near(shape):
-    assert_near_in_half_precision(make_embedding, random_spectrograms(*shape), atol=0.01)
+def test_layer_contract(shape):
+    run_layer_test(PatchEmbedding, {**ARGUMENTS, "patch_stride": 4}, random_spectrograms(*shape))
 
 
 def test_everything_is_trained():
@@ -134,8 +129,9 @@ def test_weights_start_as_a_narrow_normal():
     assert not np.any(to_numpy(embedding.bias))
 
 
-def test_config_round_trip():
-    assert_config_round_trip(make_embedding(patch_stride=2))
+def test_layer_contract_with_overlap():
+    arguments = {**ARGUMENTS, "patch_stride": 2}
+    run_layer_test(PatchEmbedding, arguments, random_spectrograms(2, 12, 8))
 
 
 def test_spectrograms_smaller_than_a_patch_are_refused():

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 from golden_model import build_reference_pretrainer
-from layer_checks import (
+from harness import (
     assert_close,
-    assert_config_round_trip,
-    assert_near_in_half_precision,
-    assert_works_in_functional_model,
+    run_layer_test,
     to_numpy,
 )
 
@@ -18,14 +16,16 @@ def random_tokens(*shape):
     return np.random.normal(size=shape).astype("float32")
 
 
-def make_head(dtype="float32", **kwargs):
-    sizes = {
-        "num_class_prototypes": 6,
-        "num_patch_prototypes": 4,
-        "hidden_dim": 10,
-        "bottleneck_dim": 5,
-    }
-    return ProjectionHead(**{**sizes, **kwargs}, dtype=dtype)
+SIZES = {
+    "num_class_prototypes": 6,
+    "num_patch_prototypes": 4,
+    "hidden_dim": 10,
+    "bottleneck_dim": 5,
+}
+
+
+def make_head(**kwargs):
+    return ProjectionHead(**{**SIZES, **kwargs})
 
 
 def test_logits_equal_the_reference(golden_forward, golden_trajectory):
@@ -86,19 +86,14 @@ def test_a_class_token_alone_has_no_patch_logits():
     assert patch_logits.shape == (3, 0, 4)
 
 
-@pytest.mark.parametrize("num_patch_prototypes", [4, None])
-def test_functional_model_computes_and_saves_the_same(num_patch_prototypes, tmp_path):
-    head = make_head(num_patch_prototypes=num_patch_prototypes, trainable_gain=True)
-    assert_works_in_functional_model(head, random_tokens(2, 3, 8), tmp_path)
-
-
-def test_half_precision_is_near():
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"trainable_gain": True}, {"num_patch_prototypes": None, "trainable_gain": True}],
+)
+def test_layer_contract(arguments):
     # The squares of the bottleneck's activations are too small for float16.
-    assert_near_in_half_precision(make_head, random_tokens(2, 3, 8), atol=0.02)
-
-
-def test_config_round_trip():
-    assert_config_round_trip(make_head(num_patch_prototypes=None, trainable_gain=True))
+    tokens = random_tokens(2, 3, 8)
+    run_layer_test(ProjectionHead, {**SIZES, **arguments}, tokens, half_precision_atol=0.02)
 
 
 @pytest.mark.parametrize(

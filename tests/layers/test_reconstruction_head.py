@@ -3,14 +3,12 @@
 import numpy as np
 import pytest
 from golden_model import build_reference_pretrainer
-from keras import ops
-from layer_checks import (
+from harness import (
     assert_close,
-    assert_config_round_trip,
-    assert_near_in_half_precision,
-    assert_works_in_functional_model,
+    run_layer_test,
     to_numpy,
 )
+from keras import ops
 
 from keras_asit.layers import ReconstructionHead
 
@@ -19,9 +17,11 @@ def random_tokens(*shape):
     return np.random.normal(size=shape).astype("float32")
 
 
-def make_head(dtype="float32", **kwargs):
-    sizes = {"grid_shape": (3, 2), "patch_size": (4, 5), "hidden_dim": 10, "bottleneck_dim": 7}
-    return ReconstructionHead(**{**sizes, **kwargs}, dtype=dtype)
+SIZES = {"grid_shape": (3, 2), "patch_size": (4, 5), "hidden_dim": 10, "bottleneck_dim": 7}
+
+
+def make_head(**kwargs):
+    return ReconstructionHead(**{**SIZES, **kwargs})
 
 
 def test_reconstruction_equals_the_reference(golden_forward, golden_trajectory):
@@ -42,16 +42,8 @@ def test_every_token_paints_its_own_patch():
     np.testing.assert_array_equal(changed, expected)
 
 
-def test_functional_model_computes_and_saves_the_same(tmp_path):
-    assert_works_in_functional_model(make_head(), random_tokens(2, 6, 8), tmp_path)
-
-
-def test_half_precision_is_near():
-    assert_near_in_half_precision(make_head, random_tokens(2, 6, 8), atol=0.01)
-
-
-def test_config_round_trip():
-    assert_config_round_trip(make_head())
+def test_layer_contract():
+    run_layer_test(ReconstructionHead, SIZES, random_tokens(2, 6, 8))
 
 
 def test_the_number_of_tokens_must_be_that_of_patches():

@@ -3,14 +3,12 @@
 import numpy as np
 import pytest
 from golden_model import build_reference_pretrainer
-from keras import ops
-from layer_checks import (
+from harness import (
     assert_close,
-    assert_config_round_trip,
-    assert_near_in_half_precision,
-    assert_works_in_functional_model,
+    run_layer_test,
     to_numpy,
 )
+from keras import ops
 
 from keras_asit.layers import TransformerBlock
 
@@ -19,8 +17,8 @@ def random_tokens(*shape):
     return np.random.normal(size=shape).astype("float32")
 
 
-def make_block(dtype="float32", **kwargs):
-    return TransformerBlock(**{"num_heads": 2, "mlp_dim": 16, **kwargs}, dtype=dtype)
+def make_block(**kwargs):
+    return TransformerBlock(**{"num_heads": 2, "mlp_dim": 16, **kwargs})
 
 
 def test_every_block_equals_the_reference(golden_forward, golden_trajectory):
@@ -97,16 +95,14 @@ def test_equal_seeds_drop_the_same_samples():
     assert np.any(dropped(3) != dropped(4))
 
 
-def test_functional_model_computes_and_saves_the_same(tmp_path):
-    assert_works_in_functional_model(make_block(), random_tokens(2, 5, 8), tmp_path)
-
-
-def test_half_precision_is_near():
-    assert_near_in_half_precision(make_block, random_tokens(2, 5, 8), atol=0.05)
-
-
-def test_config_round_trip():
-    assert_config_round_trip(make_block(drop_path_rate=0.1, layer_norm_epsilon=1e-5, seed=2))
+def test_layer_contract():
+    arguments = {"num_heads": 2, "mlp_dim": 16, "drop_path_rate": 0.1, "seed": 2}
+    run_layer_test(
+        TransformerBlock,
+        {**arguments, "layer_norm_epsilon": 1e-5},
+        random_tokens(2, 5, 8),
+        half_precision_atol=0.05,
+    )
 
 
 def test_width_must_be_a_multiple_of_the_heads():

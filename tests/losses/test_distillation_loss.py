@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
+from harness import assert_config_round_trip, to_numpy
 from keras import ops
-from layer_checks import assert_config_round_trip, to_numpy
 
 from keras_asit.losses import DistillationLoss
 

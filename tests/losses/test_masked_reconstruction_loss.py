@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
+from harness import to_numpy
 from keras import ops
-from layer_checks import to_numpy
 
 from keras_asit.losses import MaskedReconstructionLoss
 

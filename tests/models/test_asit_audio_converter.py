@@ -5,7 +5,7 @@ import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
-from layer_checks import assert_close, assert_config_round_trip, to_numpy
+from harness import assert_close, assert_config_round_trip, to_numpy
 
 from keras_asit.layers import LogMelFilterbank
 from keras_asit.models import ASiTAudioConverter, ASiTBackbone

@@ -5,7 +5,7 @@ import keras_hub
 import numpy as np
 import pytest
 from golden_model import build_reference_pretrainer
-from layer_checks import assert_close, to_numpy
+from harness import assert_close, to_numpy
 
 from keras_asit.models import ASiTBackbone, ASiTPretrainer
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from layer_checks import to_numpy
+from harness import to_numpy
 
 from keras_asit.schedules import WarmupCosine
 
