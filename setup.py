@@ -19,6 +19,7 @@ setup(
     install_requires=[
         "keras>=3.15",
         "keras-hub>=0.31",
+        "audioread>=3.0",
         "librosa>=0.11",
         "numpy>=1.26",
         "soundfile>=0.13",

@@ -2,10 +2,24 @@
 
 import io
 import os
+import shutil
+import tempfile
 
 import numpy as np
 
 from keras_asit._arguments import LARGEST_SAMPLE, check_number, check_positive_integer
+
+BLOCK_SAMPLES = 2**22
+SAMPLE_RATES = (1_000, 1_000_000)
+# What libsndfile reads, and what ffmpeg, the fallback, reads where it is installed.
+AUDIO_SUFFIXES = (
+    *(".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp2", ".mp3"),
+    *(".aif", ".aiff", ".aifc", ".caf", ".au", ".snd", ".voc", ".sph", ".avr"),
+)
+FFMPEG_SUFFIXES = (
+    *(".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".aac", ".3gp", ".amr", ".ac3", ".webm", ".weba"),
+    *(".mka", ".mkv", ".wma", ".wv", ".ape", ".tta"),
+)
 
 
 def decode_audio(
@@ -19,10 +33,11 @@ def decode_audio(
 
     Channels are mixed down to their mean. A file that ends early yields what it still holds,
     except one of FLAC or CAF: libsndfile takes the one for damaged there and does not open the
-    other.
+    other. What libsndfile does not read, such as m4a, webm or wma, is decoded by ffmpeg where
+    that is installed, to 16 bits, as librosa does.
 
     Args:
-        path: str, or a file opened in binary mode. In any format that libsndfile reads.
+        path: str, or a file opened in binary mode, for which there is no fallback.
         sample_rate: int. Sample rate of the waveform in Hz; another one is resampled. Defaults to
             `16000`.
         max_seconds: float. Of a longer file, a stretch of this length is found by seeking and
@@ -38,7 +53,7 @@ def decode_audio(
     Raises:
         ValueError: If an argument is invalid, or the file has no samples or some that are not
             finite or far beyond [-1, 1], or is no regular file with a header of an audio format.
-        RuntimeError: If libsndfile cannot read the file.
+        RuntimeError: If neither libsndfile nor ffmpeg can read the file.
 
     Example:
 
@@ -65,66 +80,93 @@ def read_waveform(path, sample_rate, max_seconds=None, offset=0.0):
         file_rate = file.samplerate
         limit = None if max_seconds is None else max(1, round(max_seconds * file_rate))
         start = 0 if limit is None else round(offset * max(0, file.frames - limit))
-        samples = _read_from(file, start, limit) if start else None
-    if samples is None:
+        samples = _read_from(file, start, limit)
+    if start and not len(samples):
         # Opened anew, for libsndfile's decoders may not recover from a failed seek.
         with open_audio(path) as file:
-            samples = _join(read_blocks(file, limit))
+            samples = read_samples(file, limit)
     if not len(samples):
         raise ValueError("has no samples")
     return resample(samples, file_rate, sample_rate)
 
 
 def _read_from(file, start, limit):
-    """Return a stretch of a file, or `None` where there is none to be read."""
+    """Return a stretch of a file, without samples where one that is not the first fails."""
     try:
-        file.seek(start)
-        samples = _join(read_blocks(file, limit))
+        if start:
+            file.seek(start)
+        return read_samples(file, limit)
     except RuntimeError:
-        return None
-    return samples if len(samples) else None
+        if not start:
+            raise
+        return np.zeros(0, "float32")
 
 
-def _join(blocks):
-    blocks = [mix_down(block) for block in blocks]
-    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks or [np.zeros(0, "float32")])
-
-
-BLOCK_SAMPLES = 2**22
-SAMPLE_RATES = (1_000, 1_000_000)
-
-
-def open_audio(path):
+def open_audio(path, *, fallback=True):
     """Return a `soundfile.SoundFile` of `path`, or raise why it is none.
 
     Args:
         path: str, `os.PathLike`, or a file opened in binary mode.
+        fallback: bool. Whether ffmpeg may decode what libsndfile cannot open. A file whose suffix
+            is one that libsndfile reads is damaged then, on every machine. Defaults to `True`.
 
     Raises:
         ValueError: If the path is no regular file, or its header has no audio format or a sample
             rate that no recording has.
-        RuntimeError: If libsndfile cannot read the header.
+        RuntimeError: If the header cannot be read.
     """
     import soundfile
 
     if isinstance(path, io.BufferedIOBase):
         path.seek(0)
-    elif os.path.isfile(path):
-        # As bytes, since a name need not be UTF-8.
-        path = os.fsencode(path)
-    else:
+        fallback = False
+    elif not os.path.isfile(path):
         # A named pipe would be waited for without end.
         raise ValueError("is not a regular file")
+    else:
+        # As bytes, since a name need not be UTF-8.
+        path = os.fsencode(os.path.abspath(path))
+        fallback = fallback and not os.fsdecode(path).lower().endswith(AUDIO_SUFFIXES)
     try:
         file = soundfile.SoundFile(path)
     except TypeError as error:
         # Of files without a header, such as .raw, soundfile asks for rate and channels.
         raise ValueError(f"has no header of an audio format: {error}") from None
+    except RuntimeError:
+        file = _open_with_ffmpeg(path) if fallback and has_ffmpeg() else None
+        if file is None:
+            raise
     low, high = SAMPLE_RATES
     if not low <= file.samplerate <= high:
         file.close()
         raise ValueError(f"has a sample rate of {file.samplerate} Hz, not {low} to {high}")
     return file
+
+
+def has_ffmpeg():
+    """Return whether ffmpeg, which decodes what libsndfile does not, is on the path."""
+    return shutil.which("ffmpeg") is not None
+
+
+def _open_with_ffmpeg(path):
+    """Return a `soundfile.SoundFile` of what ffmpeg decodes, or `None` if that is no sound.
+
+    It lies in a temporary file, so that memory stays bounded and it can be sought in.
+    """
+    import audioread.ffdec
+    import soundfile
+
+    decoded = tempfile.TemporaryFile()  # noqa: SIM115, it stays open as long as it is read.
+    try:
+        with audioread.ffdec.FFmpegAudioFile(path) as source:
+            form = {"samplerate": source.samplerate, "channels": source.channels}
+            with soundfile.SoundFile(decoded, "w", format="W64", subtype="PCM_16", **form) as file:
+                for block in source:
+                    file.buffer_write(block, "int16")
+    except (audioread.DecodeError, RuntimeError):
+        return None
+    decoded.seek(0)
+    return soundfile.SoundFile(decoded)
 
 
 def read_blocks(file, limit=None):
@@ -162,6 +204,12 @@ def mix_down(block):
     if max(-samples.min(), samples.max()) > LARGEST_SAMPLE:
         raise ValueError("has samples far beyond [-1, 1]")
     return samples
+
+
+def read_samples(file, limit=None):
+    """Return the mean of the channels from the file's position on, shape `(samples,)`."""
+    blocks = [mix_down(block) for block in read_blocks(file, limit)]
+    return np.concatenate([np.zeros(0, "float32"), *blocks])
 
 
 def resample(samples, file_rate, sample_rate):

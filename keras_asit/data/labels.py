@@ -1,24 +1,16 @@
 """Audio files with labels."""
 
-import collections
 import csv
 import dataclasses
-import json
 import numbers
 import os
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
 from keras_asit._arguments import check_choice, name_some
-from keras_asit.data.sources import (
-    AUDIO_SUFFIXES,
-    PATH_COLUMNS,
-    open_manifest,
-    read_columns,
-    read_segments,
-    search_folder,
-)
+from keras_asit.data.sources import check_files, read_rows, repeated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,23 +54,23 @@ class LabeledClips:
         return len(self.paths)
 
     @property
-    def multi_label(self):
+    def multi_label(self) -> bool:
         """Whether any file has not exactly one label."""
         return any(len(indices) != 1 for indices in self.labels)
 
-    def select(self, indices):
+    def select(self, indices: Sequence[int]) -> "LabeledClips":
         """Return the clips of the given indices."""
         paths = [self.paths[index] for index in indices]
         return LabeledClips(paths, [self.labels[index] for index in indices], self.class_names)
 
-    def label_matrix(self):
+    def label_matrix(self) -> np.ndarray:
         """Return labels as a float32 array of zeros and ones, `(clips, classes)`."""
         matrix = np.zeros((len(self), len(self.class_names)), "float32")
         for row, indices in zip(matrix, self.labels):
             row[list(indices)] = 1
         return matrix
 
-    def label_indices(self):
+    def label_indices(self) -> np.ndarray:
         """Return the one label of each file as an int32 array of shape `(clips,)`.
 
         Raises:
@@ -90,10 +82,13 @@ class LabeledClips:
         return np.asarray([indices[0] for indices in self.labels], "int32")
 
 
-LABEL_COLUMNS = ("label", "labels", "class", "category", "target")
-
-
-def read_labeled_clips(source, *, class_names=None, audio_folder=None, missing="error"):
+def read_labeled_clips(
+    source: str | os.PathLike,
+    *,
+    class_names: Sequence[str] | dict | None = None,
+    audio_folder: str | os.PathLike | None = None,
+    missing: str = "error",
+) -> LabeledClips:
     """Return the audio files that `source` names, with their labels.
 
     Args:
@@ -135,19 +130,22 @@ def read_labeled_clips(source, *, class_names=None, audio_folder=None, missing="
     Gemmeke et al., "Audio Set", ICASSP 2017, for segments.
     """
     check_choice("missing", missing, ("error", "skip"))
-    source = os.path.abspath(os.path.expanduser(os.fspath(source)))
-    if not os.path.exists(source):
-        raise ValueError(f"`source` does not exist; check the path. Received: source={source!r}")
-    rows = _read_rows(source, audio_folder)
+    rows = read_rows(source, labeled=True, audio_folder=audio_folder)
     if class_names is None:
         class_names = sorted({label for _, labels in rows for label in labels})
     names = class_names if isinstance(class_names, dict) else dict(zip(class_names, class_names))
     present = [(path, labels) for path, labels in rows if os.path.isfile(path)]
-    absent = [path for path, _ in rows if not os.path.isfile(path)]
-    _check(source, rows, [] if missing == "skip" else absent, names)
+    used = present if missing == "skip" else rows
+    unknown = sorted({label for _, labels in rows for label in labels} - {"", *names})
+    problems = {
+        "files more than once": repeated(path for path, _ in rows),
+        "labels that are unknown": unknown,
+        "files without a label": [path for path, labels in rows if "" in labels],
+    }
+    check_files([path for path, _ in used], os.fspath(source), problems)
     if not present:
         raise ValueError(f"{source} names no audio file that exists.")
-    if absent:
+    if absent := [path for path, _ in rows if not os.path.isfile(path)]:
         warnings.warn(
             f"{source}: left out {len(absent)} of {len(rows)} files, which do not exist: "
             f"{name_some(map(repr, absent))}",
@@ -158,98 +156,7 @@ def read_labeled_clips(source, *, class_names=None, audio_folder=None, missing="
     return LabeledClips([path for path, _ in present], labels, list(names.values()))
 
 
-def _check(source, rows, absent, names):
-    """Raise one error of everything that is wrong."""
-    counts = collections.Counter(path for path, _ in rows)
-    problems = {
-        "files do not exist": absent,
-        "files are named more than once": [path for path, count in counts.items() if count > 1],
-        "labels are unknown": sorted(
-            {label for _, labels in rows for label in labels} - set(names)
-        ),
-        "files have no label": [path for path, labels in rows if "" in labels],
-    }
-    found = [
-        f"{len(wrong)} {what}: {name_some(map(repr, wrong))}"
-        for what, wrong in problems.items()
-        if wrong
-    ]
-    if found:
-        raise ValueError(f"{source}: {'; '.join(found)}")
-
-
-def _read_rows(source, audio_folder):
-    """Return a list of (absolute path, list of labels)."""
-    if os.path.isdir(source):
-        return _read_class_folders(source)
-    suffix = os.path.splitext(source)[1].lower()
-    if suffix not in (".csv", ".json"):
-        raise ValueError(
-            "Labels are read from a folder of class folders, a .csv or a .json file. "
-            f"Received: source={source!r}"
-        )
-    with open_manifest(source) as file:
-        if suffix == ".json":
-            rows = _read_json(file, source)
-        elif file.read(1) == "#":
-            return _read_segments(file, source, audio_folder)
-        else:
-            file.seek(0)
-            columns = read_columns(file, source, PATH_COLUMNS, LABEL_COLUMNS)
-            rows = [(path, _split(labels)) for path, labels in columns]
-    folder = os.path.abspath(audio_folder or os.path.dirname(source))
-    return [(os.path.join(folder, os.path.expanduser(path)), labels) for path, labels in rows]
-
-
-def _read_class_folders(folder):
-    classes = sorted(
-        entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."
-    )
-    paths = {name: search_folder(os.path.join(folder, name)) for name in classes}
-    rows = [(path, [name]) for name in classes for path in paths[name]]
-    accepted = f"accepted are {', '.join(AUDIO_SUFFIXES)}"
-    if not rows:
-        raise ValueError(
-            f"Folder {folder!r} must have a subfolder a class, with audio files in it; {accepted}."
-        )
-    empty = [name for name in classes if not paths[name]]
-    if empty:
-        warnings.warn(
-            f"{folder}: {len(empty)} of {len(classes)} subfolders hold no audio file, so that no "
-            f"clip is of their class: {name_some(map(repr, empty))}; {accepted}.",
-            stacklevel=4,
-        )
-    return rows
-
-
-def _read_json(file, source):
-    content = json.load(file)
-    try:
-        rows = [(clip["wav"], clip["labels"]) for clip in content["data"]]
-    except (TypeError, KeyError):
-        rows = None
-    if rows is None or not all(isinstance(value, str) for row in rows for value in row):
-        raise ValueError(
-            f'Manifest {source!r} must have the form {{"data": [{{"wav": path, "labels": "a,b"}}, '
-            "...]}."
-        )
-    return [(path, _split(labels)) for path, labels in rows]
-
-
-def _read_segments(file, source, audio_folder):
-    if audio_folder is None:
-        raise ValueError(
-            f"{source} is a segments file of AudioSet; name the folder of its audio files in "
-            "`audio_folder`."
-        )
-    return [(path, _split(labels)) for path, labels in read_segments(file, audio_folder)]
-
-
-def _split(labels):
-    return [label.strip() for label in labels.replace(";", ",").split(",")]
-
-
-def read_class_index(path):
+def read_class_index(path: str | os.PathLike) -> dict:
     """Return AudioSet's classes in their order, from labels as in manifests to names.
 
     Args:
@@ -285,7 +192,7 @@ def read_class_index(path):
     return {row["mid"]: row["display_name"] for row in rows}
 
 
-def balanced_weights(clips):
+def balanced_weights(clips: LabeledClips) -> np.ndarray:
     """Return how often each clip is to be drawn: the sum of its classes' inverse frequencies.
 
     Args:

@@ -5,12 +5,10 @@ import os
 
 from keras_asit._arguments import check_choice
 from keras_asit.data.labels import LabeledClips
-from keras_asit.data.sources import check_files, check_folder, search_folder
-
-COLUMNS = ("filename", "fold", "target", "category")
+from keras_asit.data.sources import check_files, search_folder
 
 
-def read_esc50(folder, fold):
+def read_esc50(folder: str | os.PathLike, fold: int) -> dict[str, LabeledClips]:
     """Return training and test clips of one fold of ESC-50.
 
     Args:
@@ -32,31 +30,25 @@ def read_esc50(folder, fold):
     Reference: Piczak, "ESC: Dataset for Environmental Sound Classification", ACM MM 2015.
     """
     check_choice("fold", fold, range(1, 6))
-    check_folder(folder)
+    folder = _check_folder(folder)
     table = os.path.join(folder, "meta", "esc50.csv")
-    if not os.path.isfile(table):
-        raise ValueError(f"{folder} must be the folder of ESC-50; it has no meta/esc50.csv.")
-    with open(table, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or not set(COLUMNS) <= rows[0].keys():
-        raise ValueError(f"{table} must have a line a clip, in columns {', '.join(COLUMNS)}.")
-    names = dict(sorted((int(row["target"]), row["category"]) for row in rows))
-    indices = {target: index for index, target in enumerate(names)}
-    splits = {"train": ([], []), "test": ([], [])}
-    for row in rows:
-        paths, labels = splits["test" if int(row["fold"]) == fold else "train"]
-        paths.append(os.path.abspath(os.path.join(folder, "audio", row["filename"])))
-        labels.append((indices[int(row["target"])],))
-    return {
-        name: LabeledClips(check_files(paths, table), labels, list(names.values()))
-        for name, (paths, labels) in splits.items()
-    }
+    clips = list(csv.DictReader(_read_lines(table, "ESC-50")))
+    columns = ("filename", "fold", "target", "category")
+    if not clips or not set(columns) <= clips[0].keys():
+        raise ValueError(f"{table} must have a line a clip, in columns {', '.join(columns)}.")
+    rows = [
+        (
+            "test" if int(clip["fold"]) == fold else "train",
+            os.path.join(folder, "audio", clip["filename"]),
+            int(clip["target"]),
+        )
+        for clip in clips
+    ]
+    names = dict(sorted((int(clip["target"]), clip["category"]) for clip in clips))
+    return _divide(rows, table, ("train", "test"), names)
 
 
-BACKGROUND = "_background_noise_"
-
-
-def read_speech_commands(folder):
+def read_speech_commands(folder: str | os.PathLike) -> dict[str, LabeledClips]:
     """Return training, validation and test clips of Speech Commands, version 1 or 2.
 
     The clips that `validation_list.txt` and `testing_list.txt` name are for validation and
@@ -81,44 +73,23 @@ def read_speech_commands(folder):
 
     Reference: Warden, "Speech Commands", arXiv 1804.03209, section 7.
     """
-    check_folder(folder)
-    names = sorted(
+    folder = _check_folder(folder)
+    words = sorted(
         entry.name
         for entry in os.scandir(folder)
-        if entry.is_dir() and entry.name != BACKGROUND and not entry.name.startswith(".")
+        if entry.is_dir() and not entry.name.startswith((".", "_background_noise_"))
     )
-    lists = {
-        "validation": _read_list(folder, "validation_list.txt"),
-        "test": _read_list(folder, "testing_list.txt"),
-    }
-    listed = set().union(*lists.values())
-    everything = {path for name in names for path in search_folder(os.path.join(folder, name))}
-    everything = {os.path.abspath(path) for path in everything}
-    lists["train"] = sorted(everything - listed)
-    return {
-        split: LabeledClips(
-            check_files(lists[split], folder),
-            [(names.index(os.path.basename(os.path.dirname(path))),) for path in lists[split]],
-            names,
-        )
-        for split in ("train", "validation", "test")
-    }
+    splits = {}
+    for split, name in (("validation", "validation_list.txt"), ("test", "testing_list.txt")):
+        lines = _read_lines(os.path.join(folder, name), "Speech Commands")
+        splits |= {os.path.abspath(os.path.join(folder, line)): split for line in lines}
+    found = {path for word in words for path in search_folder(os.path.join(folder, word))}
+    splits |= dict.fromkeys(sorted(found - splits.keys()), "train")
+    rows = [(split, path, path.split(os.sep)[-2]) for path, split in splits.items()]
+    return _divide(rows, folder, ("train", "validation", "test"), dict(zip(words, words)))
 
 
-def _read_list(folder, name):
-    path = os.path.join(folder, name)
-    if not os.path.isfile(path):
-        raise ValueError(f"{folder} must be the folder of Speech Commands; it has no {name}.")
-    with open(path, encoding="utf-8") as file:
-        return [
-            os.path.abspath(os.path.join(folder, line.strip())) for line in file if line.strip()
-        ]
-
-
-TEST_RECORDINGS = range(5, 15)
-
-
-def read_spoken_digits(folder, task="digit"):
+def read_spoken_digits(folder: str | os.PathLike, task: str = "digit") -> dict[str, LabeledClips]:
     """Return training and test clips of the Free Spoken Digit Dataset.
 
     Files are named digit_speaker_number.wav. Numbers 5 to 14 of each digit and speaker are for
@@ -145,39 +116,29 @@ def read_spoken_digits(folder, task="digit"):
     free-spoken-digit-dataset (CC BY-SA 4.0).
     """
     check_choice("task", task, ("digit", "speaker"))
-    check_folder(folder)
-    paths = [os.path.abspath(path) for path in search_folder(folder)]
-    rows = [_parse(path) for path in paths]
-    labels = [digit if task == "digit" else speaker for digit, speaker, _ in rows]
-    names = sorted(set(labels))
-    labels = [(names.index(label),) for label in labels]
-    clips = LabeledClips(paths, labels, names)
-    is_test = [number in TEST_RECORDINGS for _, _, number in rows]
-    if not any(is_test) or all(is_test):
+    folder = _check_folder(folder)
+    rows = []
+    for path in search_folder(folder):
+        parts = os.path.splitext(os.path.basename(path))[0].split("_")
+        if len(parts) != 3 or not parts[0].isdecimal() or not parts[2].isdecimal():
+            raise ValueError(
+                "Files must be named digit_speaker_number.wav, such as 7_jackson_32.wav. "
+                f"Received: {path}"
+            )
+        split = "test" if 5 <= int(parts[2]) < 15 else "train"
+        rows.append((split, path, parts[0 if task == "digit" else 1]))
+    splits = _divide(rows, folder, ("train", "test"))
+    if not all(map(len, splits.values())):
         raise ValueError(
             f"{folder!r} must hold recordings numbered 5 to 14 for test and others for training. "
-            f"Found: {sum(is_test)} and {len(paths) - sum(is_test)}"
+            f"Found: {len(splits['test'])} and {len(splits['train'])}"
         )
-    return {
-        "train": clips.select([index for index, test in enumerate(is_test) if not test]),
-        "test": clips.select([index for index, test in enumerate(is_test) if test]),
-    }
+    return splits
 
 
-def _parse(path):
-    parts = os.path.splitext(os.path.basename(path))[0].split("_")
-    if len(parts) != 3 or not parts[0].isdecimal() or not parts[2].isdecimal():
-        raise ValueError(
-            f"Files must be named digit_speaker_number.wav, such as 7_jackson_32.wav. "
-            f"Received: {path}"
-        )
-    return parts[0], parts[1], int(parts[2])
-
-
-SPLITS = {"1": "train", "2": "validation", "3": "test"}
-
-
-def read_voxceleb1(folder, split_file=None):
+def read_voxceleb1(
+    folder: str | os.PathLike, split_file: str | os.PathLike | None = None
+) -> dict[str, LabeledClips]:
     """Return training, validation and test clips of VoxCeleb1's identification task.
 
     Args:
@@ -201,28 +162,53 @@ def read_voxceleb1(folder, split_file=None):
 
     Reference: Nagrani et al., "VoxCeleb", arXiv 1706.08612, section 5.1.
     """
-    check_folder(folder)
+    folder = _check_folder(folder)
     split_file = split_file or os.path.join(folder, "iden_split.txt")
-    if not os.path.isfile(split_file):
-        raise ValueError(f"`split_file` must be VoxCeleb1's iden_split.txt. Received: {split_file}")
     wav = os.path.join(folder, "wav")
-    folder = os.path.abspath(wav if os.path.isdir(wav) else folder)
-    with open(split_file, encoding="utf-8") as file:
-        rows = [line.split() for line in file if line.strip()]
-    for number, row in enumerate(rows, start=1):
-        if len(row) != 2 or row[0] not in SPLITS or "/" not in row[1]:
+    folder = wav if os.path.isdir(wav) else folder
+    names = {"1": "train", "2": "validation", "3": "test"}
+    rows = []
+    for number, line in enumerate(_read_lines(split_file, "VoxCeleb1"), start=1):
+        fields = line.split()
+        if len(fields) != 2 or fields[0] not in names or "/" not in fields[1]:
             raise ValueError(
                 f"Line {number} of {split_file} must be 1, 2 or 3 and a path, such as '1 "
-                f"id10001/1zcIwhmdeo4/00001.wav'. Received: {' '.join(row)!r}"
+                f"id10001/1zcIwhmdeo4/00001.wav'. Received: {line!r}"
             )
-    names = sorted({path.split("/")[0] for _, path in rows})
-    indices = {name: index for index, name in enumerate(names)}
-    splits = {name: ([], []) for name in SPLITS.values()}
-    for split, path in rows:
-        paths, labels = splits[SPLITS[split]]
-        paths.append(os.path.join(folder, path))
-        labels.append((indices[path.split("/")[0]],))
+        split, path = fields
+        rows.append((names[split], os.path.join(folder, path), path.split("/")[0]))
+    return _divide(rows, split_file, tuple(names.values()))
+
+
+def _check_folder(folder):
+    """Return a folder's absolute path, or raise `ValueError` if there is none."""
+    if not os.path.isdir(folder):
+        raise ValueError(
+            f"`folder` must be a folder that exists; check the path. Received: folder={folder!r}"
+        )
+    return os.path.abspath(folder)
+
+
+def _read_lines(path, data_set):
+    """Return the lines of a file that a data set must have, without empty ones."""
+    if not os.path.isfile(path):
+        raise ValueError(f"{data_set} must have a file {path}; check the path of its folder.")
+    with open(path, encoding="utf-8") as file:
+        return [line.strip() for line in file if line.strip()]
+
+
+def _divide(rows, origin, splits, names=None):
+    """Return `LabeledClips` of each of `splits`, from rows of split, path and label.
+
+    `origin` names the paths, which are checked. `names` are those of all labels, in their order;
+    by default labels are names, in sorted order.
+    """
+    check_files([path for _, path, _ in rows], origin)
+    names = names or {label: label for label in sorted({label for *_, label in rows})}
+    indices = {label: (index,) for index, label in enumerate(names)}
+    labels = [indices[label] for *_, label in rows]
+    clips = LabeledClips([path for _, path, _ in rows], labels, list(names.values()))
     return {
-        name: LabeledClips(check_files(paths, split_file), labels, names)
-        for name, (paths, labels) in splits.items()
+        split: clips.select([index for index, row in enumerate(rows) if row[0] == split])
+        for split in splits
     }

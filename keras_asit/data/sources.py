@@ -1,42 +1,32 @@
-"""Which audio files a folder, a list or a manifest names."""
+"""Which audio files, with which labels, a folder, a list or a manifest names."""
 
 import collections
 import contextlib
 import csv
 import json
 import os
+import warnings
+from collections.abc import Sequence
 
 from keras_asit._arguments import name_some
+from keras_asit.data.decoding import AUDIO_SUFFIXES, FFMPEG_SUFFIXES, has_ffmpeg
 
-AUDIO_SUFFIXES = (
-    ".wav",
-    ".w64",
-    ".rf64",
-    ".flac",
-    ".ogg",
-    ".oga",
-    ".opus",
-    ".mp3",
-    ".aif",
-    ".aiff",
-    ".aifc",
-    ".caf",
-    ".au",
-    ".snd",
-)
 PATH_COLUMNS = ("path", "file", "filename", "wav")
+LABEL_COLUMNS = ("label", "labels", "class", "category", "target")
 
 
-def read_manifest(source):
+def read_manifest(source: str | os.PathLike | Sequence) -> list[str]:
     """Return the absolute paths of the audio files that `source` names.
 
     Args:
         source: str, `os.PathLike`, or list of them. One of
 
             - a folder: every audio file in it and in its subfolders, in sorted order. Audio
-              files are known by their suffix (wav, w64, rf64, flac, ogg, oga, opus, mp3, aif,
-              aiff, aifc, caf, au or snd, in any case); hidden files are left out. Symbolic links
-              to folders are followed, but no folder is searched twice;
+              files are known by their suffix (wav, wave, w64, rf64, flac, ogg, oga, opus, mp2,
+              mp3, aif, aiff, aifc, caf, au, snd, voc, sph or avr, in any case; where ffmpeg is
+              installed also m4a, mp4, aac, webm, mkv, wma and the like, which are left out with
+              a warning otherwise); hidden files are left out. Symbolic links to folders are
+              followed, but no folder is searched twice;
             - a list of paths of audio files;
             - a manifest: a `.txt` file with one path a line; a `.csv` file with a header, its
               path column being the first of `path`, `file`, `filename` and `wav` that it has;
@@ -63,41 +53,131 @@ def read_manifest(source):
     Reference: Gong et al., "AST: Audio Spectrogram Transformer", arXiv 2104.01778, for JSON.
     """
     if isinstance(source, (list, tuple)):
-        origin = "The list of paths"
-        return check_files(_existing(source, os.getcwd(), origin), origin)
-    if not isinstance(source, (str, os.PathLike)):
+        wrong = [path for path in source if not isinstance(path, (str, os.PathLike))]
+        if wrong or not source:
+            raise ValueError(
+                "A list of paths must hold at least one str or os.PathLike, and nothing else. "
+                f"Received: {name_some(map(repr, wrong)) or source}"
+            )
+        paths = [_absolute(path, os.getcwd()) for path in source]
+        return check_files(paths, "The list of paths")
+    paths = [path for path, _ in read_rows(source)]
+    if os.path.isdir(os.path.expanduser(source)):
+        return paths
+    origin = f"Manifest {os.fspath(source)!r}"
+    return check_files(paths, origin, {f"of {len(paths)} files more than once": repeated(paths)})
+
+
+def read_rows(source, *, labeled=False, audio_folder=None):
+    """Return (absolute path, list of labels) of each file that a folder or a manifest names.
+
+    Args:
+        source: str or `os.PathLike`.
+        labeled: bool. Whether there must be labels; else those of the rows mean nothing.
+        audio_folder: str. Where relative paths start instead of the manifest's folder.
+    """
+    if not isinstance(source, (str, os.PathLike)) or not os.fspath(source):
         raise ValueError(
             "`source` must be a folder, a list of paths, or a .txt, .csv or .json manifest. "
             f"Received: source={source!r}"
         )
-    if not os.fspath(source):
-        raise ValueError("`source` must name a folder or a manifest. Received an empty string.")
     source = os.path.abspath(os.path.expanduser(source))
     if not os.path.exists(source):
-        raise ValueError(
-            f"`source` does not exist; check the path. Received: source={str(source)!r}"
-        )
+        raise ValueError(f"`source` does not exist; check the path. Received: source={source!r}")
     if os.path.isdir(source):
-        paths = search_folder(source)
-        if not paths:
+        return _read_class_folders(source) if labeled else _read_folder(source)
+    suffix = os.path.splitext(source)[1].lower()
+    if suffix not in (accepted := (".txt", ".csv", ".json")[labeled:]):
+        other = "labels may be class folders, too" if labeled else "give audio files as a list"
+        raise ValueError(
+            f"A manifest must be one of {', '.join(accepted)}; {other}. Received: source={source!r}"
+        )
+    folder = os.path.abspath(os.path.expanduser(audio_folder or os.path.dirname(source)))
+    with _open_manifest(source) as file:
+        if suffix == ".txt":
+            rows = [(line.strip(), "") for line in file if line.strip()]
+        elif suffix == ".json":
+            rows = _read_json(file, labeled)
+        elif file.read(1) != "#":
+            rows = _read_csv(file, labeled)
+        elif labeled and audio_folder is None:
             raise ValueError(
-                f"Folder {source!r} holds no audio file; accepted are {', '.join(AUDIO_SUFFIXES)}."
+                f"{source} is a segments file of AudioSet; name the folder of its audio files in "
+                "`audio_folder`."
             )
-        return paths
-    origin = f"Manifest {source!r}"
-    paths = _existing(_read_file(source), os.path.dirname(source), origin)
-    return check_files(paths, origin, repeats=False)
+        else:
+            rows = _read_segments(file, folder)
+    if not rows:
+        raise ValueError(f"Manifest {source!r} is empty; name at least one audio file.")
+    return [(_absolute(path, folder), _split(labels)) for path, labels in rows]
+
+
+def _absolute(path, folder):
+    return os.path.abspath(os.path.join(folder, os.path.expanduser(path)))
+
+
+def _split(labels):
+    return [label.strip() for label in labels.replace(";", ",").split(",")]
+
+
+def _read_folder(folder):
+    paths = search_folder(folder)
+    if not paths:
+        raise ValueError(f"Folder {folder!r} holds no audio file; {_accepted()}.")
+    return [(path, []) for path in paths]
+
+
+def _read_class_folders(folder):
+    classes = sorted(
+        entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."
+    )
+    named = [(path, os.path.relpath(path, folder).split(os.sep)) for path in search_folder(folder)]
+    rows = [(path, parts[:1]) for path, parts in named if len(parts) > 1 and parts[0] in classes]
+    if not rows:
+        raise ValueError(
+            f"Folder {folder!r} must have a subfolder a class, with audio files in it; "
+            f"{_accepted()}."
+        )
+    empty = sorted(set(classes) - {label for _, (label,) in rows})
+    if empty:
+        warnings.warn(
+            f"{folder}: {len(empty)} of {len(classes)} subfolders hold no audio file, so that no "
+            f"clip is of their class: {name_some(map(repr, empty))}; {_accepted()}.",
+            stacklevel=4,
+        )
+    return rows
+
+
+def _accepted():
+    return f"accepted are {', '.join(_suffixes())}"
+
+
+def _suffixes():
+    return AUDIO_SUFFIXES + FFMPEG_SUFFIXES if has_ffmpeg() else AUDIO_SUFFIXES
 
 
 def search_folder(folder):
-    """Return the audio files in a folder and its subfolders, sorted, hidden ones left out."""
+    """Return the audio files in a folder and its subfolders, sorted, hidden ones left out.
+
+    One warning counts those that need ffmpeg where there is none.
+    """
     paths = sorted(
         os.path.join(parent, name)
         for parent, names in _walk(folder)
         for name in names
-        if name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith(".")
+        if name.lower().endswith(AUDIO_SUFFIXES + FFMPEG_SUFFIXES) and not name.startswith(".")
     )
-    return [path for path in paths if os.path.isfile(path)]
+    paths = [path for path in paths if os.path.isfile(path)]
+    readable = [path for path in paths if path.lower().endswith(_suffixes())]
+    if len(readable) < len(paths):
+        suffixes = (os.path.splitext(path)[1].lower() for path in set(paths) - set(readable))
+        counts = collections.Counter(suffixes).most_common()
+        warnings.warn(
+            f"{folder}: left out {', '.join(f'{count} {suffix}' for suffix, count in counts)} "
+            "files, which ffmpeg decodes; install it (apt install ffmpeg, conda install ffmpeg).",
+            stacklevel=5,
+        )
+    return readable
 
 
 def _walk(folder):
@@ -127,20 +207,8 @@ def _refuse_folder(error):
     ) from None
 
 
-def _read_file(path):
-    suffix = os.path.splitext(path)[1].lower()
-    readers = {".txt": _read_lines, ".csv": _read_csv, ".json": _read_json}
-    if suffix not in readers:
-        raise ValueError(
-            f"A manifest must be a .txt, .csv or .json file; give audio files as a list of "
-            f"paths. Received: source={path!r}"
-        )
-    with open_manifest(path) as file:
-        return readers[suffix](file, path)
-
-
 @contextlib.contextmanager
-def open_manifest(path):
+def _open_manifest(path):
     """Open a manifest; of what cannot be read in it as text, CSV or JSON, say which file it is."""
     # Spreadsheets put a byte order mark in front, which utf-8-sig drops.
     with open(path, encoding="utf-8-sig", newline="") as file:
@@ -154,11 +222,46 @@ def open_manifest(path):
             raise ValueError(f"Manifest {path!r} is not valid JSON: {error}") from None
 
 
-def _read_lines(file, path):
-    return [line.strip() for line in file if line.strip()]
+def _read_json(file, labeled):
+    content = json.load(file)
+    try:
+        rows = [(clip["wav"], clip["labels"] if labeled else "") for clip in content["data"]]
+    except (TypeError, KeyError):
+        rows = [(None, None)]
+    if not all(isinstance(value, str) for row in rows for value in row):
+        form = '"wav": path, "labels": "a,b"' if labeled else '"wav": path'
+        raise ValueError(
+            f'Manifest {file.name!r} must have the form {{"data": [{{{form}}}, ...]}}.'
+        )
+    return rows
 
 
-def read_segments(file, folder):
+def _read_csv(file, labeled):
+    """Return path and labels of each line, by the first of the accepted columns that there is."""
+    file.seek(0)
+    rows = csv.DictReader(file, skipinitialspace=True)
+    rows.fieldnames = header = [name.strip() for name in rows.fieldnames or []]
+    columns = [PATH_COLUMNS, LABEL_COLUMNS] if labeled else [PATH_COLUMNS]
+    chosen = [next((name for name in names if name in header), None) for names in columns]
+    if None in chosen:
+        accepted = " and a column named one of ".join(", ".join(names) for names in columns)
+        raise ValueError(
+            f"Manifest {file.name!r} must have a header with a column named one of {accepted}. "
+            f"Its columns: {', '.join(header) or 'none'}"
+        )
+    lines = []
+    for row in rows:
+        path, labels = ((row[name] or "").strip() for name in (chosen[0], chosen[-1]))
+        if not path:
+            raise ValueError(
+                f"Line {rows.line_num} of manifest {file.name!r} is empty in column "
+                f"{chosen[0]!r}; fill it in or delete the line."
+            )
+        lines.append((path, labels))
+    return lines
+
+
+def _read_segments(file, folder):
     """Return (path, labels) of each line of AudioSet's segments, files being those of a folder.
 
     The path of a segment that has no file is what its file would be called.
@@ -178,91 +281,31 @@ def read_segments(file, folder):
             ) from None
         stems = [identifier, f"{identifier}_{seconds}", f"{identifier}_{start}"]
         stems += [f"Y{stem}" for stem in stems]
-        found = next((files[stem] for stem in stems if stem in files), None)
-        path = found or os.path.join(os.path.abspath(folder), f"{identifier}.wav")
-        rows.append((path, labels))
+        found = next((files[stem] for stem in stems if stem in files), f"{identifier}.wav")
+        rows.append((found, labels))
     return rows
 
 
-def _read_csv(file, path):
-    if file.read(1) == "#":
-        return [name for name, _ in read_segments(file, os.path.dirname(path))]
-    file.seek(0)
-    return [name for (name,) in read_columns(file, path, PATH_COLUMNS)]
+def check_files(paths, origin, problems=None):
+    """Return `paths`, or raise one `ValueError` that counts and names all that is wrong.
 
-
-def read_columns(file, path, *columns):
-    """Return a list of cells for each line of a CSV manifest.
-
-    Each of `columns` is a tuple of names, of which the first that the manifest has is read. The
-    first cell is the path, which must not be empty.
+    Args:
+        paths: list of strs, which must be files.
+        origin: str. What names them.
+        problems: dict of lists, what else is wrong with `origin`, by what it names there.
     """
-    rows = csv.DictReader(file, skipinitialspace=True)
-    rows.fieldnames = header = [name.strip() for name in rows.fieldnames or []]
-    chosen = [next((name for name in names if name in header), None) for names in columns]
-    if None in chosen:
-        accepted = " and a column named one of ".join(", ".join(names) for names in columns)
-        raise ValueError(
-            f"Manifest {path!r} must have a header with a column named one of {accepted}. Its "
-            f"columns: {', '.join(header) or 'none'}"
-        )
-    lines = []
-    for row in rows:
-        lines.append([(row[name] or "").strip() for name in chosen])
-        if not lines[-1][0]:
-            raise ValueError(
-                f"Line {rows.line_num} of manifest {path!r} is empty in column {chosen[0]!r}; "
-                "fill it in or delete the line."
-            )
-    return lines
-
-
-def _read_json(file, path):
-    content = json.load(file)
-    try:
-        paths = [clip["wav"] for clip in content["data"]]
-    except (TypeError, KeyError):
-        paths = None
-    if paths is None or not all(isinstance(wav, str) for wav in paths):
-        raise ValueError(
-            f'Manifest {path!r} must have the form {{"data": [{{"wav": path}}, ...]}}.'
-        )
-    return paths
-
-
-def _existing(paths, folder, origin):
-    """Return `paths` made absolute from `folder`."""
-    for path in paths:
-        if not isinstance(path, (str, os.PathLike)):
-            raise ValueError(f"{origin} must hold strs or os.PathLike. Received: {path!r}")
-    if not paths:
-        raise ValueError(f"{origin} is empty; name at least one audio file.")
-    return [os.path.abspath(os.path.join(folder, os.path.expanduser(path))) for path in paths]
-
-
-def check_folder(folder):
-    """Raise `ValueError` unless a data set's folder exists."""
-    if not os.path.isdir(folder):
-        raise ValueError(
-            f"`folder` must be a folder that exists; check the path. Received: folder={folder!r}"
-        )
-
-
-def check_files(paths, origin, repeats=True):
-    """Return `paths`, or raise one `ValueError` that counts and names those that are no files.
-
-    Without `repeats`, also those that are named more than once.
-    """
-    problems = {"files that do not exist": [path for path in paths if not os.path.isfile(path)]}
-    if not repeats:
-        counts = collections.Counter(paths)
-        twice = [path for path, count in counts.items() if count > 1]
-        problems["files more than once"] = twice
+    absent = [path for path in paths if not os.path.isfile(path)]
+    problems = {f"of {len(paths)} files that do not exist": absent, **(problems or {})}
     found = [
-        f"{len(wrong)} of {len(paths)} {what}: {name_some(map(repr, wrong))}"
+        f"{len(wrong)} {what}: {name_some(map(repr, wrong))}"
         for what, wrong in problems.items()
         if wrong
     ]
     if found:
         raise ValueError(f"{origin} names {'; '.join(found)}")
     return paths
+
+
+def repeated(paths):
+    """Return those of `paths` that are there more than once."""
+    return [path for path, count in collections.Counter(paths).items() if count > 1]

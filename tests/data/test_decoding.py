@@ -1,10 +1,12 @@
 """One audio file as a waveform."""
 
+import subprocess
+
 import numpy as np
 import pytest
 import soundfile
 
-from keras_asit.data import decode_audio, decoding
+from keras_asit.data import check_audio, decode_audio, decoding
 
 RAMP = np.linspace(-0.5, 0.5, 80_000)
 
@@ -107,3 +109,62 @@ def test_any_rate_and_number_of_channels(tmp_path, sample_rate, channels):
     assert abs(len(waveform) - 16000) <= 2
     expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(len(waveform)) / 16000)
     np.testing.assert_allclose(waveform[1000:-1000], expected[1000:-1000], atol=2e-3)
+
+
+needs_ffmpeg = pytest.mark.skipif(not decoding.has_ffmpeg(), reason="needs ffmpeg on the path")
+
+
+@pytest.fixture
+def convert(tmp_path):
+    """Return a function that writes 2 s of a tone in two channels in a format of ffmpeg."""
+
+    def write(name):
+        time = np.arange(88_200) / 44_100
+        tone = np.sin(2 * np.pi * 440 * time) * np.where(time < 1, 0.1, 0.4)
+        soundfile.write(tmp_path / "tone.flac", np.stack([1.2 * tone, 0.8 * tone], axis=1), 44_100)
+        command = ["ffmpeg", "-v", "error", "-i", tmp_path / "tone.flac", tmp_path / name]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+        (tmp_path / "tone.flac").unlink()
+        return tmp_path / name
+
+    return write
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", ["a.m4a", "a.MP4", "a.aac", "a.webm", "a.wma", "a.mka", "é.wv"])
+def test_what_libsndfile_does_not_read_is_decoded_by_ffmpeg(convert, name):
+    path = convert(name)
+    waveform = decode_audio(path)
+    # Encoders pad the ends and some decoders do not know.
+    assert abs(len(waveform) - 32_000) < 2_000
+    first, last = (decode_audio(path, max_seconds=0.5, offset=offset) for offset in (0, 1))
+    np.testing.assert_allclose(first[:7000], waveform[:7000], atol=1e-6)
+    assert np.std(first[2000:-2000]) == pytest.approx(0.1 / np.sqrt(2), rel=0.1)
+    assert np.std(last[2000:-2000]) == pytest.approx(0.4 / np.sqrt(2), rel=0.1)
+    record = check_audio(path)
+    assert (record["verdict"], record["channels"]) == ("ok", 2)
+
+
+@needs_ffmpeg
+def test_what_neither_reads_keeps_the_reason_of_libsndfile(tmp_path, convert):
+    nonsense = tmp_path / "nonsense.m4a"
+    nonsense.write_bytes(b"no audio at all")
+    silent = convert("a.mp4")
+    silent.write_bytes(silent.read_bytes()[:200])
+    for path in (nonsense, silent):
+        with pytest.raises(RuntimeError, match=f"{path.name} cannot .* Format not recognised"):
+            decode_audio(path)
+
+
+@needs_ffmpeg
+def test_a_damaged_file_of_libsndfile_is_damaged_with_ffmpeg_too(convert):
+    path = convert("a.m4a")
+    with pytest.raises(RuntimeError, match="Format not recognised"):
+        decode_audio(path.rename(path.with_suffix(".wav")))
+
+
+def test_without_ffmpeg_its_files_cannot_be_decoded(tmp_path, monkeypatch):
+    (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x1cftypM4A ")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match=r"a\.m4a cannot be decoded: Format not recognised"):
+        decode_audio(tmp_path / "a.m4a")

@@ -1,12 +1,16 @@
-"""`check_audio`: what is wrong with an audio file."""
+"""`check_audio`: what is wrong with an audio file; `isolated_map`: processes that may crash."""
 
 import os
+import re
+import time
+import warnings
 
 import numpy as np
 import pytest
 import soundfile
 
-from keras_asit.data import audio_dataset, check_audio, decode_audio
+from keras_asit.data import audio_dataset, check_audio, decode_audio, pretraining_dataset
+from keras_asit.data.checking import isolated_map
 
 
 def write(path, samples, **kwargs):
@@ -101,3 +105,52 @@ def test_a_file_shorter_than_a_sample_of_the_dataset_is_used_by_both(tmp_path, s
 def test_a_named_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.wav")
     assert check_audio(tmp_path / "pipe.wav")["why"] == "is not a regular file"
+
+
+@pytest.mark.parametrize("number", [200, pytest.param(2000, marks=pytest.mark.slow)])
+def test_every_damaged_file_gives_finite_views_or_is_skipped(damaged_files, number):
+    arguments = {"batch_size": 16, "crop_seconds": 0.5, "num_mels": 32, "seed": 1}
+    dataset = pretraining_dataset(damaged_files(number), drop_remainder=False, **arguments)
+    with pytest.warns() as caught:
+        views = np.concatenate([batch["clean"].numpy() for batch in dataset])
+    assert np.isfinite(views).all()
+    (warning,) = caught
+    skipped = int(re.match(rf"Skipped (\d+) of {number} audio files", str(warning.message))[1])
+    assert number // 4 < skipped < 3 * number // 4
+    assert len(views) + skipped == number
+
+
+def test_what_is_skipped_is_what_check_audio_calls_unreadable(damaged_files):
+    paths = damaged_files(200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        used = {path.numpy().decode() for _, path in audio_dataset(paths)}
+    readable = {str(path) for path in paths if not check_audio(path)["unreadable"]}
+    assert used == readable
+
+
+def behave(item):
+    """Do as the item says."""
+    if item == "crash":
+        os.abort()
+    if item == "hang":
+        time.sleep(1000)
+    if item == "raise":
+        raise MemoryError("too much")
+    return item.upper()
+
+
+def test_results_come_in_order_whatever_happens():
+    items = ["a", "crash", "b", "raise", "hang", "c"]
+    assert list(isolated_map(behave, iter(items), num_workers=2, timeout=1.0)) == [
+        ("A", None),
+        (None, "crashed"),
+        ("B", None),
+        (None, "MemoryError: too much"),
+        (None, "timed out"),
+        ("C", None),
+    ]
+
+
+def test_no_items_are_no_results():
+    assert list(isolated_map(behave, [], num_workers=1, timeout=1.0)) == []

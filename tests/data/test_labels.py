@@ -1,12 +1,13 @@
-"""Folders and manifests with labels."""
+"""Audio files with labels: `read_labeled_clips`, `LabeledClips`, `balanced_weights`."""
 
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from data_set_layouts import write_audioset, write_class_folders
 
-from keras_asit.data import read_class_index, read_labeled_clips
+from keras_asit.data import LabeledClips, balanced_weights, read_class_index, read_labeled_clips
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_a_folder_a_class(tmp_path):
 def test_a_class_folder_without_audio_is_named(tmp_path):
     folder = write_class_folders(tmp_path / "sounds", 2)
     (folder / "cow").mkdir()
-    (folder / "cow" / "1.wma").touch()
+    (folder / "cow" / "1.txt").touch()
     with pytest.warns(UserWarning, match=r"1 of 3 subfolders hold no audio file.*'cow'; accepted"):
         clips = read_labeled_clips(folder)
     assert clips.class_names == ["cat", "dog"]
@@ -73,11 +74,11 @@ def test_everything_wrong_is_said_at_once(files):
     with pytest.raises(ValueError) as error:
         read_labeled_clips(files / "labels.csv", class_names=["dog", "cat"])
     message = str(error.value)
-    assert "1 files do not exist" in message
+    assert "1 of 4 files that do not exist" in message
     assert "z.wav" in message
-    assert "1 files are named more than once" in message
+    assert "1 files more than once" in message
     assert "'cow'" in message
-    assert "1 files have no label" in message
+    assert "1 files without a label" in message
 
 
 def test_missing_files_can_be_left_out_with_a_warning(files):
@@ -105,7 +106,7 @@ def test_relative_paths_may_start_elsewhere(files):
         ("labels.json", '{"data": [{"wav": "a.wav", "labels": 5}]}', "must have the form"),
         ("labels.csv", "path,label\n,dog\n", "Line 2 .*labels.csv' is empty in column 'path'"),
         ("labels.csv", f"path,label\na.wav,{200_000 * 'b'}\n", "labels.csv' is not valid CSV"),
-        ("labels.txt", "a.wav", "a .csv or a .json"),
+        ("labels.txt", "a.wav", "must be one of .csv, .json"),
         ("segments.csv", "# Segments\nabc, 0.0, 10.0, x\n", "audio_folder"),
     ],
 )
@@ -143,3 +144,49 @@ def test_class_index_of_another_form(tmp_path, content, message):
     (tmp_path / "index.csv").write_text(content)
     with pytest.raises(ValueError, match=message):
         read_class_index(tmp_path / "index.csv")
+
+
+CLIPS = LabeledClips(["a.wav", "b.wav", "c.wav"], [(1,), (0, 1), ()], ["bark", "dog"])
+
+
+def test_labels_as_a_matrix():
+    np.testing.assert_array_equal(CLIPS.label_matrix(), [[0, 1], [1, 1], [0, 0]])
+    assert CLIPS.multi_label
+
+
+def test_selected_clips_keep_all_classes():
+    first = CLIPS.select([0])
+    assert first.class_names == ["bark", "dog"]
+    assert not first.multi_label
+    np.testing.assert_array_equal(first.label_indices(), [1])
+
+
+def test_one_label_is_asked_for_with_the_path():
+    with pytest.raises(ValueError, match=r"b\.wav has 2 labels"):
+        CLIPS.label_indices()
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([(0,)], "2 paths, 1 labels"),
+        ([(0,), (2,)], r"\(2,\) for b\.wav"),
+        ([(0,), (-1,)], "0 to 1"),
+        ([0, 1], r"must be a tuple of indices.*Received: 0 for a\.wav"),
+        ([(0,), ("dog",)], r"must be a tuple of indices.*Received: \('dog',\) for b\.wav"),
+    ],
+)
+def test_labels_that_do_not_fit(labels, message):
+    with pytest.raises(ValueError, match=message):
+        LabeledClips(["a.wav", "b.wav"], labels, ["bark", "dog"])
+
+
+def test_every_class_is_drawn_as_often_and_labels_add_up():
+    labels = [(0,), (0,), (0, 1), ()]
+    weights = balanced_weights(LabeledClips(list("abcd"), labels, ["dog", "cat", "cow"]))
+    np.testing.assert_allclose(weights, [1 / 3, 1 / 3, 1 / 3 + 1, 0])
+
+
+def test_only_labeled_clips():
+    with pytest.raises(ValueError, match="list"):
+        balanced_weights(["a.wav"])

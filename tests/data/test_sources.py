@@ -37,6 +37,10 @@ def test_a_folder_is_searched_for_audio_files_in_sorted_order(folder):
         ("a.aifc", "AIFF"),
         ("a.caf", "CAF"),
         ("a.snd", "AU"),
+        ("a.voc", "VOC"),
+        ("a.sph", "NIST"),
+        ("a.avr", "AVR"),
+        ("a.wave", "WAV"),
     ],
 )
 def test_rarer_formats_are_found_and_decoded(tmp_path, name, form):
@@ -115,7 +119,7 @@ def test_absolute_paths_of_a_manifest_stay_as_they_are(folder):
         ("list.csv", "# YTID\nb, 0.0, 10.0\n", "must have the form 'identifier.*'b, 0.0, 10.0'"),
         ("list.csv", "# YTID\nb, zero, 10.0, dog\n", "times being seconds"),
         ("list.txt", "\n", "is empty"),
-        ("list.yaml", "b.wav", "must be a .txt, .csv or .json file"),
+        ("list.yaml", "b.wav", "must be one of .txt, .csv, .json"),
     ],
 )
 def test_a_manifest_that_cannot_be_read_says_why(folder, name, content, message):
@@ -140,8 +144,8 @@ def test_all_missing_files_are_reported_at_once(folder):
 @pytest.mark.parametrize(
     "source, message",
     [
-        ([], "is empty"),
-        ("", "empty string"),
+        ([], r"at least one .*Received: \[\]"),
+        ("", "Received: source=''"),
         ([3], "Received: 3"),
         (7, "must be a folder, a list of paths, or a"),
         ("nowhere/at/all", "does not exist"),
@@ -171,3 +175,18 @@ def test_blanks_around_the_columns_of_a_csv_are_dropped(folder):
 def test_segments_of_audioset_name_the_files_beside_them(folder):
     (folder / "segments.csv").write_text('# YTID, start, end, labels\nb, 0.0, 10.0, "/m/09x0r"\n')
     assert read_manifest(folder / "segments.csv") == [str(folder / "b.wav")]
+
+
+def test_files_for_ffmpeg_are_found_where_it_is_and_counted_where_it_is_not(folder, monkeypatch):
+    for name in ("x.m4a", "deep/y.M4A", "z.webm", "deep/.hidden.m4a"):
+        (folder / name).touch()
+    (folder / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(folder / "bin"))
+    with pytest.warns(UserWarning, match=r"left out 2 \.m4a, 1 \.webm files.*install") as caught:
+        paths = read_manifest(folder)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert names(paths, folder) == ["a.FLAC", "b.wav", "deep/d.Opus", "deep/er/c.mp3"]
+    for program in ("ffmpeg", "ffmpeg.exe"):
+        (folder / "bin" / program).touch(mode=0o755)
+    assert len(read_manifest(folder)) == 7
