@@ -98,7 +98,7 @@ def pretrain(arguments):
     )
     checkpoints.fit(
         pretrainer,
-        lambda position: monitor.watch(build_dataset(clips, arguments, position)),
+        lambda start: monitor.watch(build_dataset(clips, arguments, start, checkpoints.log)),
         arguments.epochs,
         callbacks=build_callbacks(arguments, checkpoints, monitor, first_batch),
     )
@@ -157,7 +157,7 @@ def settings(clips, arguments):
     return {**values, "files": hashlib.sha256(os.fsencode("\n".join(names))).hexdigest()}
 
 
-def build_dataset(clips, arguments, position=None):
+def build_dataset(clips, arguments, start=None, log=None):
     read, options = keras_asit.data.pretraining_dataset, {"decoder": arguments.decoder}
     if arguments.max_seconds is not None:
         options["max_seconds"] = arguments.max_seconds
@@ -168,14 +168,15 @@ def build_dataset(clips, arguments, position=None):
         sample_rate=arguments.sample_rate,
         batch_size=arguments.batch_size,
         crop_seconds=arguments.crop_seconds,
-        num_local_crops=arguments.num_short_crops,
-        local_crop_seconds=arguments.short_crop_seconds,
+        num_short_crops=arguments.num_short_crops,
+        short_crop_seconds=arguments.short_crop_seconds,
         mean=arguments.mean,
         standard_deviation=arguments.standard_deviation,
         roll_probability=arguments.roll_probability,
         spectrograms=not arguments.filterbank_on_device,
         seed=arguments.seed,
-        position=position,
+        start=start,
+        log=log,
         **options,
     )
 
@@ -252,7 +253,7 @@ def compile_pretrainer(pretrainer, arguments, steps_per_epoch):
 def build_callbacks(arguments, checkpoints, monitor, first_batch):
     output, logs = arguments.output, arguments.output / "logs"
     return [
-        keras_asit.callbacks.StopOnNonFinite(checkpoints.files),
+        keras_asit.callbacks.StopOnNonFinite(checkpoints.log.files),
         keras_asit.callbacks.LogSchedules(),
         keras_asit.callbacks.LogTable(output / "losses.csv"),
         # What the monitor measures is in the logs of those after it, not in the losses.

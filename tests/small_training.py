@@ -61,12 +61,18 @@ def write_recordings(folder):
     (folder / "3_broken.wav").write_bytes(b"no audio")
 
 
-def batches_of(folder):
-    """Return a function of a position that returns batches of waveforms and targets."""
+def batches_of(folder, log=None):
+    """Return a function of a start that returns batches of waveforms and targets."""
 
-    def batches(position):
+    def batches(start):
         views = pretraining_dataset(
-            folder, 16000, 2, crop_seconds=0.2, spectrograms=False, seed=1, position=position
+            folder,
+            batch_size=2,
+            crop_seconds=0.2,
+            spectrograms=False,
+            seed=1,
+            start=start,
+            log=log,
         )
         return views.map(lambda batch: (batch["clean"][:, 0], batch["clean"][:, 1, :4]))
 
@@ -89,8 +95,9 @@ def train(recordings, folder, *callbacks, save_freq=2, epochs=3, **kwargs):
     """Train for three epochs of five batches; return the logs of every batch and epoch."""
     losses = LossOfEachBatch()
     checkpoints = Checkpoints(folder, save_freq=save_freq, **kwargs)
+    batches = batches_of(recordings, checkpoints.log)
     callbacks = [losses, *callbacks]
-    checkpoints.fit(build_model(), batches_of(recordings), epochs, callbacks=callbacks, verbose=0)
+    checkpoints.fit(build_model(), batches, epochs, callbacks=callbacks, verbose=0)
     return losses
 
 

@@ -15,7 +15,7 @@ from keras_asit.callbacks.continuation import (
     global_generators,
     set_global_generators,
 )
-from keras_asit.data import DataPosition
+from keras_asit.data import ReadLog, Start
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -53,12 +53,13 @@ class Checkpoints(keras.callbacks.Callback):
     Example:
 
     ```python
-    def batches(position):
+    checkpoints = keras_asit.callbacks.Checkpoints("runs/checkpoints", save_freq=1000)
+
+    def batches(start):
         return keras_asit.data.pretraining_dataset(
-            "recordings", batch_size=64, seed=1, position=position
+            "recordings", batch_size=64, seed=1, start=start, log=checkpoints.log
         )
 
-    checkpoints = keras_asit.callbacks.Checkpoints("runs/checkpoints", save_freq=1000)
     checkpoints.fit(pretrainer, batches, epochs=100)
     ```
     """
@@ -76,7 +77,8 @@ class Checkpoints(keras.callbacks.Callback):
         self.monitor = monitor
         self.mode = mode
         self.settings = settings or {}
-        self.position = DataPosition()
+        self.log = ReadLog()
+        self._start = Start()
         self._monitored = None
         self._saved_batch = 0
         self._generators = []
@@ -86,8 +88,9 @@ class Checkpoints(keras.callbacks.Callback):
 
         Args:
             model: a compiled `keras.Model` whose variables exist.
-            batches: function of a `keras_asit.data.DataPosition` that returns a dataset which
-                starts there, such as a `keras_asit.data.pretraining_dataset`.
+            batches: function of a `keras_asit.data.Start` that returns a dataset which starts
+                there and notes in `log` what it reads, such as a
+                `keras_asit.data.pretraining_dataset`.
             epochs: int. The number of epochs, those of the checkpoint included.
             callbacks: list of `keras.callbacks.Callback`s.
             verbose: as in `keras.Model.fit`.
@@ -106,7 +109,7 @@ class Checkpoints(keras.callbacks.Callback):
         if model.loss is not None:
             # Metrics get their variables from a batch. In `fit` it would be too late for those
             # of a checkpoint; and under JAX it would cost the first pass over the data.
-            model.evaluate(batches(DataPosition()).take(1), verbose=0)
+            model.evaluate(batches(Start()).take(1), verbose=0)
         state = self._restore(epochs)
         run = ContinuedCallbacks(
             [*callbacks, self],
@@ -129,13 +132,13 @@ class Checkpoints(keras.callbacks.Callback):
             run.end()
 
     def _fit(self, batches, run):
-        model, start = self.model, self.position
+        model, start = self.model, self._start
         if start.batch:
             # Keras takes the batches of the first epoch of a `fit` for those of every epoch.
             self._fit_rest(batches, run)
             if model.stop_training:
                 return
-            start = self.position = DataPosition(start.epoch + 1)
+            start = self._start = Start(start.epoch + 1)
         if start.epoch < self._epochs:
             model.fit(
                 batches(start),
@@ -147,10 +150,9 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _fit_rest(self, batches, run):
         """Finish the epoch that the checkpoint lies in."""
-        start, model = self.position, self.model
+        start, model = self._start, self.model
         run.batches_before = start.batch
-        ahead = DataPosition(start.epoch, start.batch, start.unreadable(start.epoch))
-        if any(True for _ in batches(ahead).take(1)):
+        if any(True for _ in batches(start).take(1)):
             epochs = {"initial_epoch": start.epoch, "epochs": start.epoch + 1}
             model.fit(batches(start), **epochs, callbacks=run, shuffle=False)
         else:
@@ -160,16 +162,12 @@ class Checkpoints(keras.callbacks.Callback):
             self._generators = []
             run.on_epoch_end(start.epoch, model.get_metrics_result())
 
-    def files(self, epoch, first_batch, last_batch):
-        """Return the files that batches of the current epoch hold, `last_batch` included."""
-        return self.position.files(epoch, first_batch, last_batch)
-
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
         self._saved_batch = 0
-        if epoch == self.position.epoch and self.position.batch:
+        if epoch == self._start.epoch and self._start.batch:
             # `fit` and callbacks have just started the epoch anew; it is under way.
-            self._saved_batch = self.position.batch
+            self._saved_batch = self._start.batch
             _assign(self.model.metrics_variables, self._metrics)
             self._set_callbacks(self._restored)
             self._generators = self._restored["generators"]
@@ -216,7 +214,7 @@ class Checkpoints(keras.callbacks.Callback):
             {
                 "epoch": epoch,
                 "batch": batch,
-                "unreadable": self.position.unreadable(epoch) if batch else [],
+                "unreadable": self.log.unreadable(epoch) if batch else [],
                 "finished": epoch == self._epochs or (not batch and model.stop_training),
                 "monitored": monitored,
                 "variables": _description(variables),
@@ -238,10 +236,10 @@ class Checkpoints(keras.callbacks.Callback):
                 )
 
     def _restore(self, epochs):
-        """Set all variables and the position; return the state, or `None` if there is none."""
+        """Set all variables and the start; return the state, or `None` if there is none."""
         newest = self.folder.read_newest()
         if newest is None:
-            self.position = DataPosition()
+            self._start = Start()
             return None
         arrays, state = newest
         variables = _variables(self.model)
@@ -252,7 +250,7 @@ class Checkpoints(keras.callbacks.Callback):
         # Copies: `fit` resets metrics when it begins.
         self._metrics = [np.copy(_as_array(v)) for v in self.model.metrics_variables]
         self._restored = state
-        self.position = DataPosition(state["epoch"], state["batch"], state["unreadable"])
+        self._start = Start(state["epoch"], state["batch"], state["unreadable"])
         self.folder.check_writable(sum(array.nbytes for array in arrays))
         return state
 

@@ -17,7 +17,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     Args:
         files: function of an epoch and of its first and last batch in question, that returns
-            the files they hold, such as `Checkpoints.files`. Defaults to `None`: files are not
+            the files they hold, such as `Checkpoints.log.files`. Defaults to `None`: files are not
             named.
 
     Raises:
@@ -27,7 +27,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     ```python
     checkpoints = keras_asit.callbacks.Checkpoints("runs/checkpoints")
-    watch = keras_asit.callbacks.StopOnNonFinite(checkpoints.files)
+    watch = keras_asit.callbacks.StopOnNonFinite(checkpoints.log.files)
     checkpoints.fit(pretrainer, batches, epochs=100, callbacks=[watch])
     ```
     """

@@ -10,7 +10,7 @@ from keras_asit.data.labels import (
     read_labeled_clips,
 )
 from keras_asit.data.mixing import Mixup
-from keras_asit.data.passes import DataPosition
+from keras_asit.data.passes import ReadLog, Start
 from keras_asit.data.public_datasets import (
     read_esc50,
     read_speech_commands,
@@ -21,9 +21,10 @@ from keras_asit.data.records import read_record_index, read_records, record_data
 from keras_asit.data.sources import read_manifest
 
 __all__ = [
-    "DataPosition",
     "LabeledClips",
     "Mixup",
+    "ReadLog",
+    "Start",
     "audio_dataset",
     "balanced_weights",
     "check_audio",

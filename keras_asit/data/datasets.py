@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from keras_asit._arguments import as_seed, check_number, check_positive_integer
+from keras_asit._arguments import check_number, check_positive_integer, draw_seed
 from keras_asit.data.labels import LabeledClips
-from keras_asit.data.passes import DataPosition, clip_passes
+from keras_asit.data.passes import clip_passes
 from keras_asit.data.sources import read_manifest
 from keras_asit.data.views import RandomViews, view_arguments
 from keras_asit.models import AUDIOSET_MEAN, AUDIOSET_STANDARD_DEVIATION
@@ -15,7 +15,7 @@ def audio_dataset(
     sample_rate=16000,
     shuffle=False,
     seed=None,
-    num_parallel_calls=None,
+    num_workers=None,
     decoder="soundfile",
 ):
     """Return a finite dataset of the waveforms of audio files: one pass over them.
@@ -36,7 +36,7 @@ def audio_dataset(
         shuffle: bool. Whether each pass has a random order of its own. Defaults to `False`.
         seed: int. The same seed gives the same order in the first pass of every run, in the
             second pass, and so on. Defaults to `None`, a random one.
-        num_parallel_calls: int. How many files are decoded at once. Defaults to `None`:
+        num_workers: int. How many files are decoded at once. Defaults to `None`:
             `tf.data` chooses.
         decoder: str. `"soundfile"`, or `"tensorflow_io"`; see
             `keras_asit.data.pretraining_dataset`. Defaults to `"soundfile"`.
@@ -58,11 +58,18 @@ def audio_dataset(
     ```
     """
     check_positive_integer("sample_rate", sample_rate)
-    seed = as_seed(seed)
-    if num_parallel_calls is not None:
-        check_positive_integer("num_parallel_calls", num_parallel_calls)
+    seed = draw_seed(seed)
+    if num_workers is not None:
+        check_positive_integer("num_workers", num_workers)
     paths = read_manifest(source)
-    clips = clip_passes(paths, sample_rate, shuffle, seed, num_parallel_calls, decoder=decoder)
+    clips = clip_passes(
+        paths,
+        sample_rate=sample_rate,
+        shuffle=shuffle,
+        seed=seed,
+        num_workers=num_workers,
+        decoder=decoder,
+    )
     return clips.map(lambda waveform, path, _: (waveform, path))
 
 
@@ -71,8 +78,8 @@ def pretraining_dataset(
     sample_rate=16000,
     batch_size=32,
     crop_seconds=6.0,
-    num_local_crops=0,
-    local_crop_seconds=2.0,
+    num_short_crops=0,
+    short_crop_seconds=2.0,
     num_mels=128,
     mean=AUDIOSET_MEAN,
     standard_deviation=AUDIOSET_STANDARD_DEVIATION,
@@ -82,9 +89,10 @@ def pretraining_dataset(
     seed=None,
     drop_remainder=True,
     max_seconds=60.0,
-    num_parallel_calls=None,
-    position=None,
+    num_workers=None,
     decoder="soundfile",
+    start=None,
+    log=None,
 ):
     """Return a finite dataset of batches to pre-train on: one pass over audio files.
 
@@ -106,9 +114,9 @@ def pretraining_dataset(
         batch_size: int. Number of clips of a batch. Defaults to `32`.
         crop_seconds: float. Length of a crop. Its spectrogram has the largest multiple of 16
             frames (of 10 ms) that it fills: 592 for 6 s. Defaults to `6.0`.
-        num_local_crops: int. Number of short crops of each clip, which only the student sees.
+        num_short_crops: int. Number of short crops of each clip, which only the student sees.
             Defaults to `0`.
-        local_crop_seconds: float. Length of a short crop, at most `crop_seconds`. Its
+        short_crop_seconds: float. Length of a short crop, at most `crop_seconds`. Its
             spectrogram has 192 frames for 2 s. Defaults to `2.0`.
         num_mels: int. Mel bins of a spectrogram. Defaults to `128`.
         mean: float. Mean of the log-mels. Defaults to `-4.2677393`, AudioSet's.
@@ -125,20 +133,21 @@ def pretraining_dataset(
         max_seconds: float, at least `crop_seconds`. Of a longer file, only a stretch of this
             length is read, found by seeking to a random place that is another one in each
             pass; its crops lie there. Defaults to `60.0`.
-        num_parallel_calls: int. How many clips are decoded and how many are converted at once.
+        num_workers: int. How many clips are decoded and how many are converted at once.
             Defaults to `None`: `tf.data` chooses.
-        position: a `DataPosition` to start at instead of the first batch of the first pass.
         decoder: str. What decodes the files: `"soundfile"`, in Python; or `"tensorflow_io"`, the
             operators of tensorflow-io (extra `tfio`), inside the graph, which know wav of 8, 16,
             24 and 32 bits, flac, ogg (Vorbis) and mp3, and to the same samples. Files that these
             do not decode, or otherwise than soundfile, are skipped, which is found by decoding
             each file both ways before it is used first. They decode whole files, however long,
             and other sample rates are resampled in Python as ever. Defaults to `"soundfile"`.
+        start: `keras_asit.data.Start`. Where to start. Defaults to `None`, the first batch.
+        log: `keras_asit.data.ReadLog` that notes what is read. Defaults to `None`.
 
     Returns:
         A `tf.data.Dataset` of dicts of float32: `"clean"` of shape `(batch, 2, frames, mels)`
-        and, with `num_local_crops`, `"short"` of shape `(batch, num_local_crops, frames,
-        mels)`. With `spectrograms=False`, `(batch, 2, samples)` and `(batch, num_local_crops,
+        and, with `num_short_crops`, `"short"` of shape `(batch, num_short_crops, frames,
+        mels)`. With `spectrograms=False`, `(batch, 2, samples)` and `(batch, num_short_crops,
         samples)`.
 
     Raises:
@@ -161,8 +170,8 @@ def pretraining_dataset(
     view = view_arguments(
         sample_rate,
         crop_seconds,
-        num_local_crops,
-        local_crop_seconds,
+        num_short_crops,
+        short_crop_seconds,
         num_mels,
         mean,
         standard_deviation,
@@ -170,34 +179,33 @@ def pretraining_dataset(
     )
     check_positive_integer("batch_size", batch_size)
     check_number("max_seconds", max_seconds, crop_seconds)
-    seed = as_seed(seed)
-    if num_parallel_calls is not None:
-        check_positive_integer("num_parallel_calls", num_parallel_calls)
+    seed = draw_seed(seed)
+    if num_workers is not None:
+        check_positive_integer("num_workers", num_workers)
     views = RandomViews(**view, spectrograms=spectrograms)
-    position = DataPosition() if position is None else position
-    position.batch_size = batch_size
     paths = read_manifest(source)
     if drop_remainder and len(paths) < batch_size:
         raise ValueError(
             f"{len(paths)} audio files do not fill one batch; lower `batch_size` or set "
             f"`drop_remainder=False`. Received: batch_size={batch_size}"
         )
-    at_least = batch_size if drop_remainder else 1
     clips = clip_passes(
         paths,
-        sample_rate,
-        shuffle,
-        seed,
-        num_parallel_calls,
-        at_least,
+        sample_rate=sample_rate,
+        shuffle=shuffle,
+        seed=seed,
+        num_workers=num_workers,
+        at_least=batch_size if drop_remainder else 1,
         max_seconds=max_seconds,
-        position=position,
         decoder=decoder,
+        batch_size=batch_size,
+        start=start,
+        log=log,
     )
     return (
         clips.map(
             lambda waveform, _, seed: views(waveform, seed),
-            num_parallel_calls=num_parallel_calls or tf.data.AUTOTUNE,
+            num_parallel_calls=num_workers or tf.data.AUTOTUNE,
             deterministic=True,
         )
         .batch(batch_size, drop_remainder=drop_remainder)
@@ -219,7 +227,9 @@ def labeled_dataset(
     shuffle=False,
     seed=None,
     drop_remainder=False,
-    num_parallel_calls=None,
+    num_workers=None,
+    start=None,
+    log=None,
 ):
     """Return a finite dataset of batches of waveforms and labels: one pass over labelled files.
 
@@ -242,8 +252,10 @@ def labeled_dataset(
             second pass, and so on. Defaults to `None`, a random one.
         drop_remainder: bool. Whether clips that do not fill a last batch are left out.
             Defaults to `False`.
-        num_parallel_calls: int. How many clips are decoded at once. Defaults to `None`:
+        num_workers: int. How many clips are decoded at once. Defaults to `None`:
             `tf.data` chooses.
+        start: `keras_asit.data.Start`. Where to start. Defaults to `None`, the first batch.
+        log: `keras_asit.data.ReadLog` that notes what is read. Defaults to `None`.
 
     Returns:
         A `tf.data.Dataset` of `(waveforms, labels)`: a ragged float32 tensor of shape
@@ -269,7 +281,7 @@ def labeled_dataset(
     check_positive_integer("batch_size", batch_size)
     if crop_seconds is not None:
         check_number("crop_seconds", crop_seconds, 1 / sample_rate)
-    seed = as_seed(seed)
+    seed = draw_seed(seed)
     weights = None if weights is None else _as_chances(weights, len(clips))
     length = None if crop_seconds is None else round(crop_seconds * sample_rate)
     longest = None if crop_seconds is None else crop_seconds + SPARE_SECONDS
@@ -281,12 +293,15 @@ def labeled_dataset(
 
     passes = clip_passes(
         clips.paths,
-        sample_rate,
-        shuffle,
-        seed,
-        num_parallel_calls,
+        sample_rate=sample_rate,
+        shuffle=shuffle,
+        seed=seed,
+        num_workers=num_workers,
         weights=weights,
         max_seconds=longest,
+        batch_size=batch_size,
+        start=start,
+        log=log,
     )
     batches = passes.map(element).ragged_batch(batch_size, drop_remainder=drop_remainder)
     return batches.prefetch(tf.data.AUTOTUNE)

@@ -1,10 +1,10 @@
-"""Passes over audio files: their order, their random seeds, and what could not be read."""
+"""Passes over audio files: where they start, their order and seeds, and what could not be read."""
 
+import dataclasses
+import itertools
 import os
-import random
 import warnings
-from collections import defaultdict
-from itertools import count
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,72 +13,86 @@ from keras_asit.data.decoding import read_waveform
 from keras_asit.data.graph_decoding import GraphDecoder
 
 
-class DataPosition:
-    """A place in the passes over audio files, and a record of what is read from there on.
-
-    A dataset that is made with a position starts there, without decoding what lies before. As
-    it goes on it notes in the position each pass's order and the files that could not be read:
-    batches are made of the others, so that both together tell which files a batch holds.
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Where in its passes a dataset starts, without decoding the audio files that lie before.
 
     Args:
         epoch: int. The pass to start in; the first is 0. Defaults to `0`.
         batch: int. How many batches of that pass to leave out. Defaults to `0`.
-        unreadable: list of ints, the files (by their place in the list of files) that could
-            not be read when those batches were made. Defaults to none.
+        unreadable: tuple of ints. What could not be read in that pass, as `ReadLog.unreadable`
+            tells it: batches are made of the others. Defaults to nothing.
 
     Example:
 
     ```python
-    position = keras_asit.data.DataPosition(epoch=3, batch=120)
-    dataset = keras_asit.data.pretraining_dataset(
-        "recordings", batch_size=64, seed=1, position=position
-    )
+    start = keras_asit.data.Start(epoch=3, batch=120)
+    dataset = keras_asit.data.pretraining_dataset("recordings", seed=1, start=start)
     ```
     """
 
-    def __init__(self, epoch=0, batch=0, unreadable=()):
-        check_integer_from_zero("epoch", epoch)
-        check_integer_from_zero("batch", batch)
-        self.epoch = epoch
-        self.batch = batch
-        self.batch_size = 1
-        self.paths = []
-        # Of records: a function of a pass, its first clip and where to stop, that reads paths.
-        self.read_paths = None
-        self._orders = {}
-        # Lists, to which a thread can add while another copies them.
-        self._unreadable = defaultdict(list, {epoch: list(unreadable)})
+    epoch: int = 0
+    batch: int = 0
+    unreadable: tuple[int, ...] = ()
 
-    def begin_pass(self, epoch, order):
-        """Note the order of a pass, indices of files; return what of it is to be read."""
-        self._orders = {epoch - 1: self._orders.get(epoch - 1), epoch: order}
-        if epoch != self.epoch or self.batch == 0:
-            return order
-        return self._readable(epoch)[self.batch * self.batch_size :]
+    def __post_init__(self):
+        check_integer_from_zero("epoch", self.epoch)
+        check_integer_from_zero("batch", self.batch)
+        for clip in self.unreadable:
+            check_integer_from_zero("unreadable", clip)
+        object.__setattr__(self, "unreadable", tuple(self.unreadable))
 
-    def note_unreadable(self, epoch, index):
-        """Note that a file could not be read in a pass."""
-        self._unreadable[epoch].append(int(index))
 
-    def unreadable(self, epoch):
-        """Return the indices of the files that could not be read in a pass up to now."""
-        return sorted(self._unreadable[epoch].copy())
+class ReadLog:
+    """What was read in the last two passes: the files of each batch, and what was unreadable.
 
-    def files(self, epoch, first_batch, last_batch):
-        """Return the files of batches of this pass or the one before, `last_batch` included.
+    Datasets that are given a log note their passes in it; a later dataset's take the place of
+    those of the same number.
 
-        Those of records are read from them; of audio files, none are known of earlier passes.
+    Example:
+
+    ```python
+    log = keras_asit.data.ReadLog()
+    for batch in keras_asit.data.pretraining_dataset("recordings", batch_size=2, log=log):
+        break
+    print(log.files(0, 0, 0), log.unreadable(0))
+    ```
+    """
+
+    def __init__(self):
+        self._passes = {}
+
+    def begin(
+        self, epoch: int, files: Callable[[int, int], list[str]], unreadable: Sequence[int] = ()
+    ):
+        """Note that a pass begins.
+
+        Args:
+            epoch: int.
+            files: function of the first and the last batch that returns their files.
+            unreadable: list of ints, to which the pass adds what it cannot read.
         """
-        first, stop = first_batch * self.batch_size, (last_batch + 1) * self.batch_size
-        if self.read_paths is not None:
-            return self.read_paths(epoch, first, stop)
-        if self._orders.get(epoch) is None:
-            return []
-        return [str(self.paths[index]) for index in self._readable(epoch)[first:stop]]
+        # Of millions of files, orders of all passes would fill the memory.
+        before = {epoch - 1: self._passes[epoch - 1]} if epoch - 1 in self._passes else {}
+        self._passes = {**before, epoch: (files, unreadable)}
 
-    def _readable(self, epoch):
-        order = self._orders[epoch]
-        return order[~np.isin(order, self.unreadable(epoch))]
+    def unreadable(self, epoch: int) -> tuple[int, ...]:
+        """Return what could not be read in a pass up to now, for a `Start` in it.
+
+        That is the index of a file; where files are drawn with weights, of n files, the k-th draw
+        of the pass has n * k more.
+        """
+        _, unreadable = self._passes.get(epoch, (None, ()))
+        return tuple(sorted(unreadable))
+
+    def files(self, epoch: int, first_batch: int, last_batch: int) -> list[str]:
+        """Return the files of batches, `last_batch` included; none of a pass that is not known."""
+        files, _ = self._passes.get(epoch, (None, ()))
+        return [] if files is None else files(first_batch, last_batch)
+
+    def clear(self):
+        """Forget all passes."""
+        self._passes = {}
 
 
 DECODERS = ("soundfile", "tensorflow_io")
@@ -88,15 +102,18 @@ MAX_NAMED = 10
 
 def clip_passes(
     paths,
+    *,
     sample_rate,
-    shuffle,
-    seed,
-    num_parallel_calls,
+    shuffle=False,
+    seed=0,
+    num_workers=None,
     at_least=1,
     weights=None,
     max_seconds=None,
-    position=None,
     decoder="soundfile",
+    batch_size=1,
+    start=None,
+    log=None,
 ):
     """Return a dataset whose every iteration is another pass over audio files.
 
@@ -106,15 +123,16 @@ def clip_passes(
     Args:
         paths: list of strs. Audio files.
         sample_rate: int. Sample rate of the waveforms in Hz.
-        shuffle: bool. Whether each pass has an order of its own.
-        seed: int. `None` is a random one.
-        num_parallel_calls: int. Number of files decoded at once; `None` lets `tf.data` choose.
-        at_least: int. A pass with fewer readable files than this is an error.
+        shuffle: bool. Whether each pass has an order of its own. Defaults to `False`.
+        seed: int. Defaults to `0`.
+        num_workers: int. Number of files decoded at once. Defaults to `None`: `tf.data` chooses.
+        at_least: int. A pass with fewer readable clips than this is an error. Defaults to `1`.
         weights: array of probabilities of the files. Where given, a pass draws with replacement.
         max_seconds: float. Of longer files, a stretch of this length at a random place is read.
-        position: a `DataPosition` to start at, which notes what is read. `None` is the start,
-            the only one with weights.
         decoder: str. `"soundfile"`, or `"tensorflow_io"` for the operators of tensorflow-io.
+        batch_size: int. Clips of a batch, in which `start` and `log` count. Defaults to `1`.
+        start: `Start`. Defaults to `None`, the first batch of the first pass.
+        log: `ReadLog` to note passes in. Defaults to `None`.
 
     Returns:
         A `tf.data.Dataset` of `(waveform, path, seed)`. Seeds are int64, of shape `(2,)`; each
@@ -131,164 +149,161 @@ def clip_passes(
     graph_decoder = None
     if decoder == "tensorflow_io":
         graph_decoder = GraphDecoder(sample_rate, max_seconds)
-    position = DataPosition() if position is None else position
-    clips = _Clips(
-        paths,
-        sample_rate,
-        shuffle,
-        seed,
-        at_least,
-        weights,
-        max_seconds,
-        position,
-        graph_decoder,
-    )
+    passes = _Passes(paths, shuffle, seed, at_least, weights, batch_size, start, log)
 
     def begin(_):
-        entries = tf.numpy_function(clips.begin_pass, [], tf.int64)
-        return tf.ensure_shape(entries, [None, 2])
+        clips = tf.numpy_function(passes.begin, [], tf.int64)
+        return tf.ensure_shape(clips, [None, 2])
 
-    def decode(entry):
-        waveform, path = tf.numpy_function(clips.decode, [entry], [tf.float32, tf.string])
-        return tf.ensure_shape(waveform, [None]), tf.ensure_shape(path, []), entry
+    def read_file(path, offset):
+        return read_waveform(path, sample_rate, max_seconds, offset), os.fsencode(path)
 
-    def decode_in_graph(entry):
-        path, numbers, header = tf.numpy_function(
-            clips.locate, [entry], [tf.string, tf.int64, tf.string]
-        )
+    def decode(clip):
+        def read(clip):
+            return passes.read(clip, read_file, (np.zeros(0, "float32"), b""))
+
+        waveform, path = tf.numpy_function(read, [clip], [tf.float32, tf.string])
+        return tf.ensure_shape(waveform, [None]), tf.ensure_shape(path, []), clip
+
+    def locate_file(path, offset):
+        return os.fsencode(path), *graph_decoder.locate(path, offset)
+
+    def decode_in_graph(clip):
+        def locate(clip):
+            return passes.read(clip, locate_file, (b"", np.zeros(0, "int64"), b""))
+
+        path, numbers, header = tf.numpy_function(locate, [clip], [tf.string, tf.int64, tf.string])
         path, header = tf.ensure_shape(path, []), tf.ensure_shape(header, [])
         waveform = tf.cond(
             tf.size(numbers) > 0,
             lambda: graph_decoder(path, numbers, header),
             lambda: tf.zeros([0]),
         )
-        return waveform, path, entry
+        return waveform, path, clip
 
-    def is_clip(waveform, _, entry):
+    def is_clip(waveform, _, clip):
         # Elements come here in order: at the end of a pass, all its files have been decoded.
         return tf.cond(
-            entry[1] == END,
-            lambda: tf.ensure_shape(tf.numpy_function(clips.end_pass, [entry], tf.bool), []),
+            clip[1] == END,
+            lambda: tf.ensure_shape(tf.numpy_function(passes.end, [clip], tf.bool), []),
             lambda: tf.size(waveform) > 0,
         )
 
-    entries = tf.data.Dataset.range(1).map(begin).unbatch()
-    decoded = entries.map(
-        decode if graph_decoder is None else decode_in_graph,
-        num_parallel_calls=num_parallel_calls or tf.data.AUTOTUNE,
-        deterministic=True,
+    decoded = (
+        tf.data.Dataset.range(1)
+        .map(begin)
+        .unbatch()
+        .map(
+            decode if graph_decoder is None else decode_in_graph,
+            num_parallel_calls=num_workers or tf.data.AUTOTUNE,
+            deterministic=True,
+        )
     )
     return decoded.filter(is_clip)
 
 
-class _Clips:
+@dataclasses.dataclass
+class _Pass:
+    """A pass under way: how many clips it has, which of them are unreadable, and why."""
+
+    num_clips: int
+    unreadable: list
+    reasons: dict = dataclasses.field(default_factory=dict)
+
+
+class _Passes:
     """What happens in Python during passes; tensors come and go as numpy arrays.
 
-    An entry of a pass is the pass's random number and the index of a file, or `END`. The
-    number tells passes apart, because several may be under way at once, and one that is broken
-    off never ends; and with the index it is the seed of the clip. Where files are drawn with
-    replacement, the number of files is added to the index as often as clips came before in the
-    pass, because a file that comes again needs another seed.
+    A clip of a pass is the pass's random number and the index of a file, or `END`. The number
+    tells passes apart, because several may be under way at once, and one that is broken off never
+    ends; and with the index it is the seed of the clip. Where files are drawn with replacement,
+    the number of files is added to the index as often as clips came before in the pass, because a
+    file that comes again needs another seed.
     """
 
-    def __init__(
-        self,
-        paths,
-        sample_rate,
-        shuffle,
-        seed,
-        at_least,
-        weights,
-        max_seconds,
-        position,
-        graph_decoder,
-    ):
+    def __init__(self, paths, shuffle, seed, at_least, weights, batch_size, start, log):
         self.paths = paths
-        self.sample_rate = sample_rate
         self.shuffle = shuffle
-        # From Python's generator, so that `keras.utils.set_random_seed` governs this too.
-        self.seed = random.randrange(2**32) if seed is None else int(seed)
+        self.seed = seed
         self.at_least = at_least
         self.weights = weights
-        self.max_seconds = max_seconds
-        self.position = position
-        self.graph_decoder = graph_decoder
-        position.paths = paths
-        self.passes = count(position.epoch)
-        self.epochs = {}
-        self.failures = defaultdict(list)
+        self.batch_size = batch_size
+        self.start = start or Start()
+        self.log = log or ReadLog()
+        self.epochs = itertools.count(self.start.epoch)
+        self.under_way = {}
         self.warned = set()
 
-    def begin_pass(self):
-        """Return the entries of a new pass."""
-        epoch = next(self.passes)
+    def begin(self):
+        """Return the clips of a new pass."""
+        epoch = next(self.epochs)
         generator = np.random.default_rng([self.seed, epoch])
         number = generator.integers(2**63)
-        self.epochs[int(number)] = epoch
-        order = np.arange(len(self.paths))
+        clips = self._draw(generator)
+        started = epoch == self.start.epoch
+        unreadable = list(self.start.unreadable) if started else []
+
+        def files(first_batch, last_batch):
+            first, stop = first_batch * self.batch_size, (last_batch + 1) * self.batch_size
+            return [str(self._path(clip)) for clip in _without(clips, unreadable)[first:stop]]
+
+        self.log.begin(epoch, files, unreadable)
+        self.under_way[int(number)] = _Pass(len(clips), unreadable)
+        left_out = self.start.batch * self.batch_size if started else 0
+        rest = np.append(_without(clips, unreadable)[left_out:], END)
+        return np.stack([np.full_like(rest, number), rest], axis=1)
+
+    def _draw(self, generator):
+        clips = np.arange(len(self.paths))
         if self.weights is not None:
-            order = generator.choice(order, len(order), p=self.weights)
-        elif self.shuffle:
-            generator.shuffle(order)
-        order = self.position.begin_pass(epoch, order)
-        if self.weights is not None:
-            order = order + len(self.paths) * np.arange(len(order))
-        order = np.append(order, END)
-        return np.stack([np.full_like(order, number), order], axis=1)
+            drawn = generator.choice(clips, len(clips), p=self.weights)
+            return drawn + len(clips) * clips
+        if self.shuffle:
+            generator.shuffle(clips)
+        return clips
 
-    def decode(self, entry):
-        """Return waveform and path of a file; an empty waveform if there is none."""
+    def _path(self, clip):
+        return self.paths[clip % len(self.paths)]
 
-        def decode_file(path, place):
-            waveform = read_waveform(path, self.sample_rate, self.max_seconds, place)
-            return waveform, os.fsencode(path)
-
-        return self._read(entry, decode_file, (np.zeros(0, "float32"), b""))
-
-    def locate(self, entry):
-        """Return path, numbers and header for the graph to decode; no numbers if there is none."""
-
-        def locate_file(path, place):
-            return os.fsencode(path), *self.graph_decoder.locate(path, place)
-
-        return self._read(entry, locate_file, (b"", np.zeros(0, "int64"), b""))
-
-    def _read(self, entry, read, nothing):
-        """Return what a function of a path and a place reads; note a file that it cannot."""
-        number, index = entry
-        if index == END:
+    def read(self, clip, read_file, nothing):
+        """Return what a function of a path and an offset reads; note a clip that it cannot."""
+        number, clip = clip
+        if clip == END:
             return nothing
-        file = index % len(self.paths)
-        path = self.paths[file]
+        path = self._path(clip)
         try:
-            return read(path, np.random.default_rng([number, index]).random())
+            return read_file(path, np.random.default_rng([number, clip]).random())
         except (OSError, RuntimeError, ValueError) as error:
-            reason = getattr(error, "error_string", error)
-            self.failures[int(number)].append((path, str(reason)))
-            self.position.note_unreadable(self.epochs[int(number)], file)
+            this = self.under_way[int(number)]
+            this.reasons[path] = str(getattr(error, "error_string", error))
+            this.unreadable.append(int(clip))
             return nothing
 
-    def end_pass(self, entry):
+    def end(self, clip):
         """Warn about the files that could not be read. Return False: an end is no clip."""
-        failures = sorted(self.failures.pop(int(entry[0]), []))
-        readable = len(self.paths) - len(failures)
+        this = self.under_way.pop(int(clip[0]))
+        readable = this.num_clips - len(this.unreadable)
         if readable < self.at_least:
             raise ValueError(
-                f"Of {len(self.paths)} audio files, {readable} could be read; at least "
-                f"{self.at_least} must be. Unreadable: {_describe(failures)}"
+                f"Of {this.num_clips} audio files, {readable} could be read; at least "
+                f"{self.at_least} must be. Unreadable: {_describe(this.reasons)}"
             )
-        new = [failure for failure in failures if failure[0] not in self.warned]
+        new = {path: why for path, why in this.reasons.items() if path not in self.warned}
         if new:
-            self.warned.update(path for path, _ in new)
+            self.warned.update(new)
             warnings.warn(
-                f"Skipped {len(new)} of {len(self.paths)} audio files: {_describe(new)}",
+                f"Skipped {len(new)} of {this.num_clips} audio files: {_describe(new)}",
                 stacklevel=1,
             )
         return np.False_
 
 
-def _describe(failures):
-    named = "; ".join(f"{path} ({reason})" for path, reason in failures[:MAX_NAMED])
+def _without(clips, unreadable):
+    return clips[~np.isin(clips, list(unreadable))]
+
+
+def _describe(reasons):
+    named = [f"{path} ({why})" for path, why in sorted(reasons.items())[:MAX_NAMED]]
+    named += ["..."] if len(reasons) > MAX_NAMED else []
     # A name need not be UTF-8, but what cannot be printed would hide the message.
-    named = named.encode("utf-8", "backslashreplace").decode()
-    return f"{named}; ..." if len(failures) > MAX_NAMED else named
+    return "; ".join(named).encode("utf-8", "backslashreplace").decode()

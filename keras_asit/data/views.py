@@ -13,8 +13,8 @@ PATCH_FRAMES = 16
 def view_arguments(
     sample_rate,
     crop_seconds,
-    num_local_crops,
-    local_crop_seconds,
+    num_short_crops,
+    short_crop_seconds,
     num_mels,
     mean,
     standard_deviation,
@@ -23,14 +23,14 @@ def view_arguments(
     """Return arguments, once they are checked, as `RandomViews` and `LogMelViews` take them."""
     check_positive_integer("sample_rate", sample_rate)
     check_number("crop_seconds", crop_seconds, 0)
-    is_integer = isinstance(num_local_crops, numbers.Integral)
-    if not is_integer or isinstance(num_local_crops, bool) or num_local_crops < 0:
+    is_integer = isinstance(num_short_crops, numbers.Integral)
+    if not is_integer or isinstance(num_short_crops, bool) or num_short_crops < 0:
         raise ValueError(
-            f"`num_local_crops` must be an integer of at least 0. "
-            f"Received: num_local_crops={num_local_crops!r}"
+            f"`num_short_crops` must be an integer of at least 0. "
+            f"Received: num_short_crops={num_short_crops!r}"
         )
-    longest = crop_seconds if num_local_crops else None
-    check_number("local_crop_seconds", local_crop_seconds, 0, longest)
+    longest = crop_seconds if num_short_crops else None
+    check_number("short_crop_seconds", short_crop_seconds, 0, longest)
     check_number("roll_probability", roll_probability, 0, 1)
 
     def converter(name, seconds):
@@ -50,12 +50,12 @@ def view_arguments(
 
     return {
         "converter": converter("crop_seconds", crop_seconds),
-        "local_converter": (
-            converter("local_crop_seconds", local_crop_seconds) if num_local_crops else None
+        "short_converter": (
+            converter("short_crop_seconds", short_crop_seconds) if num_short_crops else None
         ),
         "crop": round(crop_seconds * sample_rate),
-        "local_crop": round(local_crop_seconds * sample_rate),
-        "num_local_crops": num_local_crops,
+        "short_crop": round(short_crop_seconds * sample_rate),
+        "num_short_crops": num_short_crops,
         "roll_probability": roll_probability,
     }
 
@@ -69,10 +69,10 @@ class RandomViews:
 
     Args:
         converter: `ASiTAudioConverter` that makes the spectrogram of a crop.
-        local_converter: `ASiTAudioConverter` that makes that of a short crop.
+        short_converter: `ASiTAudioConverter` that makes that of a short crop.
         crop: int. Samples of a crop.
-        local_crop: int. Samples of a short crop; at most `crop`.
-        num_local_crops: int. Number of short crops.
+        short_crop: int. Samples of a short crop; at most `crop`.
+        num_short_crops: int. Number of short crops.
         roll_probability: float. How often the waveform is rolled first.
         spectrograms: bool. Whether views are spectrograms or waveforms.
     """
@@ -80,15 +80,15 @@ class RandomViews:
     def __init__(
         self,
         converter,
-        local_converter,
+        short_converter,
         crop,
-        local_crop,
-        num_local_crops,
+        short_crop,
+        num_short_crops,
         roll_probability,
         spectrograms,
     ):
-        self.converters = [converter] * 2 + [local_converter] * num_local_crops
-        self.lengths = [crop] * 2 + [local_crop] * num_local_crops
+        self.converters = [converter] * 2 + [short_converter] * num_short_crops
+        self.lengths = [crop] * 2 + [short_crop] * num_short_crops
         self.shift = converter.filterbank.shift
         self.roll_probability = roll_probability
         self.spectrograms = spectrograms
@@ -200,21 +200,21 @@ class LogMelViews:
 
     Args:
         converter: `ASiTAudioConverter` of the spectrogram of a crop.
-        local_converter: `ASiTAudioConverter` of that of a short crop.
+        short_converter: `ASiTAudioConverter` of that of a short crop.
         crop: int. Samples of a crop.
-        local_crop: int. Samples of a short crop; at most `crop`.
-        num_local_crops: int. Number of short crops.
+        short_crop: int. Samples of a short crop; at most `crop`.
+        num_short_crops: int. Number of short crops.
         roll_probability: float. How often the clip is rolled first.
     """
 
     def __init__(
-        self, converter, local_converter, crop, local_crop, num_local_crops, roll_probability
+        self, converter, short_converter, crop, short_crop, num_short_crops, roll_probability
     ):
         self.frames = [converter.num_frames] * 2
         self.lengths = [crop] * 2
-        if num_local_crops:
-            self.frames += [local_converter.num_frames] * num_local_crops
-            self.lengths += [local_crop] * num_local_crops
+        if num_short_crops:
+            self.frames += [short_converter.num_frames] * num_short_crops
+            self.lengths += [short_crop] * num_short_crops
         self.shift = converter.filterbank.shift
         self.num_mels = converter.num_mels
         self.roll_probability = roll_probability

@@ -105,7 +105,9 @@ def window_dataset(
         return windows.map(lambda first: (waveform[first : first + length], entry[1]))
 
     paths = read_manifest(source)
-    clips = clip_passes(paths, converter.sample_rate, False, 0, num_workers, at_least)
+    clips = clip_passes(
+        paths, sample_rate=converter.sample_rate, num_workers=num_workers, at_least=at_least
+    )
     windows = clips.flat_map(cut).map(lambda window, index: (converter(window), index))
     return windows.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 

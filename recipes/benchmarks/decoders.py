@@ -91,7 +91,7 @@ def decoding_passes(paths, decoder, cores):
     from keras_asit.data import audio_dataset
 
     limit_threads(cores)
-    waveforms = audio_dataset(paths, SAMPLE_RATE, seed=0, num_parallel_calls=cores, decoder=decoder)
+    waveforms = audio_dataset(paths, SAMPLE_RATE, seed=0, num_workers=cores, decoder=decoder)
     # Batches of lengths, so that fetching the waveforms does not count.
     lengths = waveforms.map(lambda waveform, _: {"clean": tf.size(waveform)}).batch(16)
     return dataset_passes(lengths, cores)
@@ -108,7 +108,7 @@ def pipeline_passes(batch_size, paths, decoder, cores):
         batch_size=batch_size,
         crop_seconds=CROP_SECONDS,
         seed=0,
-        num_parallel_calls=cores,
+        num_workers=cores,
         decoder=decoder,
     )
     return dataset_passes(dataset, cores)

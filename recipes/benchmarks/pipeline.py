@@ -127,7 +127,7 @@ def pipeline_passes(kind, cores, paths, batch_size):
         crop_seconds=CROP_SECONDS,
         spectrograms=kind == "spectrograms",
         seed=0,
-        num_parallel_calls=cores,
+        num_workers=cores,
     )
     return dataset_passes(dataset, cores)
 

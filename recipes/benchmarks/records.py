@@ -88,7 +88,7 @@ def record_passes(folder, spectrograms, cores, batch_size):
         crop_seconds=CROP_SECONDS,
         spectrograms=spectrograms,
         seed=0,
-        num_parallel_calls=cores,
+        num_workers=cores,
     )
     return dataset_passes(dataset, cores)
 

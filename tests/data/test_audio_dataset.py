@@ -98,23 +98,21 @@ def test_a_wav_file_that_ends_early_yields_what_it_holds(write_noise):
 
 def test_without_shuffle_files_come_in_the_order_of_the_source(write_noise):
     paths = [write_noise(f"{name}.wav", 0.1) for name in "cab"]
-    assert names(audio_dataset(paths, num_parallel_calls=3)) == ["c.wav", "a.wav", "b.wav"]
+    assert names(audio_dataset(paths, num_workers=3)) == ["c.wav", "a.wav", "b.wav"]
 
 
 def test_shuffled_passes_differ_and_a_seed_repeats_them(tmp_path, write_noise):
     for index in range(12):
         write_noise(f"{index:02}.wav", 0.01)
 
-    def two_passes(seed, num_parallel_calls=None):
-        dataset = audio_dataset(
-            tmp_path, shuffle=True, seed=seed, num_parallel_calls=num_parallel_calls
-        )
+    def two_passes(seed, num_workers=None):
+        dataset = audio_dataset(tmp_path, shuffle=True, seed=seed, num_workers=num_workers)
         return names(dataset), names(dataset)
 
     first, second = two_passes(seed=1)
     assert first != second
     assert sorted(first) == sorted(second) == [f"{index:02}.wav" for index in range(12)]
-    assert two_passes(seed=1, num_parallel_calls=1) == (first, second)
+    assert two_passes(seed=1, num_workers=1) == (first, second)
     tf.random.set_seed(99)
     assert two_passes(seed=1) == (first, second)
     assert two_passes(seed=2) != (first, second)
@@ -176,7 +174,7 @@ def test_a_pass_that_is_broken_off_does_not_disturb_the_next(write_noise, bad_fi
         ({"sample_rate": 0}, "`sample_rate` must be a positive integer"),
         ({"seed": -1}, "`seed` must be an integer of at least 0"),
         ({"seed": 0.5}, "`seed` must be an integer of at least 0"),
-        ({"num_parallel_calls": 0}, "`num_parallel_calls` must be a positive integer"),
+        ({"num_workers": 0}, "`num_workers` must be a positive integer"),
     ],
 )
 def test_arguments_are_checked(write_noise, arguments, message):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from keras_asit.data import DataPosition, pretraining_dataset
+from keras_asit.data import ReadLog, Start, pretraining_dataset
 
 BATCHES = 4
 
@@ -23,10 +23,10 @@ def folder(tmp_path_factory):
     return folder
 
 
-def read(folder, position, passes=1):
-    """Return the batches of some passes from a position on."""
+def read(folder, start=None, log=None, passes=1):
+    """Return the batches of some passes from a start on."""
     dataset = pretraining_dataset(
-        folder, batch_size=2, crop_seconds=0.2, roll_probability=0.0, seed=1, position=position
+        folder, batch_size=2, crop_seconds=0.2, roll_probability=0.0, seed=1, start=start, log=log
     )
     return [batch["clean"] for _ in range(passes) for batch in dataset.as_numpy_iterator()]
 
@@ -36,15 +36,15 @@ pytestmark = pytest.mark.filterwarnings("ignore:Skipped 1 of")
 
 @pytest.fixture(scope="module")
 def whole(folder):
-    """Batches of three passes, and the position that noted them."""
-    position = DataPosition()
-    return read(folder, position, passes=3), position
+    """Batches of three passes, and the log that noted them."""
+    log = ReadLog()
+    return read(folder, log=log, passes=3), log
 
 
-@pytest.mark.parametrize(("epoch", "batch"), [(0, 1), (0, 3), (1, 0), (1, 2), (2, 3)])
-def test_what_is_read_from_a_position_is_what_came_there_before(folder, whole, epoch, batch):
-    batches, position = whole
-    start = DataPosition(epoch, batch, position.unreadable(epoch))
+@pytest.mark.parametrize(("epoch", "batch"), [(1, 0), (1, 2), (2, 3)])
+def test_what_is_read_from_a_start_is_what_came_there_before(folder, whole, epoch, batch):
+    batches, log = whole
+    start = Start(epoch, batch, log.unreadable(epoch))
     rest = read(folder, start, passes=3 - epoch)
     expected = batches[epoch * BATCHES + batch :]
     assert len(rest) == len(expected)
@@ -52,26 +52,49 @@ def test_what_is_read_from_a_position_is_what_came_there_before(folder, whole, e
         np.testing.assert_array_equal(one, other)
 
 
-def test_the_end_of_a_pass_is_a_position_too(folder, whole):
-    batches, position = whole
-    rest = read(folder, DataPosition(0, BATCHES, position.unreadable(0)), passes=2)
-    np.testing.assert_array_equal(rest, batches[BATCHES : 2 * BATCHES])
+def test_the_end_of_a_pass_is_a_start_too(folder, whole):
+    batches, log = whole
+    rest = read(folder, Start(1, BATCHES, log.unreadable(1)), passes=2)
+    np.testing.assert_array_equal(rest, batches[2 * BATCHES :])
 
 
 def test_files_of_batches_are_all_files_once_but_the_unreadable(folder, whole):
-    position = whole[1]
-    files = [position.files(2, batch, batch) for batch in range(BATCHES)]
+    log = whole[1]
+    files = [log.files(2, batch, batch) for batch in range(BATCHES)]
     assert all(len(names) == 2 for names in files)
     readable = sorted(str(path) for path in folder.glob("?.wav"))
     assert sorted(name for names in files for name in names) == readable
-    assert position.files(2, 1, 2) == files[1] + files[2]
+    assert log.files(2, 1, 2) == files[1] + files[2]
 
 
 def test_files_of_passes_long_gone_are_not_known(whole):
     assert whole[1].files(0, 0, 0) == []
 
 
-@pytest.mark.parametrize("arguments", [{"epoch": -1}, {"batch": 0.5}, {"epoch": True}])
+@pytest.mark.parametrize(
+    "arguments", [{"epoch": -1}, {"batch": 0.5}, {"epoch": True}, {"unreadable": [-1]}]
+)
 def test_arguments_are_checked(arguments):
     with pytest.raises(ValueError, match=f"`{next(iter(arguments))}` must be an integer of at"):
-        DataPosition(**arguments)
+        Start(**arguments)
+
+
+def test_a_start_is_a_value():
+    assert Start(1, 2, [3]) == Start(1, 2, (3,))
+    with pytest.raises(AttributeError):
+        Start().epoch = 1
+
+
+def test_what_a_start_knows_to_be_unreadable_is_noted_first(folder, whole):
+    log = ReadLog()
+    start = Start(2, 3, whole[1].unreadable(2))
+    read(folder, start, log)
+    assert log.unreadable(2) == start.unreadable == (8,)
+    assert log.files(2, 0, 3) == whole[1].files(2, 0, 3)
+
+
+def test_a_log_can_be_cleared(folder):
+    log = ReadLog()
+    read(folder, log=log)
+    log.clear()
+    assert (log.files(0, 0, 0), log.unreadable(0)) == ([], ())

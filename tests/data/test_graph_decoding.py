@@ -11,7 +11,7 @@ import soundfile
 import tensorflow as tf
 from tensorflow_io_operators import needs_operators
 
-from keras_asit.data import DataPosition, audio_dataset, graph_decoding, pretraining_dataset
+from keras_asit.data import ReadLog, audio_dataset, graph_decoding, pretraining_dataset
 
 # Of full scale; only the lossy formats differ at all.
 TOLERANCE = 2e-6
@@ -91,8 +91,8 @@ def test_batches_are_the_same_with_both_decoders(tmp_path, write_noise, bad_file
     arguments = {
         "batch_size": 3,
         "crop_seconds": 0.5,
-        "num_local_crops": 1,
-        "local_crop_seconds": 0.3,
+        "num_short_crops": 1,
+        "short_crop_seconds": 0.3,
         "num_mels": 32,
         "seed": 3,
     }
@@ -111,7 +111,7 @@ def test_batches_are_the_same_with_both_decoders(tmp_path, write_noise, bad_file
 @needs_operators
 def test_unreadable_files_are_skipped_counted_and_named_as_with_soundfile(write_noise, bad_files):
     sources = [write_noise("good.wav"), *bad_files, write_noise("fine.wav")]
-    position = DataPosition()
+    log = ReadLog()
     messages = []
     for decoder in BOTH:
         with pytest.warns(UserWarning) as caught:
@@ -120,11 +120,11 @@ def test_unreadable_files_are_skipped_counted_and_named_as_with_soundfile(write_
     assert messages[0] == messages[1]
     assert messages[0][0].startswith("Skipped 4 of 6 audio files: ")
     dataset = pretraining_dataset(
-        sources, 16000, 2, 0.5, shuffle=False, position=position, decoder="tensorflow_io"
+        sources, batch_size=2, crop_seconds=0.5, shuffle=False, log=log, decoder="tensorflow_io"
     )
     with pytest.warns(UserWarning, match="Skipped 4 of 6"):
         list(dataset)
-    assert position.unreadable(0) == [1, 2, 3, 4]
+    assert log.unreadable(0) == (1, 2, 3, 4)
 
 
 @needs_operators

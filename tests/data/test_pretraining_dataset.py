@@ -45,7 +45,7 @@ def cleans(dataset):
 
 
 def test_six_seconds_make_592_frames_and_two_make_192(write_noise):
-    dataset = pretraining_dataset([write_noise("a.wav", 7)], batch_size=1, num_local_crops=4)
+    dataset = pretraining_dataset([write_noise("a.wav", 7)], batch_size=1, num_short_crops=4)
     assert dataset.element_spec == {
         "clean": tf.TensorSpec([1, 2, 592, 128], tf.float32),
         "short": tf.TensorSpec([1, 4, 192, 128], tf.float32),
@@ -56,7 +56,7 @@ def test_six_seconds_make_592_frames_and_two_make_192(write_noise):
 
 
 def test_waveforms_can_be_had_instead_of_spectrograms(clips):
-    dataset = dataset_of(clips, spectrograms=False, num_local_crops=3, local_crop_seconds=0.25)
+    dataset = dataset_of(clips, spectrograms=False, num_short_crops=3, short_crop_seconds=0.25)
     assert dataset.element_spec == {
         "clean": tf.TensorSpec([2, 2, 8000], tf.float32),
         "short": tf.TensorSpec([2, 3, 4000], tf.float32),
@@ -68,8 +68,8 @@ def test_waveforms_can_be_had_instead_of_spectrograms(clips):
 def test_views_are_the_converters_spectrograms_of_the_crops(clips, sample_rate):
     arguments = {
         "sample_rate": sample_rate,
-        "num_local_crops": 3,
-        "local_crop_seconds": 0.21,
+        "num_short_crops": 3,
+        "short_crop_seconds": 0.21,
         "seed": 1,
     }
     spectrograms = batches(dataset_of(clips, mean=-5.0, standard_deviation=3.0, **arguments))
@@ -90,8 +90,8 @@ def test_crops_are_slices_of_the_waveform(ramp):
         [ramp] * 8,
         spectrograms=False,
         roll_probability=0,
-        num_local_crops=2,
-        local_crop_seconds=0.25,
+        num_short_crops=2,
+        short_crop_seconds=0.25,
     )
     for batch in batches(dataset):
         for crop in [*batch["clean"].reshape(-1, 8000), *batch["short"].reshape(-1, 4000)]:
@@ -142,21 +142,19 @@ def test_each_clip_is_decoded_once_a_pass(clips, monkeypatch):
         return read_waveform(path, *args)
 
     monkeypatch.setattr(clip_passes, "read_waveform", count_and_read)
-    batches(dataset_of(clips, num_local_crops=2, local_crop_seconds=0.25))
+    batches(dataset_of(clips, num_short_crops=2, short_crop_seconds=0.25))
     assert len(decoded) == len(set(decoded)) == 6
 
 
 def test_a_seed_repeats_every_pass_whatever_the_parallelism(clips):
-    def two_passes(seed, num_parallel_calls=None):
-        dataset = dataset_of(
-            clips, spectrograms=False, seed=seed, num_parallel_calls=num_parallel_calls
-        )
+    def two_passes(seed, num_workers=None):
+        dataset = dataset_of(clips, spectrograms=False, seed=seed, num_workers=num_workers)
         return np.stack([cleans(dataset) for _ in range(2)])
 
     passes = two_passes(seed=1)
-    np.testing.assert_array_equal(two_passes(seed=1, num_parallel_calls=1), passes)
+    np.testing.assert_array_equal(two_passes(seed=1, num_workers=1), passes)
     tf.random.set_seed(99)
-    np.testing.assert_array_equal(two_passes(seed=1, num_parallel_calls=4), passes)
+    np.testing.assert_array_equal(two_passes(seed=1, num_workers=4), passes)
     assert np.abs(two_passes(seed=2) - passes).mean() > 0.01
     assert np.abs(two_passes(seed=None) - two_passes(seed=None)).mean() > 0.01
 
@@ -214,13 +212,13 @@ def test_fewer_readable_files_than_a_batch_are_an_error(write_noise, bad_files):
         ({"batch_size": 0}, "`batch_size` must be a positive integer"),
         ({"crop_seconds": "6"}, "`crop_seconds` must be a number"),
         ({"crop_seconds": 0.1}, "`crop_seconds` must give at least 16 frames"),
-        ({"num_local_crops": -1}, "`num_local_crops` must be an integer of at least 0"),
-        ({"num_local_crops": 1}, "`local_crop_seconds` must be a number between 0 and 0.5"),
+        ({"num_short_crops": -1}, "`num_short_crops` must be an integer of at least 0"),
+        ({"num_short_crops": 1}, "`short_crop_seconds` must be a number between 0 and 0.5"),
         ({"num_mels": 0}, "`num_mels` must be a positive integer"),
         ({"standard_deviation": 0}, "`standard_deviation` must be a number"),
         ({"roll_probability": 2}, "`roll_probability` must be a number between 0 and 1"),
         ({"seed": "one"}, "`seed` must be an integer of at least 0"),
-        ({"num_parallel_calls": -1}, "`num_parallel_calls` must be a positive integer"),
+        ({"num_workers": -1}, "`num_workers` must be a positive integer"),
     ],
 )
 def test_arguments_are_checked(clips, arguments, message):

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from keras_asit.data import (
-    DataPosition,
     LabeledClips,
+    ReadLog,
     decode_audio,
     read_records,
     record_dataset,
@@ -83,7 +83,7 @@ def converter_of_crops():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_batches_are_those_that_the_pretrainer_takes(kind, records):
-    dataset = read(records / kind, num_local_crops=3, local_crop_seconds=0.25)
+    dataset = read(records / kind, num_short_crops=3, short_crop_seconds=0.25)
     assert dataset.element_spec == {
         "clean": tf.TensorSpec([2, 2, 48, 32], tf.float32),
         "short": tf.TensorSpec([2, 3, 16, 32], tf.float32),
@@ -163,42 +163,42 @@ def test_each_pass_has_every_clip_once_in_an_order_of_its_own(records):
 
 
 @pytest.mark.parametrize("seed", [1, None])
-def test_a_position_tells_the_files_of_batches(records, seed):
-    position = DataPosition()
+def test_a_log_tells_the_files_of_batches(records, seed):
+    log = ReadLog()
     dataset = read(
         records / "waveform",
         crop_seconds=2,
         spectrograms=False,
         seed=seed,
         roll_probability=0,
-        position=position,
+        log=log,
     )
     for epoch in range(2):
         lengths = clip_lengths(dataset)
         for batch in range(6):
-            files = position.files(epoch, batch, batch)
+            files = log.files(epoch, batch, batch)
             expected = [len(decode_audio(file)) for file in files]
             np.testing.assert_allclose(lengths[2 * batch : 2 * batch + 2], expected, atol=3)
-        assert position.files(epoch, 0, 5)[2:6] == position.files(epoch, 1, 2)
+        assert log.files(epoch, 0, 5)[2:6] == log.files(epoch, 1, 2)
 
 
 @pytest.mark.parametrize("kind", ["waveform", "log_mel"])
 def test_a_seed_repeats_every_pass_whatever_the_parallelism(kind, records):
-    def two_passes(seed, num_parallel_calls=None):
-        dataset = read(records / kind, seed=seed, num_parallel_calls=num_parallel_calls)
+    def two_passes(seed, num_workers=None):
+        dataset = read(records / kind, seed=seed, num_workers=num_workers)
         return np.stack([views(dataset) for _ in range(2)])
 
     passes = two_passes(seed=1)
     assert np.abs(passes[0] - passes[1]).mean() > 0.01
-    np.testing.assert_array_equal(two_passes(seed=1, num_parallel_calls=1), passes)
+    np.testing.assert_array_equal(two_passes(seed=1, num_workers=1), passes)
     tf.random.set_seed(99)
-    np.testing.assert_array_equal(two_passes(seed=1, num_parallel_calls=4), passes)
+    np.testing.assert_array_equal(two_passes(seed=1, num_workers=4), passes)
 
 
-def test_workers_share_the_clips_and_read_as_many_each(tmp_path, noise):
+def test_hosts_share_the_clips_and_read_as_many_each(tmp_path, noise):
     write(noise[:11], tmp_path / "records")
 
-    def lengths(worker_index):
+    def lengths(host_index):
         dataset = read(
             tmp_path / "records",
             crop_seconds=2,
@@ -206,8 +206,8 @@ def test_workers_share_the_clips_and_read_as_many_each(tmp_path, noise):
             roll_probability=0,
             seed=1,
             batch_size=1,
-            num_workers=2,
-            worker_index=worker_index,
+            num_hosts=2,
+            host_index=host_index,
         )
         return clip_lengths(dataset)
 
@@ -293,12 +293,12 @@ def test_a_folder_without_records_is_refused(tmp_path):
     ("kwargs", "message"),
     [
         ({"batch_size": 13}, "12 records do not fill one batch"),
-        ({"num_workers": 0}, "`num_workers` must be a positive integer"),
-        ({"num_workers": 2, "worker_index": 2}, "`worker_index` must be an integer from 0 to 1"),
-        ({"num_workers": 7}, "6 shards do not suffice for 7 workers"),
+        ({"num_hosts": 0}, "`num_hosts` must be a positive integer"),
+        ({"num_hosts": 2, "host_index": 2}, "`host_index` must be an integer from 0 to 1"),
+        ({"num_hosts": 7}, "6 shards do not suffice for 7 hosts"),
         ({"crop_seconds": 0.1}, "`crop_seconds` must give at least 16 frames"),
         ({"seed": -1}, "`seed` must be an integer of at least 0"),
-        ({"num_parallel_calls": 0}, "`num_parallel_calls` must be a positive integer"),
+        ({"num_workers": 0}, "`num_workers` must be a positive integer"),
     ],
 )
 def test_arguments_are_checked(kwargs, message, records):

@@ -4,16 +4,15 @@ import io
 import itertools
 import numbers
 import os
-import random
 from functools import partial
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 
-from keras_asit._arguments import as_seed, check_positive_integer
+from keras_asit._arguments import check_positive_integer, draw_seed
 from keras_asit.data.decoding import read_waveform
-from keras_asit.data.passes import DataPosition
+from keras_asit.data.passes import Start
 from keras_asit.data.records.folder import file_sha256, read_record_index
 from keras_asit.data.records.format import RecordFormat
 from keras_asit.data.views import LogMelViews, RandomViews, view_arguments
@@ -24,7 +23,7 @@ CYCLE = 8
 
 
 def record_clips(
-    folder, index, shards, sample_rate, shuffle, seed, num_parallel_calls, first_pass=0
+    folder, index, shards, sample_rate, shuffle, seed, num_workers, first_pass=0, begun=None
 ):
     """Return a dataset whose every iteration is another pass over clips of records.
 
@@ -39,7 +38,7 @@ def record_clips(
         sample_rate: int. Of waveforms, in Hz.
         shuffle: bool. Without, clips come in the order in which they are stored.
         seed: int.
-        num_parallel_calls: int. Number of clips decoded at once; `None` lets `tf.data` choose.
+        num_workers: int. Number of clips decoded at once; `None` lets `tf.data` choose.
         first_pass: int. Number of the pass to start with. Defaults to `0`.
 
     Returns:
@@ -49,10 +48,10 @@ def record_clips(
     """
     import tensorflow as tf
 
-    records = _record_features(folder, index, shards, shuffle, seed, first_pass)
+    records = _record_features(folder, index, shards, shuffle, seed, first_pass, begun)
     return records.map(
         _decoder(index, sample_rate),
-        num_parallel_calls=num_parallel_calls or tf.data.AUTOTUNE,
+        num_parallel_calls=num_workers or tf.data.AUTOTUNE,
         deterministic=True,
     )
 
@@ -67,11 +66,11 @@ def record_paths(folder, index, shards, shuffle, seed, number, first, stop):
     return [os.fsdecode(path) for path in paths.as_numpy_iterator()]
 
 
-def _record_features(folder, index, shards, shuffle, seed, first_pass):
+def _record_features(folder, index, shards, shuffle, seed, first_pass, begun=None):
     """Return a dataset of the features of records, not decoded, as `record_clips` describes."""
     import tensorflow as tf
 
-    passes = _Passes(folder, index, shards, shuffle, seed, first_pass)
+    passes = _Passes(folder, index, shards, shuffle, seed, first_pass, begun)
     counts = tf.constant([shard["records"] for shard in index["shards"]], tf.int64)
 
     def begin(_):
@@ -95,18 +94,22 @@ class _Passes:
     An entry of a pass is the pass's random number and the index of a shard.
     """
 
-    def __init__(self, folder, index, shards, shuffle, seed, first_pass):
+    def __init__(self, folder, index, shards, shuffle, seed, first_pass, begun):
         self.paths = [folder / shard["name"] for shard in index["shards"]]
         self.checksums = [shard["sha256"] for shard in index["shards"]]
         self.shards = shards
         self.shuffle = shuffle
         self.seed = seed
         self.passes = count(first_pass)
+        self.begun = begun
         self.whole = set()
 
     def begin(self):
         """Return the entries of a new pass."""
-        generator = np.random.default_rng([self.seed, next(self.passes)])
+        epoch = next(self.passes)
+        if self.begun is not None:
+            self.begun(epoch)
+        generator = np.random.default_rng([self.seed, epoch])
         number = generator.integers(2**63)
         order = np.asarray(self.shards, "int64")
         if self.shuffle:
@@ -193,8 +196,8 @@ def read_records(
     sample_rate=16000,
     batch_size=32,
     crop_seconds=6.0,
-    num_local_crops=0,
-    local_crop_seconds=2.0,
+    num_short_crops=0,
+    short_crop_seconds=2.0,
     num_mels=128,
     mean=AUDIOSET_MEAN,
     standard_deviation=AUDIOSET_STANDARD_DEVIATION,
@@ -203,10 +206,11 @@ def read_records(
     shuffle=True,
     seed=None,
     drop_remainder=True,
-    num_workers=1,
-    worker_index=0,
-    num_parallel_calls=None,
-    position=None,
+    num_hosts=1,
+    host_index=0,
+    num_workers=None,
+    start=None,
+    log=None,
 ):
     """Return a finite dataset of batches to pre-train on: one pass over a folder of records.
 
@@ -224,8 +228,8 @@ def read_records(
             Defaults to `16000`.
         batch_size: int. Number of clips of a batch. Defaults to `32`.
         crop_seconds: float. Length of a crop. Defaults to `6.0`.
-        num_local_crops: int. Number of short crops of each clip. Defaults to `0`.
-        local_crop_seconds: float. Length of a short crop. Defaults to `2.0`.
+        num_short_crops: int. Number of short crops of each clip. Defaults to `0`.
+        short_crop_seconds: float. Length of a short crop. Defaults to `2.0`.
         num_mels: int. Mel bins; must be that of records of log-mels. Defaults to `128`.
         mean: float. Mean of the log-mels. Defaults to `-4.2677393`, AudioSet's.
         standard_deviation: float. Defaults to `4.5689974`, AudioSet's.
@@ -238,25 +242,26 @@ def read_records(
             second pass, and so on; passes differ. Defaults to `None`, a random one.
         drop_remainder: bool. Whether clips that do not fill a last batch are left out. Defaults
             to `True`.
-        num_workers: int. In training on several machines, their number. Each reads shards of its
+        num_hosts: int. In training on several machines, their number. Each reads shards of its
             own, and all as many clips; what one has in excess of that, other clips in each
             shuffled pass, is left out. Defaults to `1`.
-        worker_index: int. Which of the workers this is, from 0. Defaults to `0`.
-        num_parallel_calls: int. How many clips are converted at once. Defaults to `None`:
+        host_index: int. Which of the hosts this is, from 0. Defaults to `0`.
+        num_workers: int. How many clips are converted at once. Defaults to `None`:
             `tf.data` chooses.
-        position: a `DataPosition` to start at instead of the first batch of the first pass. What
-            lies before it in its pass is read, but not used.
+        start: `keras_asit.data.Start`. Where to start; what lies before it in its pass is read,
+            but not used. Defaults to `None`, the first batch.
+        log: `keras_asit.data.ReadLog` that notes what is read. Defaults to `None`.
 
     Returns:
         A `tf.data.Dataset` of dicts of float32: `"clean"` of shape `(batch, 2, frames, mels)`
-        and, with `num_local_crops`, `"short"` of shape `(batch, num_local_crops, frames,
-        mels)`. With `spectrograms=False`, `(batch, 2, samples)` and `(batch, num_local_crops,
+        and, with `num_short_crops`, `"short"` of shape `(batch, num_short_crops, frames,
+        mels)`. With `spectrograms=False`, `(batch, 2, samples)` and `(batch, num_short_crops,
         samples)`.
 
     Raises:
         ValueError: If an argument is invalid, the folder holds no finished records, shards are
             missing, records were made with another front end, or are too few for a batch or for
-            the workers. A pass ends in `tf.errors.InvalidArgumentError`, which names the shard,
+            the hosts. A pass ends in `tf.errors.InvalidArgumentError`, which names the shard,
             if one is damaged.
 
     Example:
@@ -271,20 +276,20 @@ def read_records(
     view = view_arguments(
         sample_rate,
         crop_seconds,
-        num_local_crops,
-        local_crop_seconds,
+        num_short_crops,
+        short_crop_seconds,
         num_mels,
         mean,
         standard_deviation,
         roll_probability,
     )
     check_positive_integer("batch_size", batch_size)
-    seed = as_seed(seed)
-    if num_parallel_calls is not None:
-        check_positive_integer("num_parallel_calls", num_parallel_calls)
+    seed = draw_seed(seed)
+    if num_workers is not None:
+        check_positive_integer("num_workers", num_workers)
     index = read_record_index(folder)
     check_front_end(folder, index, sample_rate, num_mels, spectrograms)
-    shards, num_clips = _share(index, num_workers, worker_index)
+    shards, num_clips = _share(index, num_hosts, host_index)
     num_batches = num_clips // batch_size if drop_remainder else -(-num_clips // batch_size)
     if not num_batches:
         raise ValueError(
@@ -292,29 +297,34 @@ def read_records(
             f"`drop_remainder=False`. Received: batch_size={batch_size}"
         )
     path = Path(folder).expanduser().absolute()
-    # From Python's generator, so that `keras.utils.set_random_seed` governs this too.
-    seed = random.randrange(2**32) if seed is None else seed
-    position = DataPosition() if position is None else position
-    position.batch_size = batch_size
-    position.read_paths = partial(record_paths, path, index, shards, shuffle, seed)
+    start = start or Start()
+
+    def files(epoch, first_batch, last_batch):
+        first, stop = first_batch * batch_size, (last_batch + 1) * batch_size
+        return record_paths(path, index, shards, shuffle, seed, epoch, first, stop)
+
+    def begin(epoch):
+        if log is not None:
+            log.begin(epoch, partial(files, epoch))
+
     clips = record_clips(
-        path, index, shards, sample_rate, shuffle, seed, num_parallel_calls, position.epoch
+        path, index, shards, sample_rate, shuffle, seed, num_workers, start.epoch, begin
     )
     make_views, finish = _conversion(index["kind"], view, spectrograms)
     batches = (
         clips.map(
             make_views,
-            num_parallel_calls=num_parallel_calls or tf.data.AUTOTUNE,
+            num_parallel_calls=num_workers or tf.data.AUTOTUNE,
             deterministic=True,
         )
         .take(num_clips)
         .batch(batch_size, drop_remainder=drop_remainder)
     )
     if finish is not None:
-        batches = batches.map(finish, num_parallel_calls=num_parallel_calls or tf.data.AUTOTUNE)
-    if position.batch:
+        batches = batches.map(finish, num_parallel_calls=num_workers or tf.data.AUTOTUNE)
+    if start.batch:
         # The first pass is shorter than the others, so that their number is left unknown.
-        return _leave_out(batches, position.batch).prefetch(tf.data.AUTOTUNE)
+        return _leave_out(batches, start.batch).prefetch(tf.data.AUTOTUNE)
     batches = batches.apply(tf.data.experimental.assert_cardinality(num_batches))
     return batches.prefetch(tf.data.AUTOTUNE)
 
@@ -353,25 +363,25 @@ def check_front_end(folder, index, sample_rate, num_mels=128, spectrograms=True)
         )
 
 
-def _share(index, num_workers, worker_index):
-    """Return the shards of a worker, and how many clips every worker reads in a pass."""
-    check_positive_integer("num_workers", num_workers)
-    is_integer = isinstance(worker_index, numbers.Integral) and not isinstance(worker_index, bool)
-    if not is_integer or not 0 <= worker_index < num_workers:
+def _share(index, num_hosts, host_index):
+    """Return the shards of a host, and how many clips every host reads in a pass."""
+    check_positive_integer("num_hosts", num_hosts)
+    is_integer = isinstance(host_index, numbers.Integral) and not isinstance(host_index, bool)
+    if not is_integer or not 0 <= host_index < num_hosts:
         raise ValueError(
-            f"`worker_index` must be an integer from 0 to {num_workers - 1}, less than "
-            f"`num_workers`. Received: worker_index={worker_index!r}"
+            f"`host_index` must be an integer from 0 to {num_hosts - 1}, less than "
+            f"`num_hosts`. Received: host_index={host_index!r}"
         )
     counts = [shard["records"] for shard in index["shards"]]
     filled = [number for number, count in enumerate(counts) if count]
-    if len(filled) < num_workers:
+    if len(filled) < num_hosts:
         raise ValueError(
-            f"{len(filled)} shards do not suffice for {num_workers} workers; write records with "
+            f"{len(filled)} shards do not suffice for {num_hosts} hosts; write records with "
             "fewer `clips_per_shard`."
         )
-    shares = [filled[worker::num_workers] for worker in range(num_workers)]
+    shares = [filled[host::num_hosts] for host in range(num_hosts)]
     num_clips = min(sum(counts[number] for number in share) for share in shares)
-    return shares[worker_index], num_clips
+    return shares[host_index], num_clips
 
 
 def _conversion(kind, view, spectrograms):
