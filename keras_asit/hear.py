@@ -53,14 +53,11 @@ class HearModel(Module):
         self.timestamp_embedding_size = steps.shape[-1]
         # The first patch begins before the sound, by whole frames, so that its center is the
         # first in the sound.
-        filterbank = converter.filterbank
-        center = ((backbone.patch_size[0] - 1) * filterbank.shift + filterbank.window) // 2
-        self.lead_frames, self.first_sample = divmod(center, filterbank.shift)
-        self.interval_frames = max(
-            frames
-            for frames in range(1, MAX_INTERVAL_FRAMES + 1)
-            if backbone.patch_stride[0] % frames == 0
-        )
+        shift, window = converter.filterbank.shift, converter.filterbank.window
+        center = ((backbone.patch_size[0] - 1) * shift + window) // 2
+        self.lead_frames, self.first_sample = divmod(center, shift)
+        lengths = range(1, MAX_INTERVAL_FRAMES + 1)
+        self.interval_frames = max(n for n in lengths if backbone.patch_stride[0] % n == 0)
 
 
 def load_model(model_file_path: str = "") -> HearModel:
@@ -110,10 +107,9 @@ def get_scene_embeddings(audio: ArrayLike, model: HearModel) -> ArrayLike:
     """
     waveforms = _as_array(audio, model)
     length = round(model.converter.seconds * model.sample_rate)
-    embeddings = [
-        _predict(model.scene_model, model.converter(waveforms[:, start : start + length]))
-        for start in window_starts(waveforms.shape[1], length)
-    ]
+    starts = window_starts(waveforms.shape[1], length)
+    windows = [model.converter(waveforms[:, start : start + length]) for start in starts]
+    embeddings = [_predict(model.scene_model, window) for window in windows]
     return _as_tensor(np.mean(embeddings, axis=0), audio)
 
 
@@ -125,8 +121,7 @@ def get_timestamp_embeddings(audio: ArrayLike, model: HearModel) -> tuple[ArrayL
     interleaved; where windows overlap, they are averaged.
 
     Args:
-        audio: tensor or array of shape `(sounds, samples)`, float in [-1, 1], at
-            `model.sample_rate`.
+        audio: tensor or array, as `get_scene_embeddings` takes it.
         model: what `load_model` returned.
 
     Returns:
@@ -149,42 +144,29 @@ def get_timestamp_embeddings(audio: ArrayLike, model: HearModel) -> tuple[ArrayL
     number = 1 + max(0, waveforms.shape[1] - model.first_sample) // interval
     times = (model.first_sample + interval * np.arange(number)) * (1000 / model.sample_rate)
     times = np.tile(times.astype("float32"), (len(waveforms), 1))
-    embeddings = _embed_intervals(waveforms, model, number)
-    return _as_tensor(embeddings, audio), _as_tensor(times, audio)
+    return _as_tensor(_embed_intervals(waveforms, model, number), audio), _as_tensor(times, audio)
 
 
 def _embed_intervals(waveforms, model, number):
     """Return the embeddings of a number of intervals, `(sounds, number, width)`."""
-    stride = model.backbone.patch_stride[0]
-    frames, steps = model.backbone.spectrogram_shape[0], model.backbone.grid_shape[0]
-    shifts = model.interval_frames * np.arange(stride // model.interval_frames)
+    frames, stride = model.backbone.spectrogram_shape[0], model.backbone.patch_stride[0]
+    steps, shifts = model.backbone.grid_shape[0], range(0, stride, model.interval_frames)
     starts = window_starts(-(-number // len(shifts)), steps)
-    spectrograms = _pad_both(waveforms, model, starts[-1] * stride + shifts[-1] + frames)
+    num_frames = starts[-1] * stride + shifts[-1] + frames - model.lead_frames
+    spectrograms = keras.ops.convert_to_numpy(model.converter(waveforms, num_frames=num_frames))
+    # In front, as much silence as the lead has, of what the converter pads with behind.
+    lead = np.zeros((len(waveforms), model.lead_frames, spectrograms.shape[2]), "float32")
+    lead = keras.ops.convert_to_numpy(model.converter.normalize(lead))
+    spectrograms = np.concatenate([lead, spectrograms], axis=1)
 
     windows = []
-    for start in starts:
-        firsts = start * stride + shifts
-        shifted = np.concatenate([spectrograms[:, first : first + frames] for first in firsts])
-        embeddings = _predict(model.timestamp_model, shifted)
+    for start in starts * stride:
+        shifted = [spectrograms[:, start + shift :][:, :frames] for shift in shifts]
+        embeddings = _predict(model.timestamp_model, np.concatenate(shifted))
         embeddings = embeddings.reshape(len(shifts), len(waveforms), steps, -1)
-        # Intervals first, each step's shifts in turn.
-        windows.append(np.concatenate(embeddings.transpose(2, 0, 1, 3)))
+        windows.append(np.concatenate(embeddings.transpose(2, 0, 1, 3)))  # Shifts in turn.
     weights = np.ones(steps * len(shifts))
     return average_windows(windows, starts * len(shifts), weights)[:number].swapaxes(0, 1)
-
-
-def _pad_both(waveforms, model, num_frames):
-    """Return spectrograms of a number of frames, silence in front included.
-
-    Silence is what the converter pads with behind.
-    """
-    converter = model.converter
-    spectrograms = converter(waveforms, num_frames=num_frames - model.lead_frames)
-    return np.pad(
-        keras.ops.convert_to_numpy(spectrograms),
-        [(0, 0), (model.lead_frames, 0), (0, 0)],
-        constant_values=-converter.mean / (2 * converter.standard_deviation),
-    )
 
 
 def _predict(model, spectrograms):
@@ -197,9 +179,7 @@ def _as_array(audio, model):
         raise ValueError(
             f"`model` must be what `load_model` returned. Received: {type(model).__name__}"
         )
-    if _framework(audio) == "torch":
-        audio = audio.detach().cpu().numpy()
-    return as_waveforms(np.asarray(audio))
+    return as_waveforms(audio.detach().cpu().numpy() if _framework(audio) == "torch" else audio)
 
 
 def _as_tensor(array, like):

@@ -3,7 +3,7 @@
     python recipes/quickstart.py
 
 Pre-trains a small network without labels on the recordings in recipes/quickstart_audio. Before and
-after, asks how often a recording's nearest neighbours among all others are of its category, with
+after, asks how often a recording's nearest neighbors among all others are of its category, with
 spectrogram averages, the untrained network and the pre-trained teacher as features. Writes the
 teacher as a preset, the loss curve and a picture of reconstructions to the output folder.
 """
@@ -39,34 +39,44 @@ def pretrain_and_compare(arguments):
     """Print the accuracies of three kinds of features; write preset and pictures."""
     start = time.time()
     keras.utils.set_random_seed(arguments.seed)
-    arguments.output.mkdir(parents=True, exist_ok=True)
     paths = keras_asit.data.read_manifest(arguments.audio)
+    categories = np.array([Path(path).parent.name for path in paths])
     dataset = keras_asit.data.pretraining_dataset(
         paths, SAMPLE_RATE, BATCH_SIZE, CROP_SECONDS, seed=arguments.seed
     )
-    pretrainer = build_pretrainer(arguments.seed)
+    converter = keras_asit.models.ASiTAudioConverter(SAMPLE_RATE, num_frames=48)
+    pretrainer = build_pretrainer(converter, arguments.seed)
     compile_pretrainer(pretrainer, arguments.epochs * (len(paths) // BATCH_SIZE))
-    windows, owners, categories = read_windows(paths)
+
+    def accuracy(model):
+        features, indices = keras_asit.evaluation.predict_recordings(
+            model, paths, converter=converter, pad_with_silence=True
+        )
+        return keras_asit.evaluation.neighbor_accuracy(features, categories[indices])
+
+    spectrogram = keras.Input(converter.audio_shape())
+    averages = keras.Model(spectrogram, keras.ops.mean(spectrogram, axis=1))
+    backbone = pretrainer.teacher.backbone
+    pooling = keras_asit.layers.TokenPooling("cls_and_mean")
+    teacher = keras.Model(backbone.input, pooling(backbone.output))
     accuracies = {
-        "spectrogram averages": neighbor_accuracy(windows.mean(axis=1), owners, categories),
-        "untrained network": neighbor_accuracy(embed(pretrainer, windows), owners, categories),
+        "spectrogram averages": accuracy(averages),
+        "untrained network": accuracy(teacher),
     }
     history = pretrainer.fit(dataset, epochs=arguments.epochs, shuffle=False, verbose=2)
-    accuracies["pre-trained teacher"] = neighbor_accuracy(
-        embed(pretrainer, windows), owners, categories
-    )
+    accuracies["pre-trained teacher"] = accuracy(teacher)
 
-    save_preset(pretrainer, arguments.output / "preset")
+    for part in (backbone, converter):
+        part.save_to_preset(str(arguments.output / "preset"))
     save_loss_curve(history.history, arguments.output / "losses.png")
-    save_reconstruction(pretrainer, dataset, arguments.output / "reconstruction.png")
-    print(f"\nLeave-one-out nearest-neighbour accuracy over {len(set(categories))} categories:")
-    for features, accuracy in accuracies.items():
-        print(f"  {features:21} {accuracy:6.1%}")
+    save_reconstruction(pretrainer, dataset, converter, arguments.output / "reconstruction.png")
+    print(f"\nLeave-one-out nearest-neighbor accuracy over {len(set(categories))} categories:")
+    for features, value in accuracies.items():
+        print(f"  {features:21} {value:6.1%}")
     print(f"{time.time() - start:.0f} s. Preset and pictures are in {arguments.output}.")
 
 
-def build_pretrainer(seed):
-    converter = build_converter()
+def build_pretrainer(converter, seed):
     backbone = keras_asit.models.ASiTBackbone(
         converter.audio_shape(), num_layers=4, num_heads=2, hidden_dim=64, mlp_dim=256
     )
@@ -83,10 +93,6 @@ def build_pretrainer(seed):
     )
 
 
-def build_converter():
-    return keras_asit.models.ASiTAudioConverter(SAMPLE_RATE, num_frames=48)
-
-
 def compile_pretrainer(pretrainer, steps):
     schedules = keras_asit.schedules
     pretrainer.compile(
@@ -98,44 +104,6 @@ def compile_pretrainer(pretrainer, steps):
         teacher_momentum=schedules.WarmupCosine(0.98, 1.0, steps),
         teacher_temperature=0.04,
     )
-
-
-def read_windows(paths):
-    """Return spectrograms of windows of all clips, whose clip each is, and clips' categories."""
-    converter = build_converter()
-    length = round(CROP_SECONDS * SAMPLE_RATE)
-    windows, owners, categories = [], [], []
-    for waveform, path in keras_asit.data.audio_dataset(paths, SAMPLE_RATE):
-        waveform = waveform.numpy()
-        waveform = np.pad(waveform, (0, -len(waveform) % length)).reshape(-1, length)
-        windows.append(waveform)
-        owners.extend([len(categories)] * len(waveform))
-        categories.append(Path(path.numpy().decode()).parent.name)
-    spectrograms = keras.ops.convert_to_numpy(converter(np.concatenate(windows)))
-    return spectrograms, np.array(owners), np.array(categories)
-
-
-def embed(pretrainer, windows):
-    """Return the teacher's [CLS] token and the mean of its patch tokens for each window."""
-    tokens = pretrainer.teacher.backbone.predict(windows, batch_size=64, verbose=0)
-    return np.concatenate([tokens[:, 0], tokens[:, 1:].mean(axis=1)], axis=-1)
-
-
-def neighbor_accuracy(features, owners, categories):
-    """Return the leave-one-out accuracy of nearest neighbours, of features averaged by clip."""
-    from sklearn.model_selection import LeaveOneOut, cross_val_score
-    from sklearn.neighbors import KNeighborsClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    clips = np.stack([features[owners == clip].mean(axis=0) for clip in range(len(categories))])
-    classifier = make_pipeline(StandardScaler(), KNeighborsClassifier(1, metric="cosine"))
-    return cross_val_score(classifier, clips, categories, cv=LeaveOneOut()).mean()
-
-
-def save_preset(pretrainer, preset):
-    pretrainer.teacher.backbone.save_to_preset(str(preset))
-    build_converter().save_to_preset(str(preset))
 
 
 def save_loss_curve(history, path):
@@ -150,11 +118,11 @@ def save_loss_curve(history, path):
     figure.savefig(path)
 
 
-def save_reconstruction(pretrainer, dataset, path):
+def save_reconstruction(pretrainer, dataset, converter, path):
     outputs = pretrainer.predict(dataset.take(1), verbose=0)
     names = ("clean", "corrupted", "reconstruction", "mask")
     panels = {name: outputs[name][0, 0] for name in names}
-    figure = keras_asit.evaluation.plot_reconstruction(**panels, converter=build_converter())
+    figure = keras_asit.evaluation.plot_reconstruction(**panels, converter=converter)
     figure.savefig(path)
 
 

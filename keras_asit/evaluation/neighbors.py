@@ -49,7 +49,6 @@ def neighbor_accuracy(
     """
     with of_extra("probe"):
         from sklearn.neighbors import KNeighborsClassifier
-        from sklearn.preprocessing import StandardScaler
 
     check_positive_integer("num_neighbors", num_neighbors)
     features, labels = as_labeled_features("features", features, labels)
@@ -58,14 +57,18 @@ def neighbor_accuracy(
             f"{num_neighbors} neighbors need more than {len(features)} clips; lower "
             "`num_neighbors`."
         )
-    scaler = StandardScaler(with_mean=standardize, with_std=standardize).fit(features)
+    mean, scale = 0.0, 1.0
+    if standardize:
+        mean, scale = features.mean(axis=0, dtype="float64"), features.std(axis=0, dtype="float64")
+        # What is constant but for rounding must not become noise of variance 1.
+        scale[scale <= 1e-6 * np.abs(mean)] = np.inf
     classifier = KNeighborsClassifier(num_neighbors, metric="cosine", algorithm="brute")
-    classifier.fit(scaler.transform(features), labels)
+    classifier.fit((features - mean) / scale, labels)
     if test_features is None:
         # Of `None`, scikit-learn scores the clips themselves, none among its own neighbors.
         return float(classifier.score(None, labels))
     test_features, test_labels = as_labeled_features("test_features", test_features, test_labels)
-    return float(classifier.score(scaler.transform(test_features), test_labels))
+    return float(classifier.score((test_features - mean) / scale, test_labels))
 
 
 def as_labeled_features(name, features, labels):

@@ -138,8 +138,12 @@ def plot_confusion(
             f"{labels.shape} and {predictions.shape}"
         )
     number = len(class_names)
-    _check_classes("labels", labels, number)
-    _check_classes("predictions", predictions, number)
+    for name, classes in (("labels", labels), ("predictions", predictions)):
+        for place in np.flatnonzero((classes < 0) | (classes >= number)):
+            raise ValueError(
+                f"`{name}` must be classes from 0 to {number - 1}, since `class_names` has "
+                f"{number}. Received: {name}[{place}]={classes[place]}"
+            )
     counts = np.zeros((number, number), "int64")
     np.add.at(counts, (labels, predictions), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -158,15 +162,6 @@ def plot_confusion(
             color = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, counts[row, column], ha="center", va="center", color=color)
     return figure
-
-
-def _check_classes(name, classes, number):
-    wrong = np.flatnonzero((classes < 0) | (classes >= number))
-    if len(wrong):
-        raise ValueError(
-            f"`{name}` must be classes from 0 to {number - 1}, since `class_names` has {number}. "
-            f"Received: {name}[{wrong[0]}]={classes[wrong[0]]}"
-        )
 
 
 def _figure(width, height):

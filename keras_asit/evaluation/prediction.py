@@ -18,6 +18,7 @@ def predict_recordings(
     overlap: float = 0.0,
     batch_size: int = 32,
     at_least: int = 1,
+    pad_with_silence: bool = False,
     verbose: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Run a model over recordings of any length, and average over the windows of each.
@@ -32,6 +33,8 @@ def predict_recordings(
             Defaults to `0.0`.
         batch_size: int. Windows at once. Defaults to `32`.
         at_least: int. Fewer readable files are an error. Defaults to `1`.
+        pad_with_silence: bool. How recordings shorter than a window are padded; see
+            `window_dataset`. `True` suits a backbone that is not fine-tuned. Defaults to `False`.
         verbose: int. `1` shows a progress bar of the files. Defaults to `0`.
 
     Returns:
@@ -57,7 +60,12 @@ def predict_recordings(
         raise ValueError(f"`model` must be a keras.Model. Received: {type(model).__name__}")
     paths = read_manifest(source)
     windows = window_dataset(
-        paths, converter, overlap=overlap, batch_size=batch_size, at_least=at_least
+        paths,
+        converter,
+        overlap=overlap,
+        batch_size=batch_size,
+        at_least=at_least,
+        pad_with_silence=pad_with_silence,
     )
     outputs, owners = [np.zeros((0, *model.output_shape[1:]))], [np.zeros(0, "int64")]
     progress = keras.utils.Progbar(len(paths), verbose=verbose, unit_name="file")

@@ -44,27 +44,23 @@ def class_table(
             f"Labels and probabilities must have shape (clips, {len(class_names)}). Received: "
             f"{labels.shape} and {probabilities.shape}"
         )
-    chosen = _choose(labels, probabilities)
-    rows = []
-    for name, truth, scores, picked in zip(class_names, labels.T, probabilities.T, chosen.T):
-        positives, right = truth.sum(), (picked * truth).sum()
-        curve = 0 < positives < len(truth)
-        rows.append(
-            {
-                "class": name,
-                "clips": int(positives),
-                "average_precision": (
-                    float(average_precision_score(truth, scores)) if positives else float("nan")
-                ),
-                "auc": float(roc_auc_score(truth, scores)) if curve else float("nan"),
-                "precision": float(right / picked.sum()) if picked.any() else float("nan"),
-                "recall": float(right / positives) if positives else float("nan"),
-            }
-        )
-    return rows
-
-
-def _choose(labels, probabilities):
+    chosen = probabilities >= 0.5
     if (labels.sum(axis=1) == 1).all():
-        return np.eye(labels.shape[1])[probabilities.argmax(axis=1)]
-    return probabilities >= 0.5
+        chosen = np.eye(len(class_names))[probabilities.argmax(axis=1)]
+    clips, right = labels.sum(axis=0), (chosen * labels).sum(axis=0)
+    with np.errstate(invalid="ignore"):  # A share of nothing is NaN.
+        precision, recall = right / chosen.sum(axis=0), right / clips
+
+    def curves(score, defined):
+        curve = zip(labels.T, probabilities.T, defined)
+        return [float(score(*pair)) if known else float("nan") for *pair, known in curve]
+
+    columns = {
+        "class": class_names,
+        "clips": clips.astype(int).tolist(),
+        "average_precision": curves(average_precision_score, clips > 0),
+        "auc": curves(roc_auc_score, (clips > 0) & (clips < len(labels))),
+        "precision": precision.tolist(),
+        "recall": recall.tolist(),
+    }
+    return [dict(zip(columns, row)) for row in zip(*columns.values())]

@@ -48,12 +48,13 @@ def window_dataset(
     batch_size: int = 32,
     num_workers: int | None = None,
     at_least: int = 1,
+    pad_with_silence: bool = False,
 ) -> "tf.data.Dataset":  # noqa: F821
     """Return a dataset of windows that cover recordings: one pass over the files, in order.
 
-    A window is what fills the converter's frames. A recording that is not longer is one window,
-    and the converter pads it; a longer one is cut at `window_starts`. Files that cannot be read
-    are skipped with a warning, as in `keras_asit.data.audio_dataset`.
+    A window is what fills the converter's frames. A recording that is not longer is one window;
+    a longer one is cut at `window_starts`. Files that cannot be read are skipped with a warning,
+    as in `keras_asit.data.audio_dataset`.
 
     Args:
         source: str, `os.PathLike`, or list of them; see `keras_asit.data.read_manifest`.
@@ -64,6 +65,9 @@ def window_dataset(
         num_workers: int. How many files are decoded at once. Defaults to `None`: `tf.data`
             chooses.
         at_least: int. A pass with fewer readable files is an error. Defaults to `1`.
+        pad_with_silence: bool. Whether what is shorter than a window is padded with silence, as
+            in pre-training, or its spectrogram with zeros, as in fine-tuning. Defaults to
+            `False`, zeros.
 
     Returns:
         A `tf.data.Dataset` of `(spectrograms, indices)`: float32 of shape
@@ -100,6 +104,8 @@ def window_dataset(
         return window_starts(int(samples), length, overlap=overlap)
 
     def cut(waveform, _, entry):
+        if pad_with_silence:
+            waveform = tf.pad(waveform, [[0, tf.maximum(0, length - tf.size(waveform))]])
         firsts = tf.numpy_function(starts, [tf.size(waveform)], tf.int64)
         windows = tf.data.Dataset.from_tensor_slices(tf.ensure_shape(firsts, [None]))
         return windows.map(lambda first: (waveform[first : first + length], entry[1]))

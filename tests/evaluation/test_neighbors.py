@@ -44,6 +44,16 @@ def test_features_of_large_values_do_not_drown_the_others_once_standardized():
     assert neighbor_accuracy(features, labels, standardize=False) < 0.8
 
 
+def test_the_rounding_of_a_constant_is_no_feature():
+    generator = np.random.default_rng(1)
+    labels = np.arange(40) % 2
+    features = generator.normal(size=(40, 4)) + 2 * labels[:, None]
+    noise = 7 + 1e-7 * generator.choice([-4, 4], (40, 50))
+    both = np.concatenate([features, noise], axis=1).astype("float32")
+    assert 0 < both[:, 4:].std() < 1e-6
+    assert neighbor_accuracy(both, labels) == neighbor_accuracy(features, labels) > 0.8
+
+
 @pytest.mark.parametrize(
     ("features", "labels", "arguments", "message"),
     [

@@ -79,6 +79,14 @@ def test_a_recording_no_longer_than_a_window_is_one_window(write_noise):
         assert_converted(spectrogram, decode_audio(path))
 
 
+def test_a_short_recording_can_be_padded_with_silence(write_noise):
+    paths = [write_noise("short.wav", 0.3), write_noise("exact.wav", LENGTH / 16000)]
+    windows = windows_of(window_dataset(paths, CONVERTER, pad_with_silence=True))
+    for (spectrogram, _), path in zip(windows, paths):
+        waveform = decode_audio(path)
+        assert_converted(spectrogram, np.pad(waveform, (0, LENGTH - len(waveform))))
+
+
 @pytest.mark.parametrize("overlap", [0.0, 0.5])
 def test_whole_windows_cover_a_longer_recording_evenly(write_noise, overlap):
     path = write_noise("long.wav", 1.4)
