@@ -17,9 +17,9 @@ setup(
     packages=find_packages(include=["keras_asit", "keras_asit.*"]),
     python_requires=">=3.11",
     install_requires=[
+        "audioread>=3.0",
         "keras>=3.15",
         "keras-hub>=0.31",
-        "audioread>=3.0",
         "librosa>=0.11",
         "numpy>=1.26",
         "soundfile>=0.13",

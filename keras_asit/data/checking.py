@@ -21,14 +21,14 @@ DEFECTS = ("unreadable", "truncated", "silent", "clipped")
 COLUMNS = ("path", "verdict", "duration", "sample_rate", "channels", "peak", *DEFECTS, "why")
 
 
-def check_audio(path):
+def check_audio(path: str | os.PathLike) -> dict:
     """Return a record of what an audio file holds and of what is wrong with it.
 
     The whole file is read, in blocks, so that memory stays bounded however long it is. What is
     unreadable here is what the datasets skip; all else they use, whatever its defects.
 
     Args:
-        path: str or `os.PathLike`. Path of a file in any format that libsndfile reads.
+        path: str or `os.PathLike`. Any file that `decode_audio` reads.
 
     Returns:
         A dict, in this order:
@@ -160,7 +160,16 @@ class _Worker:
         self.function = function
         self.timeout = timeout
         self.index = None
-        self._start()
+        self.start()
+
+    def start(self):
+        self.connection, theirs = self.context.Pipe()
+        arguments = (self.function, theirs)
+        self.process = self.context.Process(target=_answer, args=arguments, daemon=True)
+        self.process.start()
+        theirs.close()
+        # Importing takes seconds, which do not count as an item's.
+        self.connection.recv()
 
     def begin(self, items):
         """Send the next item, if any; return whether there was one."""
@@ -172,34 +181,22 @@ class _Worker:
 
     def outcome(self):
         """Return result and failure, or `None` if the item is still being worked on."""
+        failure = "timed out" if time.monotonic() >= self.deadline else None
         if self.connection.poll():
             try:
                 return self.connection.recv()
             except (EOFError, ConnectionError):
-                return self._give_up("crashed")
-        if time.monotonic() >= self.deadline:
-            return self._give_up("timed out")
-        return None
+                failure = "crashed"
+        if failure is None:
+            return None
+        self.stop()
+        self.start()
+        return None, failure
 
     def stop(self):
         self.process.kill()
         self.process.join()
         self.connection.close()
-
-    def _give_up(self, failure):
-        self.stop()
-        self._start()
-        return None, failure
-
-    def _start(self):
-        self.connection, theirs = self.context.Pipe()
-        self.process = self.context.Process(
-            target=_answer, args=(self.function, theirs), daemon=True
-        )
-        self.process.start()
-        theirs.close()
-        # Importing takes seconds, which do not count as an item's.
-        self.connection.recv()
 
 
 def _answer(function, connection):

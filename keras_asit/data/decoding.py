@@ -103,37 +103,30 @@ def _read_from(file, start, limit):
 
 
 def open_audio(path, *, fallback=True):
-    """Return a `soundfile.SoundFile` of `path`, or raise why it is none.
+    """Return a `soundfile.SoundFile` of a path or a binary file, or raise why it is none.
 
-    Args:
-        path: str, `os.PathLike`, or a file opened in binary mode.
-        fallback: bool. Whether ffmpeg may decode what libsndfile cannot open. A file whose suffix
-            is one that libsndfile reads is damaged then, on every machine. Defaults to `True`.
-
-    Raises:
-        ValueError: If the path is no regular file, or its header has no audio format or a sample
-            rate that no recording has.
-        RuntimeError: If the header cannot be read.
+    With `fallback`, ffmpeg may decode what libsndfile cannot open, except where the suffix is one
+    that libsndfile reads: such a file is damaged, and so it is on every machine.
     """
     import soundfile
 
     if isinstance(path, io.BufferedIOBase):
         path.seek(0)
         fallback = False
-    elif not os.path.isfile(path):
-        # A named pipe would be waited for without end.
-        raise ValueError("is not a regular file")
-    else:
+    elif os.path.isfile(path):
+        fallback = fallback and not os.fspath(path).lower().endswith(AUDIO_SUFFIXES)
         # As bytes, since a name need not be UTF-8.
         path = os.fsencode(os.path.abspath(path))
-        fallback = fallback and not os.fsdecode(path).lower().endswith(AUDIO_SUFFIXES)
+    else:
+        # A named pipe would be waited for without end.
+        raise ValueError("is not a regular file")
     try:
         file = soundfile.SoundFile(path)
     except TypeError as error:
         # Of files without a header, such as .raw, soundfile asks for rate and channels.
         raise ValueError(f"has no header of an audio format: {error}") from None
     except RuntimeError:
-        file = _open_with_ffmpeg(path) if fallback and has_ffmpeg() else None
+        file = _open_with_ffmpeg(path) if fallback else None
         if file is None:
             raise
     low, high = SAMPLE_RATES
@@ -143,13 +136,8 @@ def open_audio(path, *, fallback=True):
     return file
 
 
-def has_ffmpeg():
-    """Return whether ffmpeg, which decodes what libsndfile does not, is on the path."""
-    return shutil.which("ffmpeg") is not None
-
-
 def _open_with_ffmpeg(path):
-    """Return a `soundfile.SoundFile` of what ffmpeg decodes, or `None` if that is no sound.
+    """Return a `soundfile.SoundFile` of what ffmpeg decodes; `None` without ffmpeg or sound.
 
     It lies in a temporary file, so that memory stays bounded and it can be sought in.
     """
@@ -169,13 +157,15 @@ def _open_with_ffmpeg(path):
     return soundfile.SoundFile(decoded)
 
 
+def has_ffmpeg():
+    """Return whether ffmpeg, which decodes what libsndfile does not, is on the path."""
+    return shutil.which("ffmpeg") is not None
+
+
 def read_blocks(file, limit=None):
     """Yield float32 arrays of shape `(frames, channels)` from the file's position on.
 
-    Args:
-        file: `soundfile.SoundFile`.
-        limit: int. Frames to read at most. Defaults to `None`: as many as there are, whatever
-            the header says.
+    That is to the end, whatever length the header states, or as many frames as `limit`.
     """
     size = max(1, BLOCK_SAMPLES // file.channels)
     rest = np.inf if limit is None else limit
@@ -188,9 +178,7 @@ def read_blocks(file, limit=None):
             block = file.read(asked, "float32", always_2d=True)
         if len(block):
             yield block
-        rest -= len(block)
-        if len(block) < asked:
-            return
+        rest = rest - len(block) if len(block) == asked else 0
 
 
 def mix_down(block):

@@ -8,7 +8,7 @@ import warnings
 
 import numpy as np
 
-from keras_asit.data.decoding import mix_down, open_audio, read_blocks, resample
+from keras_asit.data.decoding import open_audio, read_samples, resample
 
 # Container and encoding, as soundfile names them, to operator of tensorflow-io and its type.
 OPERATORS = {
@@ -30,6 +30,7 @@ WAV_TAGS = {"FLOAT": 3}
 LARGEST_FILE = 2**31 - 2**20
 # Of full scale. Decoders of one lossy format differ in their rounding, which is far below this.
 LARGEST_DIFFERENCE = 1e-5
+NOT_DECODED = "which tensorflow-io does not decode"
 
 
 class GraphDecoder:
@@ -71,12 +72,11 @@ class GraphDecoder:
         Raises:
             OSError, RuntimeError, ValueError: If the file cannot be read or is refused.
         """
-        state = os.stat(path)
-        state = state.st_size, state.st_mtime_ns
-        known_state, numbers, header = self.known.get(path, (None, None, None))
-        if state != known_state:
-            numbers, header = self._examine(path)
-            self.known[path] = state, numbers, header
+        status = os.stat(path)
+        state = status.st_size, status.st_mtime_ns
+        if self.known.get(path, (None,))[0] != state:
+            self.known[path] = state, *self._examine(path)
+        _, numbers, header = self.known[path]
         file_rate, num_frames = numbers[1:3]
         start, length = 0, num_frames
         if self.max_seconds is not None:
@@ -137,29 +137,23 @@ class GraphDecoder:
         """Return numbers and header of a file, or raise why it is not for the operators."""
         import tensorflow as tf
 
-        with open_audio(path) as file:
+        with open_audio(path, fallback=False) as file:
             # WAVEX is a wav file that says more of its channels.
-            container = "WAV" if file.format == "WAVEX" else file.format
-            encoding = container, file.subtype
+            encoding = file.format.removesuffix("EX"), file.subtype
             if encoding not in OPERATORS:
-                raise ValueError(
-                    f"is {file.format} with {file.subtype}, which tensorflow-io does not decode"
-                )
+                raise ValueError(f"is {file.format} with {file.subtype}, {NOT_DECODED}")
             if os.path.getsize(path) > LARGEST_FILE:
-                raise ValueError("is larger than 2 GiB, which tensorflow-io does not decode")
-            blocks = [mix_down(block) for block in read_blocks(file)]
-            expected = np.concatenate([np.zeros(0, "float32"), *blocks])
+                raise ValueError(f"is larger than 2 GiB, {NOT_DECODED}")
+            expected = read_samples(file)
             if not len(expected):
                 raise ValueError("has no samples")
             if len(expected) != file.frames:
                 raise ValueError(
-                    f"states {file.frames} samples and has {len(expected)}, which "
-                    "tensorflow-io does not decode"
+                    f"states {file.frames} samples and has {len(expected)}, {NOT_DECODED}"
                 )
-            header, data, num_bytes = b"", 0, 0
-            if container == "WAV":
-                header, num_bytes = _wav_header(file)
-                data = _find_data(path)
+            is_wav = encoding[0] == "WAV"
+            header, num_bytes = _wav_header(file) if is_wav else (b"", 0)
+            data = _find_data(path) if is_wav else 0
         kind = list(OPERATORS).index(encoding)
         numbers = [kind, file.samplerate, file.frames, file.channels, data, num_bytes]
         whole = tf.constant([*numbers, 0, len(expected)], tf.int64)
@@ -192,13 +186,11 @@ def _wav_header(file):
     The operator knows few of the chunks that a wav file may have, and trusts what they state.
     """
     tag, width = WAV_TAGS.get(file.subtype, 1), WAV_BYTES[file.subtype]
-    align = file.channels * width
+    rate, align = file.samplerate, file.channels * width
     num_bytes = file.frames * align
-    rate = file.samplerate
-    sound = struct.pack("<HHIIHH", tag, file.channels, rate, rate * align, align, 8 * width)
-    riff = struct.pack("<4sI4s", b"RIFF", 36 + num_bytes, b"WAVE")
-    chunks = struct.pack("<4sI", b"fmt ", len(sound)) + sound
-    return riff + chunks + struct.pack("<4sI", b"data", num_bytes), num_bytes
+    sound = (16, tag, file.channels, rate, rate * align, align, 8 * width)
+    fields = (b"RIFF", 36 + num_bytes, b"WAVE", b"fmt ", *sound, b"data", num_bytes)
+    return struct.pack("<4sI4s4sIHHIIHH4sI", *fields), num_bytes
 
 
 def _find_data(path):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_asit._arguments import check_choice, name_some
-from keras_asit.data.sources import check_files, read_rows, repeated
+from keras_asit.data.sources import check_files, read_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,21 +134,22 @@ def read_labeled_clips(
     if class_names is None:
         class_names = sorted({label for _, labels in rows for label in labels})
     names = class_names if isinstance(class_names, dict) else dict(zip(class_names, class_names))
-    present = [(path, labels) for path, labels in rows if os.path.isfile(path)]
+    absent = {path for path, _ in rows if not os.path.isfile(path)}
+    present = [row for row in rows if row[0] not in absent]
     used = present if missing == "skip" else rows
-    unknown = sorted({label for _, labels in rows for label in labels} - {"", *names})
     problems = {
-        "files more than once": repeated(path for path, _ in rows),
-        "labels that are unknown": unknown,
+        "labels that are unknown": sorted(
+            {label for _, labels in rows for label in labels} - {"", *names}
+        ),
         "files without a label": [path for path, labels in rows if "" in labels],
     }
-    check_files([path for path, _ in used], os.fspath(source), problems)
+    check_files([path for path, _ in used], source, repeats=False, problems=problems)
     if not present:
         raise ValueError(f"{source} names no audio file that exists.")
-    if absent := [path for path, _ in rows if not os.path.isfile(path)]:
+    if absent:
         warnings.warn(
             f"{source}: left out {len(absent)} of {len(rows)} files, which do not exist: "
-            f"{name_some(map(repr, absent))}",
+            f"{name_some(map(repr, sorted(absent)))}",
             stacklevel=2,
         )
     indices = {label: index for index, label in enumerate(names)}

@@ -5,6 +5,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 import warnings
 from collections.abc import Sequence
 
@@ -64,8 +65,7 @@ def read_manifest(source: str | os.PathLike | Sequence) -> list[str]:
     paths = [path for path, _ in read_rows(source)]
     if os.path.isdir(os.path.expanduser(source)):
         return paths
-    origin = f"Manifest {os.fspath(source)!r}"
-    return check_files(paths, origin, {f"of {len(paths)} files more than once": repeated(paths)})
+    return check_files(paths, f"Manifest {os.fspath(source)!r}", repeats=False)
 
 
 def read_rows(source, *, labeled=False, audio_folder=None):
@@ -85,7 +85,7 @@ def read_rows(source, *, labeled=False, audio_folder=None):
     if not os.path.exists(source):
         raise ValueError(f"`source` does not exist; check the path. Received: source={source!r}")
     if os.path.isdir(source):
-        return _read_class_folders(source) if labeled else _read_folder(source)
+        return _read_folder(source, labeled)
     suffix = os.path.splitext(source)[1].lower()
     if suffix not in (accepted := (".txt", ".csv", ".json")[labeled:]):
         other = "labels may be class folders, too" if labeled else "give audio files as a list"
@@ -109,29 +109,26 @@ def read_rows(source, *, labeled=False, audio_folder=None):
             rows = _read_segments(file, folder)
     if not rows:
         raise ValueError(f"Manifest {source!r} is empty; name at least one audio file.")
-    return [(_absolute(path, folder), _split(labels)) for path, labels in rows]
+    return [
+        (_absolute(path, folder), [label.strip() for label in re.split("[,;]", labels)])
+        for path, labels in rows
+    ]
 
 
 def _absolute(path, folder):
     return os.path.abspath(os.path.join(folder, os.path.expanduser(path)))
 
 
-def _split(labels):
-    return [label.strip() for label in labels.replace(";", ",").split(",")]
-
-
-def _read_folder(folder):
+def _read_folder(folder, labeled):
     paths = search_folder(folder)
-    if not paths:
-        raise ValueError(f"Folder {folder!r} holds no audio file; {_accepted()}.")
-    return [(path, []) for path in paths]
-
-
-def _read_class_folders(folder):
+    if not labeled:
+        if not paths:
+            raise ValueError(f"Folder {folder!r} holds no audio file; {_accepted()}.")
+        return [(path, []) for path in paths]
     classes = sorted(
         entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."
     )
-    named = [(path, os.path.relpath(path, folder).split(os.sep)) for path in search_folder(folder)]
+    named = [(path, os.path.relpath(path, folder).split(os.sep)) for path in paths]
     rows = [(path, parts[:1]) for path, parts in named if len(parts) > 1 and parts[0] in classes]
     if not rows:
         raise ValueError(
@@ -286,16 +283,22 @@ def _read_segments(file, folder):
     return rows
 
 
-def check_files(paths, origin, problems=None):
+def check_files(paths, origin, *, repeats=True, problems=None):
     """Return `paths`, or raise one `ValueError` that counts and names all that is wrong.
 
     Args:
         paths: list of strs, which must be files.
         origin: str. What names them.
-        problems: dict of lists, what else is wrong with `origin`, by what it names there.
+        repeats: bool. Whether one may be there more than once.
+        problems: dict from what else is wrong with `origin` to the list of what it names so.
     """
-    absent = [path for path in paths if not os.path.isfile(path)]
-    problems = {f"of {len(paths)} files that do not exist": absent, **(problems or {})}
+    of = f"of {len(paths)} files"
+    counts = collections.Counter(paths)
+    problems = {
+        f"{of} that do not exist": [path for path in paths if not os.path.isfile(path)],
+        f"{of} more than once": [path for path in counts if counts[path] > 1 and not repeats],
+        **(problems or {}),
+    }
     found = [
         f"{len(wrong)} {what}: {name_some(map(repr, wrong))}"
         for what, wrong in problems.items()
@@ -304,8 +307,3 @@ def check_files(paths, origin, problems=None):
     if found:
         raise ValueError(f"{origin} names {'; '.join(found)}")
     return paths
-
-
-def repeated(paths):
-    """Return those of `paths` that are there more than once."""
-    return [path for path, count in collections.Counter(paths).items() if count > 1]

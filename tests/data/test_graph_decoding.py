@@ -154,13 +154,13 @@ def test_files_that_the_operator_refuses_are_skipped_with_its_reason(write_noise
 
 @needs_operators
 def test_files_that_decode_to_other_samples_are_skipped(write_noise, monkeypatch):
-    def mix_down_louder(block):
-        return 1.001 * mix_down(block)
+    def read_louder(file):
+        return 1.001 * read_samples(file)
 
     sources = [write_noise("a.flac"), write_noise("good.wav")]
-    mix_down = graph_decoding.mix_down
+    read_samples = graph_decoding.read_samples
     soundfile.write(sources[1], np.zeros(1000), 16000)
-    monkeypatch.setattr(graph_decoding, "mix_down", mix_down_louder)
+    monkeypatch.setattr(graph_decoding, "read_samples", read_louder)
     message = r"a\.flac \(tensorflow-io decodes it to other samples than soundfile\)"
     with pytest.warns(UserWarning, match=message):
         assert names(audio_dataset(sources, decoder="tensorflow_io")) == ["good.wav"]
@@ -183,9 +183,9 @@ def test_a_file_is_tried_both_ways_only_before_its_first_use(write_noise, monkey
     opened = []
     open_audio = graph_decoding.open_audio
 
-    def note_and_open(path):
+    def note_and_open(path, **kwargs):
         opened.append(path)
-        return open_audio(path)
+        return open_audio(path, **kwargs)
 
     monkeypatch.setattr(graph_decoding, "open_audio", note_and_open)
     dataset = audio_dataset([write_noise("a.ogg"), write_noise("b.mp3")], decoder="tensorflow_io")

@@ -76,7 +76,7 @@ def test_everything_wrong_is_said_at_once(files):
     message = str(error.value)
     assert "1 of 4 files that do not exist" in message
     assert "z.wav" in message
-    assert "1 files more than once" in message
+    assert "1 of 4 files more than once" in message
     assert "'cow'" in message
     assert "1 files without a label" in message
 
