@@ -22,23 +22,32 @@ class CheckpointFolder:
     Args:
         folder: str or `os.PathLike`. Made if needed.
         keep: int. How many of the newest are kept.
+        better: `min` or `max`. Which of the values that checkpoints were saved at is the best.
     """
 
-    def __init__(self, folder, keep):
+    def __init__(self, folder, keep, better):
         self.folder = Path(folder)
         self.keep = keep
+        self.better = better
 
     def paths(self):
         """Return the paths of all checkpoints, oldest first."""
         return sorted(self.folder.glob("checkpoint-*.npz"))
 
     def write(self, name, arrays, state):
-        """Write a checkpoint; on an error, leave those before as they were."""
+        """Write a checkpoint, and remove all but the newest and the best.
+
+        On an error, those before are as they were.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         members = {str(index): array for index, array in enumerate(arrays)}
         members[STATE] = np.frombuffer(json.dumps(state).encode(), "uint8")
         with replacing(self.folder / f"{name}.npz") as partial, open(partial, "wb") as file:
             np.savez(file, **members)
+        best = self._best()
+        for path in self.paths()[: -self.keep]:
+            if path != best:
+                path.unlink()
 
     def read_newest(self):
         """Return arrays and state of the newest checkpoint that is whole, or `None`.
@@ -53,44 +62,39 @@ class CheckpointFolder:
         damaged = []
         for path in reversed(self.paths()):
             try:
-                with np.load(path) as file:
-                    arrays = [file[str(index)] for index in range(len(file.files) - 1)]
-                    state = _state(file)
+                arrays_and_state = _read(path)
             except DAMAGE as error:
                 damaged.append((path, error))
                 continue
             for other, error in damaged:
                 self._set_aside(other, error, f"Going on from {path.stem}.")
-            return arrays, state
+            return arrays_and_state
         if damaged:
+            reasons = "; ".join(f"{path.name}: {error}" for path, error in damaged)
             raise ValueError(
-                f"All checkpoints in {self.folder} are damaged: "
-                f"{'; '.join(f'{path.name}: {error}' for path, error in damaged)}. "
-                "Remove them to start anew."
+                f"All checkpoints in {self.folder} are damaged: {reasons}. Remove them to start "
+                "anew."
             )
         return None
 
-    def prune(self, best):
-        """Remove all but the newest and that with the best monitored value.
+    def read_best(self):
+        """Return arrays and state of the checkpoint that was saved at the best value, or `None`."""
+        best = self._best()
+        return best and _read(best)
 
-        Args:
-            best: `min` or `max`.
-        """
-        values = {path: self._monitored(path) for path in self.paths()}
-        values = {path: value for path, value in values.items() if value is not None}
-        kept = best(values, key=values.get, default=None)
-        for path in self.paths()[: -self.keep]:
-            if path != kept:
-                path.unlink()
-
-    def _monitored(self, path):
-        """Return the value that a checkpoint was saved at; `None` if it has none or is damaged."""
-        try:
-            with np.load(path) as file:
-                return _state(file)["monitored"]
-        except DAMAGE as error:
-            self._set_aside(path, error, "It is set aside.")
-            return None
+    def _best(self):
+        """Return the path of the best, or `None`; set aside what is damaged."""
+        values = {}
+        for path in self.paths():
+            try:
+                with np.load(path) as file:
+                    value = _state(file)["monitored"]
+            except DAMAGE as error:
+                self._set_aside(path, error, "It is set aside.")
+                continue
+            if value is not None and not np.isnan(value):
+                values[path] = value
+        return self.better(values, key=values.get, default=None)
 
     def _set_aside(self, path, error, what_follows):
         warnings.warn(f"Damaged checkpoint: {path}: {error}. {what_follows}", stacklevel=3)
@@ -117,6 +121,11 @@ def storable(array):
     """Return an array with the same values, of a type that NumPy's files know."""
     # They do not know bfloat16; float32 holds all its values.
     return array.astype("float32") if array.dtype.name == "bfloat16" else array
+
+
+def _read(path):
+    with np.load(path) as file:
+        return [file[str(index)] for index in range(len(file.files) - 1)], _state(file)
 
 
 def _state(file):

@@ -1,5 +1,8 @@
 """Checkpoints of everything that a training is, from which it goes on exactly."""
 
+import os
+from collections.abc import Callable, Sequence
+
 import keras
 import numpy as np
 from keras import ops
@@ -65,25 +68,38 @@ class Checkpoints(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, folder, *, save_freq="epoch", keep=3, monitor="loss", mode="min", settings=None
+        self,
+        folder: str | os.PathLike,
+        *,
+        save_freq: int | str = "epoch",
+        keep: int = 3,
+        monitor: str = "loss",
+        mode: str = "min",
+        settings: dict | None = None,
     ):
         super().__init__()
         if save_freq != "epoch":
             check_positive_integer("save_freq", save_freq)
         check_positive_integer("keep", keep)
         check_choice("mode", mode, ("min", "max"))
-        self.folder = CheckpointFolder(folder, keep)
+        self.folder = CheckpointFolder(folder, keep, min if mode == "min" else max)
         self.save_freq = save_freq
         self.monitor = monitor
-        self.mode = mode
         self.settings = settings or {}
         self.log = ReadLog()
         self._start = Start()
-        self._monitored = None
         self._saved_batch = 0
         self._generators = []
 
-    def fit(self, model, batches, epochs, *, callbacks=(), verbose="auto"):
+    def fit(
+        self,
+        model: keras.Model,
+        batches: Callable[[Start], "tf.data.Dataset"],  # noqa: F821
+        epochs: int,
+        *,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        verbose: int | str = "auto",
+    ) -> keras.callbacks.History:
         """Train a model from the newest checkpoint, or from the beginning if there is none.
 
         Args:
@@ -100,17 +116,27 @@ class Checkpoints(keras.callbacks.Callback):
         """
         check_positive_integer("epochs", epochs)
         with locked_folder(self.folder.folder):
-            self._fit_or_go_on(model, batches, epochs, callbacks, verbose)
+            self._fit(model, batches, epochs, callbacks, verbose)
         return model.history
 
-    def _fit_or_go_on(self, model, batches, epochs, callbacks, verbose):
+    def load_best(self, model: keras.Model):
+        """Set a model to the checkpoint of the epoch where `monitor` was best.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        best = self.folder.read_best()
+        if best is None:
+            raise ValueError(
+                f"No checkpoint in {self.folder.folder} was saved at a value of {self.monitor!r} "
+                "that is a number."
+            )
+        _assign(_variables(model), best[0])
+
+    def _fit(self, model, batches, epochs, callbacks, verbose):
         self.set_model(model)
         self._epochs = epochs
-        if model.loss is not None:
-            # Metrics get their variables from a batch. In `fit` it would be too late for those
-            # of a checkpoint; and under JAX it would cost the first pass over the data.
-            model.evaluate(batches(Start()).take(1), verbose=0)
-        state = self._restore(epochs)
+        self._build(batches)
         run = ContinuedCallbacks(
             [*callbacks, self],
             add_history=True,
@@ -120,6 +146,7 @@ class Checkpoints(keras.callbacks.Callback):
             epochs=epochs,
             steps=None,
         )
+        state = self._restore()
         with Interruption() as self._interruption:
             run.begin()
             self._callback_states = [CallbackState(callback) for callback in callbacks]
@@ -127,40 +154,49 @@ class Checkpoints(keras.callbacks.Callback):
                 self._save(0, 0)
             else:
                 self._set_callbacks(state)
+            if self._start.batch:
+                self._finish_epoch(batches, run)
+                # As it was before the end of `fit`, which averages of weights end with.
+                state = self._restore()
             if state is None or not state["finished"]:
-                self._fit(batches, run)
+                self._fit_on(batches, run, epochs)
+            model.optimizer.finalize_variable_values(model.trainable_variables)
             run.end()
 
-    def _fit(self, batches, run):
-        model, start = self.model, self._start
-        if start.batch:
-            # Keras takes the batches of the first epoch of a `fit` for those of every epoch.
-            self._fit_rest(batches, run)
-            if model.stop_training:
-                return
-            start = self._start = Start(start.epoch + 1)
-        if start.epoch < self._epochs:
-            model.fit(
-                batches(start),
-                initial_epoch=start.epoch,
-                epochs=self._epochs,
-                callbacks=run,
-                shuffle=False,
-            )
+    def _build(self, batches):
+        """Make the variables that are made in `fit`, where it is too late for a checkpoint's."""
+        model = self.model
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        if model.loss is not None:
+            # Metrics get theirs from a batch; under JAX, `fit` would take it from the first pass.
+            model.evaluate(batches(Start()).take(1), verbose=0)
+        self.log.clear()
 
-    def _fit_rest(self, batches, run):
-        """Finish the epoch that the checkpoint lies in."""
-        start, model = self._start, self.model
-        run.batches_before = start.batch
-        if any(True for _ in batches(start).take(1)):
-            epochs = {"initial_epoch": start.epoch, "epochs": start.epoch + 1}
-            model.fit(batches(start), **epochs, callbacks=run, shuffle=False)
+    def _finish_epoch(self, batches, run):
+        """Train on the rest of the epoch that the checkpoint lies in.
+
+        By itself: Keras takes the batches of the first epoch of `fit` for those of every epoch.
+        """
+        epoch = self._start.epoch
+        run.batches_before = self._start.batch
+        if any(True for _ in batches(self._start).take(1)):
+            self._fit_on(batches, run, epoch + 1)
         else:
             # The checkpoint was saved after the last batch, which nobody knew to be the last.
-            model.stop_training = False
-            run.on_epoch_begin(start.epoch)
+            self.model.stop_training = False
+            run.on_epoch_begin(epoch)
             self._generators = []
-            run.on_epoch_end(start.epoch, model.get_metrics_result())
+            run.on_epoch_end(epoch, self.model.get_metrics_result())
+
+    def _fit_on(self, batches, run, epochs):
+        self.model.fit(
+            batches(self._start),
+            initial_epoch=self._start.epoch,
+            epochs=epochs,
+            callbacks=run,
+            shuffle=False,
+        )
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -224,7 +260,6 @@ class Checkpoints(keras.callbacks.Callback):
                 "callbacks": callbacks,
             },
         )
-        self.folder.prune(min if self.mode == "min" else max)
         self._saved_batch = batch
 
     def _check_finite(self, variables, arrays):
@@ -235,7 +270,7 @@ class Checkpoints(keras.callbacks.Callback):
                     f"{self.folder.folder} is from before."
                 )
 
-    def _restore(self, epochs):
+    def _restore(self):
         """Set all variables and the start; return the state, or `None` if there is none."""
         newest = self.folder.read_newest()
         if newest is None:
@@ -243,7 +278,7 @@ class Checkpoints(keras.callbacks.Callback):
             return None
         arrays, state = newest
         variables = _variables(self.model)
-        self._check_same(state, variables, epochs)
+        self._check_same(state, variables)
         _assign(variables, arrays)
         self._arrays_of_callbacks = arrays[len(variables) :]
         set_global_generators(state["generators"])
@@ -254,7 +289,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.folder.check_writable(sum(array.nbytes for array in arrays))
         return state
 
-    def _check_same(self, state, variables, epochs):
+    def _check_same(self, state, variables):
         differences = [
             f"{name} was {state['settings'].get(name)!r}, is {self.settings.get(name)!r}"
             for name in sorted({*state["settings"], *self.settings})
@@ -264,8 +299,8 @@ class Checkpoints(keras.callbacks.Callback):
             differences.append(f"backend was {state['backend']}, is {keras.config.backend()}")
         if state["variables"] != _description(variables):
             differences.append("the model or its optimizer has other variables")
-        if state["epoch"] > epochs:
-            differences.append(f"{state['epoch']} epochs were trained, not {epochs}")
+        if state["epoch"] > self._epochs:
+            differences.append(f"{state['epoch']} epochs were trained, not {self._epochs}")
         if differences:
             raise ValueError(
                 f"{self.folder.folder} holds checkpoints of another training: "

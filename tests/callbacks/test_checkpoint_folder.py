@@ -12,7 +12,7 @@ STATE = {"epoch": 1, "monitored": None}
 @pytest.fixture
 def written(tmp_path):
     """A folder with one checkpoint, and the path of that."""
-    folder = CheckpointFolder(tmp_path, keep=2)
+    folder = CheckpointFolder(tmp_path, keep=2, better=min)
     folder.write("checkpoint-000001", ARRAYS, STATE)
     return folder, folder.paths()[0]
 
@@ -48,11 +48,17 @@ def test_any_bit_that_changes_and_any_cut_is_noticed_or_harmless(written):
     assert noticed > 700
 
 
-def test_the_newest_and_the_best_stay(tmp_path):
-    folder = CheckpointFolder(tmp_path, keep=2)
-    for index, value in enumerate([3.0, 1.0, None, 2.0, 5.0]):
+@pytest.mark.parametrize(("better", "kept"), [(min, [1, 4, 5]), (max, [4, 5])])
+def test_the_newest_and_the_best_stay(tmp_path, better, kept):
+    folder = CheckpointFolder(tmp_path, keep=2, better=better)
+    for index, value in enumerate([3.0, 1.0, None, float("nan"), 5.0, 2.0]):
         folder.write(f"checkpoint-{index}", ARRAYS, {"monitored": value})
-    folder.prune(min)
-    assert [path.stem for path in folder.paths()] == [f"checkpoint-{index}" for index in (1, 3, 4)]
-    folder.prune(max)
-    assert [path.stem for path in folder.paths()] == ["checkpoint-3", "checkpoint-4"]
+    assert [path.stem for path in folder.paths()] == [f"checkpoint-{index}" for index in kept]
+    assert folder.read_best()[1] == {"monitored": better(1.0, 5.0)}
+
+
+def test_where_nothing_was_compared_nothing_is_best(tmp_path):
+    folder = CheckpointFolder(tmp_path, keep=2, better=max)
+    for index, value in enumerate([None, float("nan")]):
+        folder.write(f"checkpoint-{index}", ARRAYS, {"monitored": value})
+    assert folder.read_best() is None
