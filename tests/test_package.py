@@ -29,6 +29,7 @@ def test_public_names():
         "ASiTBackbone",
         "ASiTEventDetector",
         "ASiTPretrainer",
+        "pretraining_recipe",
     }
     assert models <= set(keras_asit.models.__all__)
     records = {"read_record_index", "read_records", "record_dataset", "write_records"}

@@ -20,12 +20,12 @@ from keras_asit.models.classifier_inputs import (
     is_array,
     split_clips,
 )
-from keras_asit.models.portable_compile import PortableCompile
+from keras_asit.models.saving import SavedWhole
 from keras_asit.optimizers import AdamW
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
-class ASiTAudioClassifier(PortableCompile, keras_hub.models.Task):
+class ASiTAudioClassifier(SavedWhole, keras_hub.models.Task):
     """Classify clips: one of several classes, or any number of them.
 
     The backbone's tokens are pooled to one vector, which a linear layer classifies. `fit`,

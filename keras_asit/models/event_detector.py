@@ -6,11 +6,11 @@ from keras import ops
 
 from keras_asit._arguments import check_known, check_positive_integer
 from keras_asit.models.backbone import ASiTBackbone
-from keras_asit.models.portable_compile import PortableCompile
+from keras_asit.models.saving import SavedWhole
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
-class ASiTEventDetector(PortableCompile, keras.Model):
+class ASiTEventDetector(SavedWhole, keras.Model):
     """Score classes of sound events over time, and classes of whole clips.
 
     The tokens of the backbone, [CLS] included, in their order, are pooled to a fixed number of

@@ -1,32 +1,53 @@
 """Self-supervised pre-training of ASiT: a student, its momentum teacher, and their losses."""
 
+import contextlib
+from functools import partial
+
 import keras
 from keras import ops
 
-from keras_asit._arguments import check_number
+from keras_asit._arguments import check_number, check_positive_integer
 from keras_asit.layers import GroupMasking
 from keras_asit.losses import DistillationLoss, MaskedReconstructionLoss, num_replicas
 from keras_asit.models.audio_converter import ASiTAudioConverter
 from keras_asit.models.backbone import ASiTBackbone
 from keras_asit.models.network import ASiTNetwork
-from keras_asit.models.portable_compile import PortableCompile
 from keras_asit.models.pretraining_batch import (
     check_backbone,
     check_batch_names,
     check_converter,
-    check_samples,
     check_spectrograms,
+    frames_of_waveforms,
 )
+from keras_asit.models.pretraining_recipe import pretraining_recipe, training_sizes
 from keras_asit.models.pretraining_step import PretrainingStep, value_at
-from keras_asit.optimizers import AdamW
+from keras_asit.models.saving import SavedWhole
 
 LossScaleOptimizer = keras.optimizers.LossScaleOptimizer
 Schedule = keras.optimizers.schedules.LearningRateSchedule
 
+LOSSES = ("global", "local", "reconstruction")
+RECIPE = ("optimizer", "teacher_momentum", "teacher_temperature")
+PARTS = ("backbone", "masking", "converter")
+SETTINGS = (
+    "num_class_prototypes",
+    "num_patch_prototypes",
+    "trainable_gain",
+    "projection_hidden_dim",
+    "projection_bottleneck_dim",
+    "reconstruction_hidden_dim",
+    "reconstruction_bottleneck_dim",
+    "global_loss_weight",
+    "local_loss_weight",
+    "reconstruction_loss_weight",
+    "student_temperature",
+    "center_momentum",
+)
+
 
 @keras.saving.register_keras_serializable(package="keras_asit")
-class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
-    """Pre-train an `ASiTBackbone` on unlabelled audio.
+class ASiTPretrainer(PretrainingStep, SavedWhole, keras.Model):
+    """Pre-train an `ASiTBackbone` on unlabeled audio.
 
     The student sees corrupted views of clips and learns to reconstruct them, to assign each
     patch to the prototypes that the teacher assigns the clean patch to, and each clip to those
@@ -66,6 +87,9 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
     `reconstruction_loss`; and `non_finite_steps`, in how many steps of the epoch the loss or a
     gradient was not finite.
 
+    Attributes: `student` and `teacher`, each with a `backbone`, a `projection_head` and a
+    `reconstruction_head`; `backbone`, the student's; and every argument.
+
     Example:
 
     ```python
@@ -75,7 +99,7 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
     pretrainer = keras_asit.models.ASiTPretrainer(
         backbone, num_class_prototypes=64, num_patch_prototypes=32
     )
-    pretrainer.compile(keras_asit.optimizers.AdamW(1e-3, weight_decay=0.04, clipnorm=3.0))
+    pretrainer.compile()
     pretrainer.fit({"clean": np.random.normal(size=(8, 2, 64, 32))}, batch_size=4)
     pretrainer.teacher.backbone.save_to_preset("my_preset")
     ```
@@ -111,70 +135,40 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
         check_converter(converter, backbone)
         if masking is not None and not isinstance(masking, GroupMasking):
             raise ValueError(f"`masking` must be a GroupMasking layer. Received: {masking!r}")
-        loss_weights = {
-            "global_loss_weight": global_loss_weight,
-            "local_loss_weight": local_loss_weight,
-            "reconstruction_loss_weight": reconstruction_loss_weight,
-        }
-        for name, weight in loss_weights.items():
-            check_number(name, weight, 0)
-        self._arguments = {
-            "num_class_prototypes": num_class_prototypes,
-            "num_patch_prototypes": num_patch_prototypes,
-            "trainable_gain": trainable_gain,
-            "projection_hidden_dim": projection_hidden_dim,
-            "projection_bottleneck_dim": projection_bottleneck_dim,
-            "reconstruction_hidden_dim": reconstruction_hidden_dim,
-            "reconstruction_bottleneck_dim": reconstruction_bottleneck_dim,
-            **loss_weights,
-            "student_temperature": student_temperature,
-            "center_momentum": center_momentum,
-        }
+        check_number("global_loss_weight", global_loss_weight, 0)
+        check_number("local_loss_weight", local_loss_weight, 0)
+        check_number("reconstruction_loss_weight", reconstruction_loss_weight, 0)
+        self.converter = converter
+        self.num_class_prototypes = num_class_prototypes
+        self.num_patch_prototypes = num_patch_prototypes
+        self.trainable_gain = trainable_gain
+        self.projection_hidden_dim = projection_hidden_dim
+        self.projection_bottleneck_dim = projection_bottleneck_dim
+        self.reconstruction_hidden_dim = reconstruction_hidden_dim
+        self.reconstruction_bottleneck_dim = reconstruction_bottleneck_dim
+        self.global_loss_weight = global_loss_weight
+        self.local_loss_weight = local_loss_weight
+        self.reconstruction_loss_weight = reconstruction_loss_weight
+        self.student_temperature = student_temperature
+        self.center_momentum = center_momentum
+
         self.masking = GroupMasking(dtype="float32") if masking is None else masking
         # An unbuilt layer would cost the first batches of `fit` under JAX and PyTorch: Keras
         # takes them to build it, and with them the place that a dataset starts at.
         self.masking.build((None, 2, *backbone.spectrogram_shape))
-        self.converter = converter
-        heads = {
-            "projection": {
-                "num_class_prototypes": num_class_prototypes,
-                "num_patch_prototypes": num_patch_prototypes,
-                "hidden_dim": projection_hidden_dim,
-                "bottleneck_dim": projection_bottleneck_dim,
-                "trainable_gain": trainable_gain,
-            },
-            "reconstruction": {
-                "hidden_dim": reconstruction_hidden_dim,
-                "bottleneck_dim": reconstruction_bottleneck_dim,
-            },
-        }
-        self.student = ASiTNetwork(backbone, **heads, name="student")
+        self.student = self._network(backbone, name="student")
         # Variables need different paths in the teacher: PyTorch's modules know them by path.
         with keras.name_scope("teacher"):
-            teacher_backbone = _copy_without_drop_path(backbone)
-        self.teacher = ASiTNetwork(teacher_backbone, **heads, frozen=True, name="teacher")
-        self.student.build()
-        self.teacher.build()
+            config = {"drop_path_rate": 0.0, "name": f"{backbone.name}_teacher"}
+            average = type(backbone).from_config({**backbone.get_config(), **config})
+        self.teacher = self._network(average, name="teacher", frozen=True)
         self.reset_teacher()
-
-        temperatures = {
-            "student_temperature": student_temperature,
-            "center_momentum": center_momentum,
-        }
-        self.global_distillation = DistillationLoss(
-            num_class_prototypes, views="other", **temperatures, name="global_distillation"
-        )
-        self.local_distillation = DistillationLoss(
-            num_patch_prototypes or num_class_prototypes,
-            views="same",
-            **temperatures,
-            name="local_distillation",
+        self.global_distillation = self._distillation(num_class_prototypes, "other", "global")
+        self.local_distillation = self._distillation(
+            num_patch_prototypes or num_class_prototypes, "same", "local"
         )
         self.masked_reconstruction = MaskedReconstructionLoss()
-        self.loss_trackers = [
-            keras.metrics.Mean(name=name)
-            for name in ("global_loss", "local_loss", "reconstruction_loss")
-        ]
+        self.loss_trackers = [keras.metrics.Mean(name=f"{name}_loss") for name in LOSSES]
         self.non_finite_steps = keras.metrics.Sum(name="non_finite_steps")
         self.step = self.add_weight(
             name="step",
@@ -189,28 +183,67 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
         self.skip_non_finite = False
         self.built = True
 
-    def reset_teacher(self):
+    def _network(self, backbone, **kwargs):
+        projection = {
+            "num_class_prototypes": self.num_class_prototypes,
+            "num_patch_prototypes": self.num_patch_prototypes,
+            "hidden_dim": self.projection_hidden_dim,
+            "bottleneck_dim": self.projection_bottleneck_dim,
+            "trainable_gain": self.trainable_gain,
+        }
+        reconstruction = {
+            "hidden_dim": self.reconstruction_hidden_dim,
+            "bottleneck_dim": self.reconstruction_bottleneck_dim,
+        }
+        network = ASiTNetwork(backbone, projection, reconstruction, **kwargs)
+        network.build()
+        return network
+
+    def _distillation(self, num_prototypes, views, name):
+        return DistillationLoss(
+            num_prototypes,
+            views=views,
+            student_temperature=self.student_temperature,
+            center_momentum=self.center_momentum,
+            name=f"{name}_distillation",
+        )
+
+    @property
+    def backbone(self) -> ASiTBackbone:
+        """The student's backbone."""
+        return self.student.backbone
+
+    def reset_teacher(self) -> None:
         """Make the teacher equal to the student, as it is before the first step."""
         self.teacher.set_weights(self.student.get_weights())
 
     def compile(
         self,
-        optimizer="adamw",
-        teacher_momentum=0.996,
-        teacher_temperature=0.04,
-        skip_non_finite=False,
-        auto_scale_loss=True,
+        optimizer: str | keras.Optimizer | None = None,
+        *,
+        teacher_momentum: float | Schedule | None = None,
+        teacher_temperature: float | Schedule | None = None,
+        steps_per_epoch: int | None = None,
+        batch_size: int | None = None,
+        skip_non_finite: bool = False,
+        auto_scale_loss: bool = True,
         **kwargs,
-    ):
-        """Configure training.
+    ) -> None:
+        """Configure training, by default with the paper's recipe.
+
+        What is not given is that of `pretraining_recipe`, whose schedules `fit` makes for its
+        `epochs`. Until then `teacher_momentum` and `teacher_temperature` are those of its start.
 
         Args:
-            optimizer: a Keras optimizer. Defaults to `"adamw"`, a `keras_asit.optimizers.AdamW`
-                with its defaults. With its `gradient_accumulation_steps`, the teacher moves
-                and schedules advance when the student is updated.
+            optimizer: a Keras optimizer, or the name of one. With its
+                `gradient_accumulation_steps`, the teacher moves and schedules advance when the
+                student is updated. Defaults to `None`, the recipe's.
             teacher_momentum: float in [0, 1], or a `LearningRateSchedule` of the step. The share
-                of itself that the teacher keeps in a step. Defaults to `0.996`.
-            teacher_temperature: positive float, or a schedule. Defaults to `0.04`.
+                of itself that the teacher keeps in a step. Defaults to `None`, the recipe's.
+            teacher_temperature: positive float, or a schedule. Defaults to `None`, the recipe's.
+            steps_per_epoch: int. Batches of an epoch, for the recipe where the data of `fit` do
+                not tell, as those of audio files. Defaults to `None`.
+            batch_size: int. Clips of a batch, likewise. Defaults to `None`.
             skip_non_finite: bool. Whether a step whose loss or gradient is not finite is undone:
                 student, teacher, optimizer, centers and averages of losses stay as they were.
                 It needs memory for another copy of the student and the optimizer. Defaults to
@@ -221,36 +254,95 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
                 `steps_per_execution`. Losses are fixed.
 
         Raises:
-            ValueError: for a `loss`, no optimizer, or a number or the first value of a schedule
-                out of range.
+            ValueError: for a `loss`, or a number or the first value of a schedule out of range.
         """
         if kwargs.get("loss") is not None:
             raise ValueError(
                 "The losses of pre-training are fixed; weigh them with the arguments "
                 f"`*_loss_weight` of ASiTPretrainer. Received: loss={kwargs['loss']!r}"
             )
-        if optimizer is None:
-            raise ValueError(
-                "`optimizer` must be a Keras optimizer or the name of one. Received: None"
-            )
-        check_number("teacher_momentum", _first_value(teacher_momentum), 0, 1)
-        check_number("teacher_temperature", _first_value(teacher_temperature), 1e-6)
+        recipe = {"teacher_momentum": teacher_momentum, "teacher_temperature": teacher_temperature}
+        for (name, value), low, high in zip(recipe.items(), (0, 1e-6), (1, None)):
+            if value is not None:
+                check_number(name, _first_value(value), low, high)
+        sizes = {"steps_per_epoch": steps_per_epoch, "batch_size": batch_size}
+        for name, value in sizes.items():
+            if value is not None:
+                check_positive_integer(name, value)
         if skip_non_finite and num_replicas() > 1:
             raise ValueError(
                 "`skip_non_finite` is for one replica. Received: skip_non_finite=True under a "
                 f"strategy of {num_replicas()} replicas"
             )
-        optimizer = AdamW() if optimizer == "adamw" else keras.optimizers.get(optimizer)
+        optimizer = keras.optimizers.get(optimizer)
+        own = {**recipe, **sizes, "skip_non_finite": skip_non_finite}
+        kwargs["auto_scale_loss"] = auto_scale_loss
+        self._compile_again = partial(self.compile, **{"optimizer": optimizer, **own, **kwargs})
         # Keras would look at the precision of the pretrainer, which is float32.
-        is_half = self.student.backbone.compute_dtype == "float16"
+        is_half = optimizer is not None and self.backbone.compute_dtype == "float16"
         if is_half and auto_scale_loss and not isinstance(optimizer, LossScaleOptimizer):
             optimizer = LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
         super().compile(optimizer=optimizer, **kwargs)
-        # With its variables made here, TensorFlow need not trace the first step twice.
-        self.optimizer.build(self.trainable_variables)
-        self.teacher_momentum = teacher_momentum
-        self.teacher_temperature = teacher_temperature
+        if optimizer is not None:
+            # With its variables made here, TensorFlow need not trace the first step twice.
+            optimizer.build(self.trainable_variables)
+        self.teacher_momentum = 0.996 if teacher_momentum is None else teacher_momentum
+        self.teacher_temperature = 0.04 if teacher_temperature is None else teacher_temperature
         self.skip_non_finite = bool(skip_non_finite)
+
+    def make_train_function(self, force=False):
+        if self.optimizer is None:
+            raise ValueError(
+                "The paper's schedules need to know how long the training is: call `fit`, or "
+                "compile with `**keras_asit.models.pretraining_recipe(...)` or an optimizer."
+            )
+        return super().make_train_function(force)
+
+    def fit(
+        self,
+        x=None,
+        *,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        steps_per_epoch: int | None = None,
+        **kwargs,
+    ) -> keras.callbacks.History:
+        """Train as `keras.Model.fit` does, with the recipe for what `compile` was not given.
+
+        A further call goes on in the schedules of the first.
+
+        Args:
+            x: a `tf.data.Dataset` of batches, such as `keras_asit.data.pretraining_dataset`, or a
+                dict of arrays that are cut into batches.
+            batch_size: int. Of arrays. Defaults to `None`, 32.
+            epochs: int. Defaults to `1`.
+            steps_per_epoch: int. Defaults to `None`, all the data.
+            **kwargs: Other arguments of `keras.Model.fit`, such as `callbacks`.
+
+        Returns:
+            A `keras.callbacks.History`.
+
+        Raises:
+            ValueError: if the recipe needs the steps of an epoch or the size of a batch, which
+                neither the data nor `compile` tell.
+        """
+        sizes = {"steps_per_epoch": steps_per_epoch, "batch_size": batch_size}
+        self.use_recipe(x, epochs, **sizes)
+        return super().fit(x, epochs=epochs, **sizes, **kwargs)
+
+    def use_recipe(self, x, epochs: int, *, steps_per_epoch=None, batch_size=None) -> None:
+        """Give what `compile` was not given the recipe's values, as `fit` does with its arguments.
+
+        For callbacks that need the optimizer before `fit`, such as `Checkpoints`.
+        """
+        given = self._compile_again.keywords
+        missing = [name for name in RECIPE if given[name] is None]
+        if missing:
+            steps_per_epoch = steps_per_epoch or given["steps_per_epoch"]
+            sizes = training_sizes(x, steps_per_epoch, batch_size or given["batch_size"])
+            recipe = pretraining_recipe(*sizes, epochs)
+            with _strategy_scope(self):
+                self._compile_again(**{name: recipe[name] for name in missing})
 
     def call(self, inputs, training=False):
         """Corrupt, and run student and teacher.
@@ -263,7 +355,7 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
         """
         check_batch_names(inputs)
         inputs = {name: self._to_spectrograms(name, views) for name, views in inputs.items()}
-        check_spectrograms(inputs, self.student.backbone)
+        check_spectrograms(inputs, self.backbone)
         clean = inputs["clean"]
         if "corrupted" in inputs:
             corrupted, mask = inputs["corrupted"], ops.cast(inputs["mask"], "float32")
@@ -292,15 +384,8 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
     def _to_spectrograms(self, name, views):
         if len(views.shape) != 3:
             return views
-        if self.converter is None:
-            raise ValueError(
-                f"A batch's {name!r} has shape {tuple(views.shape)}, that of waveforms. Give "
-                "ASiTPretrainer a `converter`, or batches of spectrograms, (batch, views, "
-                "frames, mels)."
-            )
-        num_frames = check_samples(
-            name, views.shape, self.converter, self.student.backbone.patch_size[0]
-        )
+        patch_frames = self.backbone.patch_size[0]
+        num_frames = frames_of_waveforms(name, views.shape, self.converter, patch_frames)
         return self._per_view(self.converter, views, num_frames=num_frames)
 
     def _per_view(self, network, views, **kwargs):
@@ -333,13 +418,11 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
         )
         for tracker, loss in zip(self.loss_trackers, losses):
             tracker.update_state(loss, sample_weight=ops.shape(x["clean"])[0])
-        weights = [
-            self._arguments[f"{name}_loss_weight"] for name in ("global", "local", "reconstruction")
-        ]
+        weights = [getattr(self, f"{name}_loss_weight") for name in LOSSES]
         total = sum(weight * loss for weight, loss in zip(weights, losses))
         return (total + sum(self.losses)) / num_replicas()
 
-    def schedule_values(self):
+    def schedule_values(self) -> dict:
         """Return learning rate, weight decay, teacher momentum and temperature, as floats.
 
         Returns:
@@ -355,58 +438,35 @@ class ASiTPretrainer(PretrainingStep, PortableCompile, keras.Model):
         }
         return {name: float(ops.convert_to_numpy(value)) for name, value in values.items()}
 
-    def save_own_variables(self, store):
-        super().save_own_variables(store)
-        for index, state in enumerate(self._seed_states()):
-            store[f"seed_{index}"] = state
-
-    def load_own_variables(self, store):
-        # The stores of weight files have keys, but can be neither iterated nor unpacked.
-        saved = list(store.keys())
-        names = [name for name in saved if not name.startswith("seed_")]
-        super().load_own_variables({name: store[name] for name in names})
-        # Without stochastic depth there are fewer than with it; what is not there stays as it is.
-        for index, state in enumerate(self._seed_states()):
-            if f"seed_{index}" in saved:
-                state.assign(store[f"seed_{index}"])
-
-    def _seed_states(self):
-        # Keras saves no states of random generators; a resumed run would repeat old masks.
-        return [state for state in self.variables if state.name == "seed_generator_state"]
-
     def get_compile_config(self):
-        config = super().get_compile_config() or {}
-        config["skip_non_finite"] = self.skip_non_finite
-        for name in ("teacher_momentum", "teacher_temperature"):
-            config[name] = keras.saving.serialize_keras_object(getattr(self, name))
+        config = super().get_compile_config()
+        if config:
+            given = self._compile_again.keywords
+            names = (*RECIPE[1:], "steps_per_epoch", "batch_size", "skip_non_finite")
+            config.update({n: keras.saving.serialize_keras_object(given[n]) for n in names})
         return config
 
-    def compile_from_config(self, config):
-        self.compile(**keras.saving.deserialize_keras_object(config))
-
     def get_config(self):
+        parts = {name: getattr(self, name) for name in PARTS}
         return {
             "name": self.name,
             "trainable": self.trainable,
-            "backbone": keras.saving.serialize_keras_object(self.student.backbone),
-            "masking": keras.saving.serialize_keras_object(self.masking),
-            "converter": keras.saving.serialize_keras_object(self.converter),
-            **self._arguments,
+            **{name: keras.saving.serialize_keras_object(part) for name, part in parts.items()},
+            **{name: getattr(self, name) for name in SETTINGS},
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        for name in ("backbone", "masking", "converter"):
-            config[name] = keras.saving.deserialize_keras_object(
-                config[name], custom_objects=custom_objects
-            )
-        return cls(**config)
+        deserialize = keras.saving.deserialize_keras_object
+        parts = {name: deserialize(config[name], custom_objects=custom_objects) for name in PARTS}
+        return cls(**{**config, **parts})
 
 
-def _copy_without_drop_path(backbone):
-    config = {**backbone.get_config(), "drop_path_rate": 0.0, "name": f"{backbone.name}_teacher"}
-    return backbone.__class__.from_config(config)
+def _strategy_scope(model):
+    """Return the context that variables are made in."""
+    if keras.config.backend() == "tensorflow":
+        return model.distribute_strategy.scope()
+    return contextlib.nullcontext()
 
 
 def _first_value(value):

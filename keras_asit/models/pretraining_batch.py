@@ -3,7 +3,7 @@
 from keras_asit.models.audio_converter import ASiTAudioConverter
 from keras_asit.models.backbone import ASiTBackbone
 
-NAMES = ("clean", "short", "corrupted", "mask")
+NAMES = ("clean", "corrupted", "mask", "short")
 
 
 def check_backbone(backbone):
@@ -15,8 +15,8 @@ def check_backbone(backbone):
             "A backbone with low-rank adaptation, or quantized, cannot be pre-trained. Give it "
             "before `enable_lora` or `quantize` is called."
         )
-    grid_and_patch = zip(backbone.grid_shape, backbone.patch_size)
-    tiled = tuple(number * side for number, side in grid_and_patch)
+    sides = zip(backbone.grid_shape, backbone.patch_size)
+    tiled = tuple(number * side for number, side in sides)
     if backbone.patch_stride != backbone.patch_size or tiled != backbone.spectrogram_shape:
         raise ValueError(
             "To be reconstructed, the spectrogram must be tiled by patches that do not overlap. "
@@ -36,8 +36,8 @@ def check_converter(converter, backbone):
         )
     if converter.num_mels != backbone.spectrogram_shape[1]:
         raise ValueError(
-            f"`converter` makes {converter.num_mels} mel bins, but the backbone "
-            f"reads {backbone.spectrogram_shape[1]}. Make them equal."
+            f"`converter` makes {converter.num_mels} mel bins, but the backbone reads "
+            f"{backbone.spectrogram_shape[1]}. Make them equal."
         )
 
 
@@ -49,8 +49,7 @@ def check_batch_names(batch):
             "`keras_asit.data.pretraining_dataset` makes them. Received: "
             f"{type(batch).__name__} of shape {getattr(batch, 'shape', None)}"
         )
-    unknown = sorted(set(batch) - set(NAMES))
-    if "clean" not in batch or unknown:
+    if "clean" not in batch or not set(batch) <= set(NAMES):
         raise ValueError(
             "A batch must hold 'clean', and besides it only 'short', 'corrupted' and 'mask'. "
             f"Received: {sorted(batch)}"
@@ -61,8 +60,13 @@ def check_batch_names(batch):
         )
 
 
-def check_samples(name, shape, converter, patch_frames):
+def frames_of_waveforms(name, shape, converter, patch_frames):
     """Return how many frames, whole patches, waveforms of a shape fill, or raise `ValueError`."""
+    if converter is None:
+        raise ValueError(
+            f"A batch's {name!r} has shape {tuple(shape)}, that of waveforms. Give ASiTPretrainer "
+            "a `converter`, or batches of spectrograms, (batch, views, frames, mels)."
+        )
     if shape[-1] is None:
         raise ValueError(
             f"A batch's {name!r} must have waveforms of a length that is known beforehand; set it "
@@ -74,28 +78,28 @@ def check_samples(name, shape, converter, patch_frames):
             f"A batch's {name!r} must have waveforms of at least {patch_frames} frames, those of a "
             f"patch. Received: shape={tuple(shape)}, {num_frames} frames"
         )
-    return num_frames // patch_frames * patch_frames
+    return num_frames - num_frames % patch_frames
 
 
 def check_spectrograms(batch, backbone):
     """Raise `ValueError` unless the spectrograms of `batch` fit `backbone`."""
-    shape = (2, *backbone.spectrogram_shape)
-    for name in ("clean", "corrupted", "mask"):
-        if name in batch and tuple(batch[name].shape[1:]) != shape:
-            raise ValueError(
-                f"A batch's {name!r} must have shape (batch, {', '.join(map(str, shape))}), "
-                "two views of each clip in the backbone's `spectrogram_shape`. Received: "
-                f"shape={tuple(batch[name].shape)}"
+    (frames, mels), patch_frames = backbone.spectrogram_shape, backbone.patch_size[0]
+    for name in filter(batch.__contains__, NAMES):
+        shape = tuple(batch[name].shape)
+        if name == "short":
+            crop = shape[2] if len(shape) == 4 and shape[3] == mels else None
+            fits = bool(crop) and crop % patch_frames == 0
+            wanted = (
+                f"(batch, crops, frames, {mels}), its frames a multiple of {patch_frames}, those "
+                "of a patch"
             )
-    if "short" in batch:
-        _check_short(tuple(batch["short"].shape), backbone)
-
-
-def _check_short(shape, backbone):
-    patch_frames, mels = backbone.patch_size[0], backbone.spectrogram_shape[1]
-    frames = shape[2] if len(shape) == 4 else 0
-    if len(shape) != 4 or shape[3] != mels or frames < patch_frames or frames % patch_frames:
-        raise ValueError(
-            f"A batch's 'short' must have shape (batch, crops, frames, {mels}), its frames a "
-            f"multiple of {patch_frames}, those of a patch. Received: shape={shape}"
-        )
+        else:
+            fits = shape[1:] == (2, frames, mels)
+            wanted = (
+                f"(batch, 2, {frames}, {mels}), two views of each clip in the backbone's "
+                "`spectrogram_shape`"
+            )
+        if not fits:
+            raise ValueError(
+                f"A batch's {name!r} must have shape {wanted}. Received: shape={shape}"
+            )

@@ -11,7 +11,7 @@ Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
 class PretrainingStep:
-    """Keras's own optimisation step, followed by the momentum update of the teacher.
+    """Keras's own optimization step, followed by the momentum update of the teacher.
 
     A base of `ASiTPretrainer`, whose attributes it uses, before `keras.Model`.
     """
@@ -42,30 +42,28 @@ class PretrainingStep:
 
     def _values_before_step(self):
         """Return the number of updates so far, and what `_finish_step` may have to restore."""
-        kept = self._state_of_step() if self.skip_non_finite else []
-        return ops.copy(self.optimizer.iterations), [ops.copy(v.value) for v in kept]
+        kept = []
+        if self.skip_non_finite:
+            kept = [*self._spoiled_by_a_step(), *self.optimizer.variables]
+        return ops.copy(self.optimizer.iterations), [(v, ops.copy(v.value)) for v in kept]
 
     def _finish_step(self, before):
         updates, kept = before
-        state = self._state_of_step()
-        is_finite = _all_finite(self._checked_variables())
-        for variable, value in zip(state, kept):
+        # A sum reads each variable once; it is finite only if they all are. The optimizer's
+        # state, twice as much to read, is spoiled together with the weights.
+        sums = [ops.sum(ops.cast(v.value, "float32")) for v in self._spoiled_by_a_step()]
+        is_finite = ops.all(ops.isfinite(ops.stack(sums)))
+        for variable, value in kept:
             variable.assign(ops.where(is_finite, variable.value, value))
         failures = 1 - ops.cast(is_finite, "float32")
         self.non_finite_steps.update_state(failures / num_replicas())
         self._update_teacher(self.optimizer.iterations > updates)
         return self.get_metrics_result()
 
-    def _checked_variables(self):
-        # The optimizer's state, twice as much to read, is spoiled together with the weights.
+    def _spoiled_by_a_step(self):
+        """Return the variables that a loss or a gradient that is not finite would spoil."""
         centers = [self.global_distillation.center, self.local_distillation.center]
         return [*self.trainable_variables, *centers, *self.metrics_variables]
-
-    def _state_of_step(self):
-        """Return what a loss or a gradient that is not finite would spoil."""
-        centers = [self.global_distillation.center, self.local_distillation.center]
-        variables = [*self.trainable_variables, *self.optimizer.variables, *centers]
-        return [*variables, *self.metrics_variables]
 
     def _update_teacher(self, is_updated):
         """Move the teacher, and count a step, if the optimizer has updated the student.
@@ -100,9 +98,3 @@ def _when_ready(data):
 
 def _pairs(variables, values):
     return [pair for lists in zip(variables, values) for pair in zip(*lists)]
-
-
-def _all_finite(variables):
-    # A sum reads each variable once; it is finite only if they all are.
-    sums = [ops.sum(ops.cast(variable.value, "float32")) for variable in variables]
-    return ops.all(ops.isfinite(ops.stack(sums)))

@@ -96,7 +96,7 @@ def step_flops(pretrainer, views):
     Of a product with a kernel, 2 FLOPs per weight and token; of attention, 2 x 2 per pair of
     tokens and channel.
     """
-    backbone = pretrainer.student.backbone
+    backbone = pretrainer.backbone
     patches = backbone.grid_shape[0] * backbone.grid_shape[1]
     tokens = patches + 1
     block = 4 * backbone.hidden_dim**2 + 2 * backbone.hidden_dim * backbone.mlp_dim

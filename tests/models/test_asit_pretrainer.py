@@ -4,13 +4,19 @@ import keras
 import keras_hub
 import numpy as np
 import pytest
+import tensorflow as tf
 from golden_model import build_reference_pretrainer
 from golden_weights import read_network
 from keras import ops
 
 from keras_asit.layers import GroupMasking
-from keras_asit.models import ASiTAudioConverter, ASiTBackbone, ASiTPretrainer
-from keras_asit.models.pretraining_batch import check_samples
+from keras_asit.models import (
+    ASiTAudioConverter,
+    ASiTBackbone,
+    ASiTPretrainer,
+    pretraining_recipe,
+)
+from keras_asit.models.pretraining_batch import frames_of_waveforms
 from keras_asit.optimizers import AdamW
 from keras_asit.schedules import LinearRamp, WarmupCosine
 
@@ -142,8 +148,6 @@ def test_loss_is_the_weighted_sum_of_three():
 
 @pytest.mark.slow
 def test_fits_a_tf_data_dataset():
-    import tensorflow as tf
-
     dataset = tf.data.Dataset.from_tensor_slices({"clean": batch_of(8)}).batch(4)
     logs = compiled().fit(dataset, validation_data=dataset, verbose=0).history
     assert all(np.isfinite(value).all() for value in logs.values())
@@ -151,8 +155,6 @@ def test_fits_a_tf_data_dataset():
 
 
 def test_an_epoch_is_one_pass_over_the_data():
-    import tensorflow as tf
-
     passes = []
 
     def views():
@@ -163,15 +165,13 @@ def test_an_epoch_is_one_pass_over_the_data():
     dataset = tf.data.Dataset.from_generator(
         lambda: ({"clean": batch} for batch in views()), output_signature=signature
     )
-    pretrainer = compiled(run_eagerly=keras.config.backend() == "tensorflow")
+    pretrainer = compiled(run_eagerly=EAGERLY, steps_per_epoch=2)
     pretrainer.fit(dataset, shuffle=False, verbose=0)
     assert len(passes) == 1
 
 
 @pytest.mark.slow
 def test_the_end_of_the_data_is_no_step():
-    import tensorflow as tf
-
     # TensorFlow learns only by asking for a batch in vain that there are no more.
     views = tf.data.Dataset.from_tensor_slices({"clean": batch_of(8)}).batch(4, True)
     dataset = views.filter(lambda batch: True)
@@ -195,7 +195,7 @@ def test_several_steps_per_execution_are_the_same_steps():
     data = {"clean": batch_of(8)}
     for pretrainer in (one, two):
         # Stochastic depth has a random generator of its own in each.
-        for block in pretrainer.student.backbone.transformer_blocks:
+        for block in pretrainer.backbone.transformer_blocks:
             block.drop_path.rate = 0.0
         pretrainer.fit(data, batch_size=4, shuffle=False, verbose=0)
     for a, b in zip(weights_of(one.teacher), weights_of(two.teacher)):
@@ -220,7 +220,7 @@ def test_trains_in_mixed_precision(policy):
         pretrainer = compiled()
     finally:
         keras.config.set_dtype_policy("float32")
-    assert pretrainer.student.backbone.compute_dtype == policy.removeprefix("mixed_")
+    assert pretrainer.backbone.compute_dtype == policy.removeprefix("mixed_")
     is_scaled = isinstance(pretrainer.optimizer, keras.optimizers.LossScaleOptimizer)
     assert is_scaled == (policy == "mixed_float16")
     before = weights_of(pretrainer.student)
@@ -424,12 +424,108 @@ def test_a_schedule_that_starts_out_of_range_is_an_error(name):
         compiled(**{name: LinearRamp(-1.0, 0.5, ramp_steps=10)})
 
 
-def test_an_optimizer_is_needed_and_that_of_the_package_is_the_default():
+# --- The paper's recipe ---
+
+
+def unknown_number_of_batches():
+    dataset = tf.data.Dataset.from_tensor_slices({"clean": batch_of(8)})
+    return dataset.batch(4, drop_remainder=True).filter(lambda _: True)
+
+
+def test_the_recipe_is_that_of_the_paper():
+    recipe = pretraining_recipe(steps_per_epoch=10, batch_size=512, epochs=100)
+    optimizer = recipe["optimizer"]
+    assert isinstance(optimizer, AdamW) and optimizer.clipnorm == 3
+    config = optimizer.get_config()
+    schedules = {
+        "learning_rate": keras.optimizers.schedules.deserialize(config["learning_rate"]),
+        "weight_decay": keras.optimizers.schedules.deserialize(config["weight_decay"]),
+        **{name: recipe[name] for name in ("teacher_momentum", "teacher_temperature")},
+    }
+    expected = {  # At the first step, after 10 epochs, after 30, after 55 and at the end.
+        "learning_rate": [0, 1e-3, None, (1e-3 + 1e-6) / 2, 1e-6],
+        "weight_decay": [0.04, None, None, None, 0.4],
+        "teacher_momentum": [0.996, None, None, None, 1],
+        "teacher_temperature": [0.04, 0.05, 0.07, 0.07, 0.07],
+    }
+    for name, values in expected.items():
+        for step, value in zip((0, 100, 300, 550, 1000), values):
+            if value is not None:
+                assert float(schedules[name](step)) == pytest.approx(value, rel=1e-4, abs=1e-9)
+    assert float(schedules["weight_decay"](500)) == pytest.approx(0.22)
+    assert float(schedules["teacher_momentum"](500)) == pytest.approx(0.998)
+
+
+def test_compiled_without_arguments_fit_follows_the_recipe_and_a_second_fit_goes_on():
     pretrainer = build()
-    with pytest.raises(ValueError, match="`optimizer` must be"):
-        pretrainer.compile(None)
+    pretrainer.compile(run_eagerly=EAGERLY)
+    assert pretrainer.optimizer is None
+    data = {"clean": batch_of(8)}
+    pretrainer.fit(data, batch_size=4, epochs=2, verbose=0)
+    recipe = pretraining_recipe(steps_per_epoch=2, batch_size=4, epochs=2)
+    rate = keras.optimizers.schedules.deserialize(recipe["optimizer"].get_config()["learning_rate"])
+    for steps in (4, 6):
+        assert int(pretrainer.step) == steps
+        values = pretrainer.schedule_values()
+        assert values["learning_rate"] == pytest.approx(float(rate(steps)))
+        assert values["weight_decay"] == pytest.approx(0.4)
+        assert values["teacher_momentum"] == pytest.approx(1)
+        expected = recipe["teacher_temperature"](steps)
+        assert values["teacher_temperature"] == pytest.approx(float(expected))
+        pretrainer.fit(data, batch_size=4, epochs=1, verbose=0)
+
+
+def test_what_compile_is_given_wins_over_the_recipe():
+    pretrainer = build()
+    pretrainer.compile("adamw", teacher_momentum=0.5)
+    assert type(pretrainer.optimizer) is keras.optimizers.AdamW
+    pretrainer.use_recipe({"clean": batch_of(8)}, epochs=3, batch_size=4)
+    assert type(pretrainer.optimizer) is keras.optimizers.AdamW
+    assert pretrainer.teacher_momentum == 0.5
+    assert pretrainer.teacher_temperature.ramp_steps == 30 * 2
+
+
+def test_the_recipe_takes_sizes_from_the_data_or_from_compile():
+    def sizes(data, *, compiled_with=(), **kwargs):
+        pretrainer = build()
+        pretrainer.compile(**dict(compiled_with))
+        pretrainer.use_recipe(data, epochs=10, **kwargs)
+        rate = pretrainer.optimizer.get_config()["learning_rate"]["config"]
+        return rate["total_steps"] // 10, rate["start"] * 256 / 5e-4
+
+    clean = {"clean": batch_of(10)}
+    known = tf.data.Dataset.from_tensor_slices(clean).batch(4, drop_remainder=True)
+    assert sizes(clean) == (1, 32)
+    assert sizes(clean, batch_size=4) == (3, 4)
+    assert sizes(known) == (2, 4)
+    assert sizes(known.repeat(), steps_per_epoch=5) == (5, 4)
+    unknown = unknown_number_of_batches()
+    assert sizes(unknown, compiled_with={"steps_per_epoch": 7}) == (7, 4)
+    known = tf.data.Dataset.from_tensor_slices(clean).batch(4)
+    assert sizes(known, compiled_with={"batch_size": 4}) == (3, 4)
+
+
+def test_where_the_recipe_lacks_sizes_it_says_so():
+    pretrainer = build()
     pretrainer.compile()
-    assert isinstance(pretrainer.optimizer, AdamW)
+    message = r"compile\(steps_per_epoch=..., batch_size=...\).*steps_per_epoch=None, batch_size=4"
+    with pytest.raises(ValueError, match=message):
+        pretrainer.fit(unknown_number_of_batches())
+    with pytest.raises(ValueError, match="call `fit`, or compile with"):
+        pretrainer.train_on_batch({"clean": batch_of()})
+    with pytest.raises(ValueError, match="`steps_per_epoch` must be a positive integer"):
+        pretrainer.compile(steps_per_epoch=0)
+
+
+def test_a_recipe_that_waits_for_fit_is_saved_as_such(tmp_path):
+    pretrainer = build()
+    pretrainer.compile(teacher_momentum=0.5, steps_per_epoch=7)
+    pretrainer.save(tmp_path / "pretrainer.keras")
+    loaded = keras.saving.load_model(tmp_path / "pretrainer.keras")
+    assert loaded.optimizer is None
+    loaded.use_recipe(unknown_number_of_batches(), epochs=2)
+    assert loaded.optimizer.get_config()["learning_rate"]["config"]["total_steps"] == 14
+    assert loaded.teacher_momentum == 0.5
 
 
 def test_the_loss_is_scaled_in_half_precision():
@@ -454,7 +550,7 @@ def test_waveforms_of_no_usable_length_are_named():
     with pytest.raises(ValueError, match="'clean' must have waveforms of at least 16 frames"):
         pretrainer({"clean": np.zeros((4, 2, 2000), "float32")})
     with pytest.raises(ValueError, match="'clean' must have waveforms of a length that is known"):
-        check_samples("clean", (None, 2, None), converter, 16)
+        frames_of_waveforms("clean", (None, 2, None), converter, 16)
 
 
 def test_masking_must_be_group_masking():
@@ -496,7 +592,7 @@ def test_a_loaded_pretrainer_goes_on_as_if_it_had_never_stopped(tmp_path):
 def test_weights_load_with_another_stochastic_depth(tmp_path):
     pretrainer = build()
     pretrainer.save_weights(tmp_path / "pretrainer.weights.h5")
-    config = {**pretrainer.student.backbone.get_config(), "drop_path_rate": 0.0}
+    config = {**pretrainer.backbone.get_config(), "drop_path_rate": 0.0}
     plain = ASiTPretrainer.from_config(
         {
             **pretrainer.get_config(),
