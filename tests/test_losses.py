@@ -1,4 +1,4 @@
-"""The distillation loss against a few lines of NumPy, and its running center."""
+"""The losses against a few lines of NumPy; the running center; what counts is what was masked."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from harness import assert_config_round_trip, to_numpy
 from keras import ops
 
-from keras_asit.losses import DistillationLoss
+from keras_asit.losses import DistillationLoss, MaskedReconstructionLoss
 
 
 def softmax(x):
@@ -73,13 +73,15 @@ def test_the_center_is_not_trained():
     assert [variable.name for variable in loss.non_trainable_variables] == ["center"]
 
 
+# Keras says so under some backends only.
+@pytest.mark.filterwarnings("ignore:Gradients do not exist for variables.*teacher")
 def test_gradients_reach_the_student_and_not_the_teacher():
     class LogitsAndLoss(keras.layers.Layer):
         """Holds both logits as weights, so that any optimizer shows which of them move."""
 
         def build(self, input_shape):
             shape, initializer = (2, 2, 5), keras.initializers.RandomUniform(-1, 1, seed=1)
-            self.teacher = self.add_weight(shape=shape, initializer=initializer)
+            self.teacher = self.add_weight(name="teacher", shape=shape, initializer=initializer)
             self.student = self.add_weight(shape=shape, initializer="zeros")
             self.loss = DistillationLoss(5)
 
@@ -130,7 +132,7 @@ def test_the_center_is_saved(tmp_path):
     np.testing.assert_array_equal(to_numpy(loss.center), np.arange(5))
 
 
-def test_config_round_trip():
+def test_config_of_the_distillation_round_trips():
     assert_config_round_trip(
         DistillationLoss(5, views="same", student_temperature=0.2, center_momentum=0.5)
     )
@@ -148,7 +150,7 @@ def test_config_round_trip():
         ("other", (2, 5), (2, 5)),
     ],
 )
-def test_shapes_that_do_not_fit_are_refused(views, teacher_shape, student_shape):
+def test_logits_that_do_not_fit_are_refused(views, teacher_shape, student_shape):
     loss = DistillationLoss(5, views=views)
     with pytest.raises(ValueError, match=f"views='{views}' and num_prototypes=5"):
         loss(ops.zeros(teacher_shape), ops.zeros(student_shape), temperature=0.04)
@@ -171,3 +173,50 @@ def test_a_temperature_of_zero_is_refused():
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         DistillationLoss(**{"num_prototypes": 5, **arguments})
+
+
+def random_views():
+    return np.random.normal(size=(2, 2, 6, 4)).astype("float32")
+
+
+def test_reconstruction_is_the_mean_absolute_error_over_masked_pixels():
+    clean, reconstruction = random_views(), random_views()
+    mask = (np.random.uniform(size=clean.shape) < 0.3).astype("float32")
+    loss = to_numpy(MaskedReconstructionLoss()(clean, reconstruction, sample_weight=mask))
+    expected = np.abs(clean - reconstruction)[mask == 1].mean()
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_reconstruction_is_zero_where_nothing_is_masked():
+    clean = random_views()
+    loss = MaskedReconstructionLoss()(clean, clean + 1, sample_weight=np.zeros_like(clean))
+    assert to_numpy(loss) == 0
+
+
+def test_without_a_mask_every_pixel_counts():
+    clean = random_views()
+    loss = MaskedReconstructionLoss()(clean, clean + 2)
+    np.testing.assert_allclose(to_numpy(loss), 2, rtol=1e-5)
+
+
+def test_half_precision_reconstructions_give_a_float32_loss():
+    clean = random_views()
+    loss = MaskedReconstructionLoss()(clean, ops.cast(clean, "bfloat16"))
+    assert keras.backend.standardize_dtype(loss.dtype) == "float32"
+
+
+def test_config_of_the_reconstruction_round_trips():
+    loss = MaskedReconstructionLoss(reduction="sum", name="reconstruction")
+    serialized = keras.losses.serialize(loss)
+    assert keras.losses.serialize(keras.losses.deserialize(serialized)) == serialized
+
+
+@pytest.mark.parametrize("mask_shape", [(2,), (2, 1, 5, 3), (2, 2, 5, 1)])
+def test_masks_and_reconstructions_that_do_not_fit_are_refused(mask_shape):
+    clean = np.zeros((2, 2, 5, 3), "float32")
+    with pytest.raises(ValueError, match="must have the same shape"):
+        MaskedReconstructionLoss()(clean, clean, sample_weight=np.ones(mask_shape))
+    with pytest.raises(ValueError, match="must have the same shape"):
+        MaskedReconstructionLoss()(clean, clean[:, :1])
+    with pytest.raises(ValueError, match="must have the same shape"):
+        MaskedReconstructionLoss()(clean, clean[:1])

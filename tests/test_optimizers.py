@@ -1,4 +1,4 @@
-"""AdamW: PyTorch's numbers, what is decayed, and schedules of weight decay."""
+"""AdamW: PyTorch's numbers, what is decayed, by which schedule; rates that fall with depth."""
 
 from pathlib import Path
 
@@ -8,11 +8,12 @@ import pytest
 from harness import to_numpy
 from keras import ops
 
-from keras_asit.optimizers import AdamW
+from keras_asit.models import ASiTAudioClassifier, ASiTBackbone
+from keras_asit.optimizers import AdamW, layerwise_decay
 from keras_asit.schedules import LinearRamp, WarmupCosine
 
 # torch.optim.AdamW over five steps; "clipped" has each gradient scaled to a norm of at most 3.
-GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "adamw.npz")
+GOLDEN = np.load(Path(__file__).parent / "golden" / "adamw.npz")
 
 
 @keras.saving.register_keras_serializable(package="keras_asit_tests")
@@ -55,7 +56,7 @@ def test_epsilon_is_added_after_the_correction_of_the_bias():
         np.testing.assert_allclose(to_numpy(kernel), GOLDEN["tiny_kernels"][step], atol=2e-6)
 
 
-def test_biases_and_normalisation_weights_are_not_decayed_whatever_their_rank():
+def test_biases_and_normalization_weights_are_not_decayed_whatever_their_rank():
     names = ["kernel", "class_token", "position_embedding", "direction", "gain"]
     spared = ["bias", "beta", "gamma"]
     variables = [keras.Variable(np.ones((1, 1, 3)), name=name) for name in names + spared]
@@ -97,8 +98,10 @@ def test_weight_decay_follows_its_schedule_in_fit(jit_compile):
     np.testing.assert_array_equal(bias, 0)
 
 
-def test_a_constant_weight_decay_is_a_number():
-    assert AdamW(weight_decay=0.05).weight_decay == 0.05
+def test_constants_are_numbers():
+    optimizer = AdamW(weight_decay=0.05, epsilon=1e-7)
+    assert optimizer.weight_decay == 0.05
+    assert optimizer.epsilon == 1e-7
 
 
 def test_config_round_trip_keeps_schedules():
@@ -150,3 +153,40 @@ def test_a_saved_model_goes_on_where_its_schedules_were(tmp_path):
 def test_bad_arguments_are_refused(arguments):
     with pytest.raises(ValueError, match=f"`{next(iter(arguments))}` must be a number"):
         AdamW(**arguments)
+
+
+@pytest.mark.parametrize(
+    "adapt",
+    [
+        "freeze",
+        pytest.param("low_rank", marks=pytest.mark.slow),
+        pytest.param("freeze_and_low_rank", marks=pytest.mark.slow),
+    ],
+)
+def test_frozen_layers_do_not_keep_weights_from_being_averaged(adapt):
+    backbone = ASiTBackbone((32, 16), num_layers=2, num_heads=1, hidden_dim=8, mlp_dim=8)
+    backbone.trainable = not adapt.startswith("freeze")
+    if adapt.endswith("low_rank"):
+        backbone.enable_lora(2)
+    classifier = ASiTAudioClassifier(backbone, 2, compile=False)
+    optimizer = AdamW(1e-2, use_ema=True, ema_momentum=0.5)
+    classifier.compile(
+        layerwise_decay(optimizer, backbone),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    before = [variable.numpy() for variable in classifier.trainable_variables]
+    classifier.fit(
+        np.ones((2, 32, 16), "float32"),
+        np.array([0, 1]),
+        callbacks=[keras.callbacks.SwapEMAWeights(swap_on_epoch=True)],
+        verbose=0,
+    )
+    after = [variable.numpy() for variable in classifier.trainable_variables]
+    assert any(not np.array_equal(one, other) for one, other in zip(before, after))
+
+
+def test_deeper_layers_learn_more_slowly():
+    backbone = ASiTBackbone((32, 16), num_layers=2, num_heads=1, hidden_dim=8, mlp_dim=8)
+    optimizers = layerwise_decay(AdamW(1.0), backbone, 0.5).optimizers
+    rates = {float(optimizer.learning_rate) for optimizer in optimizers}
+    assert rates == {1.0, 0.5, 0.25, 0.125}
