@@ -1,6 +1,5 @@
 """Audio files with labels."""
 
-import csv
 import dataclasses
 import numbers
 import os
@@ -10,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_asit._arguments import check_choice, name_some
-from keras_asit.data.sources import check_files, read_rows
+from keras_asit.data.sources import check_files, open_manifest, read_columns, read_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,18 +178,11 @@ def read_class_index(path: str | os.PathLike) -> dict:
 
     Reference: Gemmeke et al., "Audio Set", ICASSP 2017.
     """
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        columns = {"index", "mid", "display_name"}
-        if not columns <= set(rows.fieldnames or []):
-            raise ValueError(
-                f"{path} must have the columns index, mid and display_name. Its columns: "
-                f"{', '.join(rows.fieldnames or []) or 'none'}"
-            )
-        rows = list(rows)
-    if [row["index"] for row in rows] != [str(index) for index in range(len(rows))]:
+    with open_manifest(path) as file:
+        rows = read_columns(file, ("index",), ("mid",), ("display_name",))
+    if [index for index, _, _ in rows] != [str(index) for index in range(len(rows))]:
         raise ValueError(f"The indices of {path} must count from 0, a line each.")
-    return {row["mid"]: row["display_name"] for row in rows}
+    return {mid: name for _, mid, name in rows}
 
 
 def balanced_weights(clips: LabeledClips) -> np.ndarray:

@@ -87,26 +87,29 @@ def read_rows(source, *, labeled=False, audio_folder=None):
     if os.path.isdir(source):
         return _read_folder(source, labeled)
     suffix = os.path.splitext(source)[1].lower()
-    if suffix not in (accepted := (".txt", ".csv", ".json")[labeled:]):
+    accepted = (".csv", ".json") if labeled else (".txt", ".csv", ".json")
+    if suffix not in accepted:
         other = "labels may be class folders, too" if labeled else "give audio files as a list"
         raise ValueError(
             f"A manifest must be one of {', '.join(accepted)}; {other}. Received: source={source!r}"
         )
     folder = os.path.abspath(os.path.expanduser(audio_folder or os.path.dirname(source)))
-    with _open_manifest(source) as file:
+    with open_manifest(source) as file:
         if suffix == ".txt":
             rows = [(line.strip(), "") for line in file if line.strip()]
         elif suffix == ".json":
             rows = _read_json(file, labeled)
-        elif file.read(1) != "#":
-            rows = _read_csv(file, labeled)
-        elif labeled and audio_folder is None:
-            raise ValueError(
-                f"{source} is a segments file of AudioSet; name the folder of its audio files in "
-                "`audio_folder`."
-            )
-        else:
+        elif file.read(1) == "#":
+            if labeled and audio_folder is None:
+                raise ValueError(
+                    f"{source} is a segments file of AudioSet; name the folder of its audio files "
+                    "in `audio_folder`."
+                )
             rows = _read_segments(file, folder)
+        else:
+            file.seek(0)
+            columns = [PATH_COLUMNS, LABEL_COLUMNS] if labeled else [PATH_COLUMNS]
+            rows = [(cells[0], cells[-1]) for cells in read_columns(file, *columns)]
     if not rows:
         raise ValueError(f"Manifest {source!r} is empty; name at least one audio file.")
     return [
@@ -146,11 +149,8 @@ def _read_folder(folder, labeled):
 
 
 def _accepted():
-    return f"accepted are {', '.join(_suffixes())}"
-
-
-def _suffixes():
-    return AUDIO_SUFFIXES + FFMPEG_SUFFIXES if has_ffmpeg() else AUDIO_SUFFIXES
+    suffixes = AUDIO_SUFFIXES + FFMPEG_SUFFIXES if has_ffmpeg() else AUDIO_SUFFIXES
+    return f"accepted are {', '.join(suffixes)}"
 
 
 def search_folder(folder):
@@ -165,16 +165,17 @@ def search_folder(folder):
         if name.lower().endswith(AUDIO_SUFFIXES + FFMPEG_SUFFIXES) and not name.startswith(".")
     )
     paths = [path for path in paths if os.path.isfile(path)]
-    readable = [path for path in paths if path.lower().endswith(_suffixes())]
-    if len(readable) < len(paths):
-        suffixes = (os.path.splitext(path)[1].lower() for path in set(paths) - set(readable))
-        counts = collections.Counter(suffixes).most_common()
+    if has_ffmpeg():
+        return paths
+    counts = collections.Counter(os.path.splitext(path)[1].lower() for path in paths)
+    left_out = [f"{counts[suffix]} {suffix}" for suffix in FFMPEG_SUFFIXES if counts[suffix]]
+    if left_out:
         warnings.warn(
-            f"{folder}: left out {', '.join(f'{count} {suffix}' for suffix, count in counts)} "
-            "files, which ffmpeg decodes; install it (apt install ffmpeg, conda install ffmpeg).",
+            f"{folder}: left out {', '.join(left_out)} files, which ffmpeg decodes; install it "
+            "(apt install ffmpeg, conda install ffmpeg).",
             stacklevel=5,
         )
-    return readable
+    return [path for path in paths if path.lower().endswith(AUDIO_SUFFIXES)]
 
 
 def _walk(folder):
@@ -205,18 +206,17 @@ def _refuse_folder(error):
 
 
 @contextlib.contextmanager
-def _open_manifest(path):
+def open_manifest(path):
     """Open a manifest; of what cannot be read in it as text, CSV or JSON, say which file it is."""
     # Spreadsheets put a byte order mark in front, which utf-8-sig drops.
     with open(path, encoding="utf-8-sig", newline="") as file:
         try:
             yield file
-        except UnicodeDecodeError as error:
-            raise ValueError(f"Manifest {path!r} is not UTF-8 text; save it so: {error}") from None
-        except csv.Error as error:
-            raise ValueError(f"Manifest {path!r} is not valid CSV: {error}") from None
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"Manifest {path!r} is not valid JSON: {error}") from None
+        except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, RecursionError) as error:
+            form = f"valid {os.path.splitext(path)[1][1:].upper()}"
+            if isinstance(error, UnicodeDecodeError):
+                form = "UTF-8 text; save it so"
+            raise ValueError(f"Manifest {path!r} is not {form}: {error}") from None
 
 
 def _read_json(file, labeled):
@@ -233,12 +233,13 @@ def _read_json(file, labeled):
     return rows
 
 
-def _read_csv(file, labeled):
-    """Return path and labels of each line, by the first of the accepted columns that there is."""
-    file.seek(0)
+def read_columns(file, *columns):
+    """Return the cells of each line of a CSV file, the first of which must not be empty.
+
+    Each of `columns` is a tuple of names, of which the first that the file has is read.
+    """
     rows = csv.DictReader(file, skipinitialspace=True)
     rows.fieldnames = header = [name.strip() for name in rows.fieldnames or []]
-    columns = [PATH_COLUMNS, LABEL_COLUMNS] if labeled else [PATH_COLUMNS]
     chosen = [next((name for name in names if name in header), None) for names in columns]
     if None in chosen:
         accepted = " and a column named one of ".join(", ".join(names) for names in columns)
@@ -248,13 +249,12 @@ def _read_csv(file, labeled):
         )
     lines = []
     for row in rows:
-        path, labels = ((row[name] or "").strip() for name in (chosen[0], chosen[-1]))
-        if not path:
+        lines.append([(row[name] or "").strip() for name in chosen])
+        if not lines[-1][0]:
             raise ValueError(
                 f"Line {rows.line_num} of manifest {file.name!r} is empty in column "
                 f"{chosen[0]!r}; fill it in or delete the line."
             )
-        lines.append((path, labels))
     return lines
 
 
