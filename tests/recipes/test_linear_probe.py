@@ -1,29 +1,13 @@
 """The recipe that measures frozen features."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import soundfile
 
-from keras_asit.models import ASiTAudioConverter, ASiTBackbone
-
 RECIPE = Path(__file__).parents[2] / "recipes" / "linear_probe.py"
-
-
-@pytest.fixture(scope="module")
-def preset(tmp_path_factory):
-    folder = str(tmp_path_factory.mktemp("preset"))
-    keras.utils.set_random_seed(1)
-    ASiTBackbone((32, 16), num_layers=1, num_heads=1, hidden_dim=8, mlp_dim=8).save_to_preset(
-        folder
-    )
-    ASiTAudioConverter(num_frames=32, num_mels=16).save_to_preset(folder)
-    return folder
 
 
 def write_tones(folder, clips):
@@ -38,19 +22,11 @@ def write_tones(folder, clips):
     return folder
 
 
-def run(*arguments):
-    finished = subprocess.run(
-        [sys.executable, str(RECIPE), *map(str, arguments)], capture_output=True, text=True
-    )
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout
-
-
 @pytest.mark.slow
-def test_prints_probe_and_neighbors_side_by_side_for_every_draw(preset, tmp_path):
+def test_prints_probe_and_neighbors_side_by_side_for_every_draw(preset, tmp_path, run_here):
     sounds, test = write_tones(tmp_path / "train", 8), write_tones(tmp_path / "test", 3)
     flags = ["--labels-per-class", 4, "--seeds", 2, "--random"]
-    printed = run(preset, sounds, "--test", test, *flags)
+    printed = run_here(preset, sounds, "--test", test, *flags)
     assert "8 clips for training, 6 for test" in printed
     rows = re.findall(r"^(\w+) +(\S+)% ± (\S+)% +(\S+)% ± (\S+)%$", printed, re.MULTILINE)
     assert [row[0] for row in rows] == ["preset", "untrained"]
@@ -58,8 +34,8 @@ def test_prints_probe_and_neighbors_side_by_side_for_every_draw(preset, tmp_path
 
 
 @pytest.mark.slow
-def test_sets_a_fifth_of_each_class_apart_without_test_clips(preset, tmp_path):
-    printed = run(preset, write_tones(tmp_path / "sounds", 10), "--neighbors", 3)
+def test_sets_a_fifth_of_each_class_apart_without_test_clips(preset, tmp_path, run_here):
+    printed = run_here(preset, write_tones(tmp_path / "sounds", 10), "--neighbors", 3)
     assert "16 clips for training, 4 for test" in printed
     assert "3 nearest neighbors" in printed
     assert re.search(r"^preset +100\.0% +100\.0%$", printed, re.MULTILINE)

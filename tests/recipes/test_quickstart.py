@@ -1,30 +1,20 @@
 """The README's first command, in miniature."""
 
 import re
-import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from keras_asit.models import ASiTAudioConverter, ASiTBackbone
 
-RECIPES = Path(__file__).parents[2] / "recipes"
+RECIPE = Path(__file__).parents[2] / "recipes" / "quickstart.py"
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(run_here, tmp_path_factory):
     """The quickstart's output folder and what it printed, after two epochs."""
     output = tmp_path_factory.mktemp("quickstart")
-    finished = subprocess.run(
-        [sys.executable, RECIPES / "quickstart.py", "--epochs", "2", "--output", output],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=RECIPES.parent,
-    )
-    return output, finished.stdout
+    return output, run_here("--epochs", 2, "--output", output)
 
 
 @pytest.mark.slow
@@ -49,16 +39,11 @@ def test_writes_pictures_and_a_preset_that_loads(run):
     assert backbone.spectrogram_shape == converter.audio_shape()
 
 
-def test_says_in_one_line_that_a_folder_has_no_audio(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["quickstart.py", "--audio", str(tmp_path)])
-    with pytest.raises(SystemExit) as exit:
-        runpy.run_path(str(RECIPES / "quickstart.py"), run_name="__main__")
-    assert exit.value.code.startswith("quickstart.py: ")
-    assert str(tmp_path) in exit.value.code
+def test_says_in_one_line_that_a_folder_has_no_audio(tmp_path, complaint):
+    printed = complaint("--audio", tmp_path)
+    assert printed.startswith("quickstart.py: ")
+    assert str(tmp_path) in printed
 
 
-def test_checks_flags_before_anything_else(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["quickstart.py", "--epochs", "0"])
-    with pytest.raises(SystemExit):
-        runpy.run_path(str(RECIPES / "quickstart.py"), run_name="__main__")
-    assert "--epochs: must be at least 1, not 0" in capsys.readouterr().err
+def test_checks_flags_before_anything_else(complaint):
+    assert "--epochs: must be at least 1, not 0" in complaint("--epochs", 0)
