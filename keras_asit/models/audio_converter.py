@@ -141,13 +141,13 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         log_mels = operations_for(log_mels).convert_to_tensor(log_mels, "float32")
         return (log_mels - self.mean) / (2 * self.standard_deviation)
 
-    def adapt(self, dataset):
+    def adapt(self, dataset) -> None:
         """Set `mean` and `standard_deviation` to those of the log-mels of a dataset, in one pass.
 
         Every frame of every clip counts, and no padding does: give clips in their own length.
-        Sums are exact beyond those of one clip, which are of double precision, so that the order
-        of clips makes no difference. As with `keras.layers.Normalization`, adapt before a model
-        with this layer is compiled, or a `tf.data` pipeline built; each call starts afresh.
+        Their order makes no difference, to the last bit. As with `keras.layers.Normalization`,
+        adapt before a model with this layer is compiled, or a `tf.data` pipeline built; each call
+        starts afresh.
 
         Args:
             dataset: waveforms in [-1, 1] at `sample_rate`: a `tf.data.Dataset` or another
@@ -186,7 +186,7 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         for start in range(0, max(0, len(waveform) - window) + 1, hop):
             yield waveform[start : start + hop + window - shift]
 
-    def call(self, waveforms, num_frames=None):
+    def call(self, waveforms, num_frames: int | None = None):
         num_frames = self._frames(num_frames)
         if isinstance(waveforms, (np.ndarray, list, tuple)):
             waveforms = _checked(waveforms)
@@ -195,7 +195,13 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         if getattr(waveforms, "shape", ()):
             # Frames that would be cut off are not computed.
             waveforms = waveforms[..., : self._samples(num_frames)]
-        return self.normalize(self._fit_length(self.filterbank(waveforms), num_frames))
+        log_mels = self.filterbank(waveforms)
+        ops, axes = operations_for(log_mels), len(log_mels.shape)
+        padding = [[0, 0]] * (axes - 2) + [[0, num_frames], [0, 0]]
+        fitted = ops.pad(log_mels, padding)[..., :num_frames, :]
+        # So that the shape is known inside `tf.data` too.
+        shape = (-1, num_frames, self.num_mels)[3 - axes :]
+        return self.normalize(ops.reshape(fitted, shape))
 
     def _samples(self, num_frames):
         return (num_frames - 1) * self.filterbank.shift + self.filterbank.window
@@ -205,13 +211,6 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
             return self.num_frames
         check_positive_integer("num_frames", num_frames)
         return num_frames
-
-    def _fit_length(self, log_mels, num_frames):
-        ops = operations_for(log_mels)
-        axes = len(log_mels.shape)
-        padding = [[0, 0]] * (axes - 2) + [[0, num_frames], [0, 0]]
-        fitted = ops.pad(log_mels, padding)[..., :num_frames, :]
-        return ops.reshape(fitted, (-1, num_frames, self.num_mels)[3 - axes :])
 
     def compute_output_spec(self, waveforms, num_frames=None):
         shape = (*waveforms.shape[:-1], self._frames(num_frames), self.num_mels)
@@ -245,17 +244,14 @@ def _clips(dataset):
 
 
 class LogMelMoments:
-    """Count, sum and sum of squares of the values of spectrograms.
+    """Count, sum and sum of squares of log-mels.
 
     The sums of one spectrogram are of double precision; added up they are exact, as fractions,
-    so that the result depends neither on the order of spectrograms nor on how they are split
-    over processes.
+    so that neither the order of spectrograms matters nor how they are split over processes.
     """
 
-    def __init__(self, count=0, total=0, total_of_squares=0):
-        self.count = int(count)
-        self.total = Fraction(total)
-        self.total_of_squares = Fraction(total_of_squares)
+    def __init__(self, *sums):
+        self.sums = [Fraction(value) for value in sums or (0, 0, 0)]
 
     def add(self, log_mels):
         """Add a spectrogram, an array of shape `(frames, mels)`."""
@@ -264,26 +260,21 @@ class LogMelMoments:
 
     def merge(self, other):
         """Add what another `LogMelMoments` has seen."""
-        self.count += other.count
-        self.total += other.total
-        self.total_of_squares += other.total_of_squares
+        self.sums = [one + two for one, two in zip(self.sums, other.sums)]
 
     def as_strings(self):
         """Return the three sums, exact, such that `LogMelMoments(*strings)` has them again."""
-        return [str(self.count), str(self.total), str(self.total_of_squares)]
+        return [str(value) for value in self.sums]
 
     def mean_and_standard_deviation(self):
-        """Return two floats, of all values.
-
-        Raises:
-            ValueError: if there are no values, or all are the same.
-        """
-        if not self.count:
+        """Return two floats, or raise `ValueError` if there are no values or all are the same."""
+        count, total, total_of_squares = self.sums
+        if not count:
             raise ValueError(
                 "Statistics need at least one clip of 25 ms or longer. Received: no frames"
             )
-        mean = self.total / self.count
-        variance = self.total_of_squares / self.count - mean**2
+        mean = total / count
+        variance = total_of_squares / count - mean**2
         # Squares in double precision leave this much of a constant.
         if variance < 1e-10 * max(1, mean**2):
             raise ValueError(

@@ -16,7 +16,7 @@ class ASiTBackbone(keras_hub.models.Backbone):
     """ASiT encoder: a vision transformer over log-mel spectrograms.
 
     Patch embedding with a [CLS] token and learned positions, pre-norm transformer blocks, a
-    final layer normalisation. The usual sizes are tiny (192 wide, 12 layers, 3 heads), small
+    final layer normalization. The usual sizes are tiny (192 wide, 12 layers, 3 heads), small
     (384, 12, 6) and base (768, 12, 12).
 
     Args:
@@ -35,7 +35,7 @@ class ASiTBackbone(keras_hub.models.Backbone):
         **kwargs: Arguments of `keras_hub.models.Backbone`, such as `name` and `trainable`.
 
     Input shape:
-        `(batch, frames, mels)`, normalised as `ASiTAudioConverter` does.
+        `(batch, frames, mels)`, normalized as `ASiTAudioConverter` does.
 
     Output shape:
         `(batch, 1 + patches, hidden_dim)`, [CLS] first, then patches in time-major order.
@@ -74,7 +74,7 @@ class ASiTBackbone(keras_hub.models.Backbone):
         spectrogram_shape = as_pair("spectrogram_shape", spectrogram_shape)
 
         # === Layers ===
-        embedding = PatchEmbedding(
+        self.patch_embedding = PatchEmbedding(
             hidden_dim,
             spectrogram_shape=spectrogram_shape,
             patch_size=patch_size,
@@ -82,7 +82,7 @@ class ASiTBackbone(keras_hub.models.Backbone):
             dtype=dtype,
             name="patch_embedding",
         )
-        blocks = [
+        self.transformer_blocks = [
             TransformerBlock(
                 num_heads,
                 mlp_dim,
@@ -93,21 +93,19 @@ class ASiTBackbone(keras_hub.models.Backbone):
             )
             for index, rate in enumerate(np.linspace(0, drop_path_rate, num_layers))
         ]
-        norm = keras.layers.LayerNormalization(epsilon=layer_norm_epsilon, dtype=dtype, name="norm")
+        self.norm = keras.layers.LayerNormalization(
+            epsilon=layer_norm_epsilon, dtype=dtype, name="norm"
+        )
 
         # === Functional Model ===
         inputs = keras.Input(shape=spectrogram_shape, name="spectrograms")
-        outputs = _encode(inputs, embedding, blocks, norm)
-        super().__init__(inputs=inputs, outputs=outputs, dtype=dtype, **kwargs)
+        super().__init__(inputs=inputs, outputs=self.encode(inputs), dtype=dtype, **kwargs)
 
         # === Config ===
-        self.patch_embedding = embedding
-        self.transformer_blocks = blocks
-        self.norm = norm
         self.spectrogram_shape = spectrogram_shape
-        self.patch_size = embedding.patch_size
-        self.patch_stride = embedding.patch_stride
-        self.grid_shape = embedding.grid_shape
+        self.patch_size = self.patch_embedding.patch_size
+        self.patch_stride = self.patch_embedding.patch_stride
+        self.grid_shape = self.patch_embedding.grid_shape
         self.num_layers = num_layers
         self.num_heads = num_heads
         self.hidden_dim = hidden_dim
@@ -115,26 +113,24 @@ class ASiTBackbone(keras_hub.models.Backbone):
         self.drop_path_rate = drop_path_rate
         self.layer_norm_epsilon = layer_norm_epsilon
 
-    def encode(self, spectrograms, training=False):
+    def encode(self, spectrograms, training: bool | None = None):
         """Encode spectrograms of any size; positions are interpolated where it differs.
 
         Args:
             spectrograms: tensor of shape `(batch, frames, mels)`.
-            training: bool. Whether stochastic depth is active. Defaults to `False`.
+            training: bool. Whether stochastic depth is active. Defaults to `None`, as in the
+                layer that calls, or else not.
 
         Returns:
             A tensor of shape `(batch, 1 + patches, hidden_dim)`.
         """
-        return _encode(
-            spectrograms,
-            self.patch_embedding,
-            self.transformer_blocks,
-            self.norm,
-            training=training,
-        )
+        tokens = self.patch_embedding(spectrograms)
+        for block in self.transformer_blocks:
+            tokens = block(tokens, training=training)
+        return self.norm(tokens)
 
     @classmethod
-    def from_preset(cls, preset, load_weights=True, **kwargs):
+    def from_preset(cls, preset: str, load_weights: bool = True, **kwargs):
         """Load a backbone from a preset.
 
         Args:
@@ -170,10 +166,15 @@ class ASiTBackbone(keras_hub.models.Backbone):
         return cls(**{**builtin["backbone"], **kwargs})
 
     @classmethod
-    def from_vit(cls, vit_backbone, spectrogram_shape=(592, 128), **kwargs):
+    def from_vit(
+        cls,
+        vit_backbone: keras_hub.models.ViTBackbone,
+        spectrogram_shape: tuple[int, int] = (592, 128),
+        **kwargs,
+    ):
         """Start from a vision transformer of images, as the second generation of ASiT does.
 
-        The patch kernel is summed over the colours and positions are interpolated.
+        The patch kernel is summed over the colors and positions are interpolated.
 
         Args:
             vit_backbone: a `keras_hub.models.ViTBackbone` with a class token and biases.
@@ -198,11 +199,17 @@ class ASiTBackbone(keras_hub.models.Backbone):
                 "`vit_backbone` must be a keras_hub.models.ViTBackbone. Received: "
                 f"{type(vit_backbone).__name__}"
             )
+        needed = ("use_class_token", "use_patch_bias", "use_mha_bias", "use_mlp_bias")
+        missing = [f"{name}=False" for name in needed if not getattr(vit_backbone, name)]
+        if missing:
+            raise ValueError(
+                "ASiT has a class token and biases everywhere; start from a ViTBackbone that has "
+                f"them too. Received one with: {', '.join(missing)}"
+            )
         names = ("patch_size", "num_layers", "num_heads", "hidden_dim", "mlp_dim")
-        sizes = {name: getattr(vit_backbone, name) for name in names}
-        epsilon = vit_backbone.layer_norm_epsilon
-        backbone = cls(spectrogram_shape, **{**sizes, "layer_norm_epsilon": epsilon, **kwargs})
-        copy_vit_weights(vit_backbone, backbone)
+        sizes = {name: getattr(vit_backbone, name) for name in (*names, "layer_norm_epsilon")}
+        backbone = cls(spectrogram_shape, **{**sizes, **kwargs})
+        _copy_vit_weights(vit_backbone, backbone)
         return backbone
 
     def default_lora_layer_names(self):
@@ -235,63 +242,35 @@ class ASiTBackbone(keras_hub.models.Backbone):
         }
 
 
-def _encode(spectrograms, embedding, blocks, norm, training=None):
-    tokens = embedding(spectrograms)
-    for block in blocks:
-        tokens = block(tokens, training=training)
-    return norm(tokens)
-
-
-def copy_vit_weights(vit_backbone, backbone):
-    """Copy the weights of a `keras_hub.models.ViTBackbone` to an `ASiTBackbone` of its size."""
-    needed = ("use_class_token", "use_patch_bias", "use_mha_bias", "use_mlp_bias")
-    missing = [name for name in needed if not getattr(vit_backbone, name)]
-    if missing:
-        raise ValueError(
-            "ASiT has a class token and biases everywhere; start from a ViTBackbone that has them "
-            f"too. Received one with: {', '.join(f'{name}=False' for name in missing)}"
-        )
-    _copy_embedding(vit_backbone, backbone.patch_embedding)
-    encoder = vit_backbone.get_layer("vit_encoder")
-    for vit_block, block in zip(encoder.encoder_layers, backbone.transformer_blocks):
-        _copy(vit_block.layer_norm_1, block.attention_norm)
-        _copy_attention(vit_block.mha, block)
-        _copy(vit_block.layer_norm_2, block.mlp_norm)
-        _copy(vit_block.mlp.dense_1, block.mlp.dense_layers[0])
-        _copy(vit_block.mlp.dense_2, block.mlp.dense_layers[1])
-    _copy(encoder.layer_norm, backbone.norm)
-
-
-def _copy_embedding(vit_backbone, embedding):
-    vit_embedding = vit_backbone.get_layer("vit_patching_and_embedding")
-    convolution = vit_embedding.patch_embedding
-    # A spectrogram is a grey image: the same in all channels.
-    embedding.kernel.assign(ops.sum(convolution.kernel, axis=2, keepdims=True))
-    embedding.bias.assign(convolution.bias)
-    embedding.class_token.assign(vit_embedding.class_token)
-    sides = zip(vit_embedding.image_size, vit_backbone.patch_size)
-    grid_shape = tuple(size // patch for size, patch in sides)
-    positions = ops.expand_dims(
-        ops.convert_to_tensor(vit_embedding.position_embedding.embeddings), 0
-    )
+def _copy_vit_weights(vit, backbone):
+    patching, encoder = vit.get_layer("vit_patching_and_embedding"), vit.get_layer("vit_encoder")
+    kernel, bias = patching.patch_embedding.get_weights()
+    embedding = backbone.patch_embedding
+    # A spectrogram is a gray image: the same in all channels.
+    embedding.kernel.assign(kernel.sum(axis=2, keepdims=True))
+    embedding.bias.assign(bias)
+    embedding.class_token.assign(patching.class_token)
+    grid_shape = [image // patch for image, patch in zip(patching.image_size, vit.patch_size)]
+    positions = ops.convert_to_tensor(patching.position_embedding.embeddings)[None]
     embedding.position_embedding.assign(
-        resample_positions(positions, grid_shape, embedding.grid_shape)
+        resample_positions(positions, tuple(grid_shape), embedding.grid_shape)
     )
+    for source, block in zip(encoder.encoder_layers, backbone.transformer_blocks):
+        block.attention_norm.set_weights(source.layer_norm_1.get_weights())
+        attention = source.mha
+        projections = (attention.query_dense, attention.key_dense, attention.value_dense)
+        block.query_key_value.set_weights(
+            [np.concatenate(parts, axis=-1) for parts in zip(*map(_merge_heads, projections))]
+        )
+        block.attention_output.set_weights(_merge_heads(attention.output_dense))
+        block.mlp_norm.set_weights(source.layer_norm_2.get_weights())
+        block.mlp.dense_layers[0].set_weights(source.mlp.dense_1.get_weights())
+        block.mlp.dense_layers[1].set_weights(source.mlp.dense_2.get_weights())
+    backbone.norm.set_weights(encoder.layer_norm.get_weights())
 
 
-def _copy_attention(attention, block):
-    width = attention.output_dense.kernel.shape[-1]
-    layers = (attention.query_dense, attention.key_dense, attention.value_dense)
-    kernels = [np.reshape(_values(layer.kernel), (width, width)) for layer in layers]
-    biases = [np.reshape(_values(layer.bias), width) for layer in layers]
-    block.query_key_value.set_weights([np.concatenate(kernels, axis=1), np.concatenate(biases)])
-    output = np.reshape(_values(attention.output_dense.kernel), (width, width))
-    block.attention_output.set_weights([output, _values(attention.output_dense.bias)])
-
-
-def _copy(source, target):
-    target.set_weights(source.get_weights())
-
-
-def _values(variable):
-    return ops.convert_to_numpy(variable)
+def _merge_heads(layer):
+    """Return kernel and bias of a projection of the attention without axes of heads."""
+    kernel, bias = layer.get_weights()
+    width = round(kernel.size**0.5)
+    return [kernel.reshape(width, width), bias.reshape(width)]

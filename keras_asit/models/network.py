@@ -41,7 +41,7 @@ class ASiTNetwork(keras.Model):
 
     @property
     def trainable(self):
-        return keras.Model.trainable.fget(self)
+        return super().trainable
 
     @trainable.setter
     def trainable(self, value):

@@ -1,12 +1,9 @@
 """Self-supervised pre-training of ASiT: a student, its momentum teacher, and their losses."""
 
-import contextlib
-from functools import partial
-
 import keras
 from keras import ops
 
-from keras_asit._arguments import check_number, check_positive_integer
+from keras_asit._arguments import check_number
 from keras_asit.layers import GroupMasking
 from keras_asit.losses import DistillationLoss, MaskedReconstructionLoss, num_replicas
 from keras_asit.models.audio_converter import ASiTAudioConverter
@@ -19,15 +16,9 @@ from keras_asit.models.pretraining_batch import (
     check_spectrograms,
     frames_of_waveforms,
 )
-from keras_asit.models.pretraining_recipe import pretraining_recipe, training_sizes
-from keras_asit.models.pretraining_step import PretrainingStep, value_at
-from keras_asit.models.saving import SavedWhole
-
-LossScaleOptimizer = keras.optimizers.LossScaleOptimizer
-Schedule = keras.optimizers.schedules.LearningRateSchedule
+from keras_asit.models.pretraining_trainer import PretrainingTrainer, value_at
 
 LOSSES = ("global", "local", "reconstruction")
-RECIPE = ("optimizer", "teacher_momentum", "teacher_temperature")
 PARTS = ("backbone", "masking", "converter")
 SETTINGS = (
     "num_class_prototypes",
@@ -46,7 +37,7 @@ SETTINGS = (
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
-class ASiTPretrainer(PretrainingStep, SavedWhole, keras.Model):
+class ASiTPretrainer(PretrainingTrainer, keras.Model):
     """Pre-train an `ASiTBackbone` on unlabeled audio.
 
     The student sees corrupted views of clips and learns to reconstruct them, to assign each
@@ -217,133 +208,6 @@ class ASiTPretrainer(PretrainingStep, SavedWhole, keras.Model):
         """Make the teacher equal to the student, as it is before the first step."""
         self.teacher.set_weights(self.student.get_weights())
 
-    def compile(
-        self,
-        optimizer: str | keras.Optimizer | None = None,
-        *,
-        teacher_momentum: float | Schedule | None = None,
-        teacher_temperature: float | Schedule | None = None,
-        steps_per_epoch: int | None = None,
-        batch_size: int | None = None,
-        skip_non_finite: bool = False,
-        auto_scale_loss: bool = True,
-        **kwargs,
-    ) -> None:
-        """Configure training, by default with the paper's recipe.
-
-        What is not given is that of `pretraining_recipe`, whose schedules `fit` makes for its
-        `epochs`. Until then `teacher_momentum` and `teacher_temperature` are those of its start.
-
-        Args:
-            optimizer: a Keras optimizer, or the name of one. With its
-                `gradient_accumulation_steps`, the teacher moves and schedules advance when the
-                student is updated. Defaults to `None`, the recipe's.
-            teacher_momentum: float in [0, 1], or a `LearningRateSchedule` of the step. The share
-                of itself that the teacher keeps in a step. Defaults to `None`, the recipe's.
-            teacher_temperature: positive float, or a schedule. Defaults to `None`, the recipe's.
-            steps_per_epoch: int. Batches of an epoch, for the recipe where the data of `fit` do
-                not tell, as those of audio files. Defaults to `None`.
-            batch_size: int. Clips of a batch, likewise. Defaults to `None`.
-            skip_non_finite: bool. Whether a step whose loss or gradient is not finite is undone:
-                student, teacher, optimizer, centers and averages of losses stay as they were.
-                It needs memory for another copy of the student and the optimizer. Defaults to
-                `False`. Either way the log `non_finite_steps` counts such steps.
-            auto_scale_loss: bool. Whether a backbone in `mixed_float16` has the loss scaled, by a
-                `keras.optimizers.LossScaleOptimizer` around the optimizer. Defaults to `True`.
-            **kwargs: Other arguments of `keras.Model.compile`, such as `jit_compile` and
-                `steps_per_execution`. Losses are fixed.
-
-        Raises:
-            ValueError: for a `loss`, or a number or the first value of a schedule out of range.
-        """
-        if kwargs.get("loss") is not None:
-            raise ValueError(
-                "The losses of pre-training are fixed; weigh them with the arguments "
-                f"`*_loss_weight` of ASiTPretrainer. Received: loss={kwargs['loss']!r}"
-            )
-        recipe = {"teacher_momentum": teacher_momentum, "teacher_temperature": teacher_temperature}
-        for (name, value), low, high in zip(recipe.items(), (0, 1e-6), (1, None)):
-            if value is not None:
-                check_number(name, _first_value(value), low, high)
-        sizes = {"steps_per_epoch": steps_per_epoch, "batch_size": batch_size}
-        for name, value in sizes.items():
-            if value is not None:
-                check_positive_integer(name, value)
-        if skip_non_finite and num_replicas() > 1:
-            raise ValueError(
-                "`skip_non_finite` is for one replica. Received: skip_non_finite=True under a "
-                f"strategy of {num_replicas()} replicas"
-            )
-        optimizer = keras.optimizers.get(optimizer)
-        own = {**recipe, **sizes, "skip_non_finite": skip_non_finite}
-        kwargs["auto_scale_loss"] = auto_scale_loss
-        self._compile_again = partial(self.compile, **{"optimizer": optimizer, **own, **kwargs})
-        # Keras would look at the precision of the pretrainer, which is float32.
-        is_half = optimizer is not None and self.backbone.compute_dtype == "float16"
-        if is_half and auto_scale_loss and not isinstance(optimizer, LossScaleOptimizer):
-            optimizer = LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
-        super().compile(optimizer=optimizer, **kwargs)
-        if optimizer is not None:
-            # With its variables made here, TensorFlow need not trace the first step twice.
-            optimizer.build(self.trainable_variables)
-        self.teacher_momentum = 0.996 if teacher_momentum is None else teacher_momentum
-        self.teacher_temperature = 0.04 if teacher_temperature is None else teacher_temperature
-        self.skip_non_finite = bool(skip_non_finite)
-
-    def make_train_function(self, force=False):
-        if self.optimizer is None:
-            raise ValueError(
-                "The paper's schedules need to know how long the training is: call `fit`, or "
-                "compile with `**keras_asit.models.pretraining_recipe(...)` or an optimizer."
-            )
-        return super().make_train_function(force)
-
-    def fit(
-        self,
-        x=None,
-        *,
-        batch_size: int | None = None,
-        epochs: int = 1,
-        steps_per_epoch: int | None = None,
-        **kwargs,
-    ) -> keras.callbacks.History:
-        """Train as `keras.Model.fit` does, with the recipe for what `compile` was not given.
-
-        A further call goes on in the schedules of the first.
-
-        Args:
-            x: a `tf.data.Dataset` of batches, such as `keras_asit.data.pretraining_dataset`, or a
-                dict of arrays that are cut into batches.
-            batch_size: int. Of arrays. Defaults to `None`, 32.
-            epochs: int. Defaults to `1`.
-            steps_per_epoch: int. Defaults to `None`, all the data.
-            **kwargs: Other arguments of `keras.Model.fit`, such as `callbacks`.
-
-        Returns:
-            A `keras.callbacks.History`.
-
-        Raises:
-            ValueError: if the recipe needs the steps of an epoch or the size of a batch, which
-                neither the data nor `compile` tell.
-        """
-        sizes = {"steps_per_epoch": steps_per_epoch, "batch_size": batch_size}
-        self.use_recipe(x, epochs, **sizes)
-        return super().fit(x, epochs=epochs, **sizes, **kwargs)
-
-    def use_recipe(self, x, epochs: int, *, steps_per_epoch=None, batch_size=None) -> None:
-        """Give what `compile` was not given the recipe's values, as `fit` does with its arguments.
-
-        For callbacks that need the optimizer before `fit`, such as `Checkpoints`.
-        """
-        given = self._compile_again.keywords
-        missing = [name for name in RECIPE if given[name] is None]
-        if missing:
-            steps_per_epoch = steps_per_epoch or given["steps_per_epoch"]
-            sizes = training_sizes(x, steps_per_epoch, batch_size or given["batch_size"])
-            recipe = pretraining_recipe(*sizes, epochs)
-            with _strategy_scope(self):
-                self._compile_again(**{name: recipe[name] for name in missing})
-
     def call(self, inputs, training=False):
         """Corrupt, and run student and teacher.
 
@@ -422,30 +286,6 @@ class ASiTPretrainer(PretrainingStep, SavedWhole, keras.Model):
         total = sum(weight * loss for weight, loss in zip(weights, losses))
         return (total + sum(self.losses)) / num_replicas()
 
-    def schedule_values(self) -> dict:
-        """Return learning rate, weight decay, teacher momentum and temperature, as floats.
-
-        Returns:
-            A dict of the values of the next step, by the names of the arguments they come from.
-        """
-        # Under mixed_float16, one that scales the loss is around it.
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        values = {
-            "learning_rate": optimizer.learning_rate,
-            "weight_decay": optimizer.weight_decay or 0.0,
-            "teacher_momentum": value_at(self.teacher_momentum, self.step),
-            "teacher_temperature": value_at(self.teacher_temperature, self.step),
-        }
-        return {name: float(ops.convert_to_numpy(value)) for name, value in values.items()}
-
-    def get_compile_config(self):
-        config = super().get_compile_config()
-        if config:
-            given = self._compile_again.keywords
-            names = (*RECIPE[1:], "steps_per_epoch", "batch_size", "skip_non_finite")
-            config.update({n: keras.saving.serialize_keras_object(given[n]) for n in names})
-        return config
-
     def get_config(self):
         parts = {name: getattr(self, name) for name in PARTS}
         return {
@@ -460,14 +300,3 @@ class ASiTPretrainer(PretrainingStep, SavedWhole, keras.Model):
         deserialize = keras.saving.deserialize_keras_object
         parts = {name: deserialize(config[name], custom_objects=custom_objects) for name in PARTS}
         return cls(**{**config, **parts})
-
-
-def _strategy_scope(model):
-    """Return the context that variables are made in."""
-    if keras.config.backend() == "tensorflow":
-        return model.distribute_strategy.scope()
-    return contextlib.nullcontext()
-
-
-def _first_value(value):
-    return float(ops.convert_to_numpy(value(0))) if isinstance(value, Schedule) else value

@@ -1,0 +1,252 @@
+"""How `ASiTPretrainer` is trained: by default with the paper's recipe; the step of each backend."""
+
+import contextlib
+from functools import partial
+
+import keras
+from keras import ops
+
+from keras_asit._arguments import check_number, check_positive_integer
+from keras_asit.losses import num_replicas
+from keras_asit.models.pretraining_recipe import pretraining_recipe, training_sizes
+from keras_asit.models.saving import SavedWhole
+
+LossScaleOptimizer = keras.optimizers.LossScaleOptimizer
+Schedule = keras.optimizers.schedules.LearningRateSchedule
+RECIPE = ("optimizer", "teacher_momentum", "teacher_temperature")
+
+
+class PretrainingTrainer(SavedWhole):
+    """Keras's own optimization step, followed by the momentum update of the teacher.
+
+    A base of `ASiTPretrainer`, whose attributes it uses, before `keras.Model`.
+    """
+
+    def compile(
+        self,
+        optimizer: str | keras.Optimizer | None = None,
+        *,
+        teacher_momentum: float | Schedule | None = None,
+        teacher_temperature: float | Schedule | None = None,
+        steps_per_epoch: int | None = None,
+        batch_size: int | None = None,
+        skip_non_finite: bool = False,
+        auto_scale_loss: bool = True,
+        **kwargs,
+    ) -> None:
+        """Configure training, by default with the paper's recipe.
+
+        What is not given is that of `pretraining_recipe`, whose schedules `fit` makes for its
+        `epochs`. Until then `teacher_momentum` and `teacher_temperature` are those of its start.
+
+        Args:
+            optimizer: a Keras optimizer, or the name of one. With its
+                `gradient_accumulation_steps`, the teacher moves and schedules advance when the
+                student is updated. Defaults to `None`, the recipe's.
+            teacher_momentum: float in [0, 1], or a `LearningRateSchedule` of the step. The share
+                of itself that the teacher keeps in a step. Defaults to `None`, the recipe's.
+            teacher_temperature: positive float, or a schedule. Defaults to `None`, the recipe's.
+            steps_per_epoch: int. Batches of an epoch, for the recipe where the data of `fit` do
+                not tell, as those of audio files. Defaults to `None`.
+            batch_size: int. Clips of a batch, likewise. Defaults to `None`.
+            skip_non_finite: bool. Whether a step whose loss or gradient is not finite is undone:
+                student, teacher, optimizer, centers and averages of losses stay as they were.
+                It needs memory for another copy of the student and the optimizer. Defaults to
+                `False`. Either way the log `non_finite_steps` counts such steps.
+            auto_scale_loss: bool. Whether a backbone in `mixed_float16` has the loss scaled, by a
+                `keras.optimizers.LossScaleOptimizer` around the optimizer. Defaults to `True`.
+            **kwargs: Other arguments of `keras.Model.compile`, such as `jit_compile` and
+                `steps_per_execution`. Losses are fixed.
+
+        Raises:
+            ValueError: for a `loss`, or a number or the first value of a schedule out of range.
+        """
+        if kwargs.get("loss") is not None:
+            raise ValueError(
+                "The losses of pre-training are fixed; weigh them with the arguments "
+                f"`*_loss_weight` of ASiTPretrainer. Received: loss={kwargs['loss']!r}"
+            )
+        recipe = {"teacher_momentum": teacher_momentum, "teacher_temperature": teacher_temperature}
+        for (name, value), low, high in zip(recipe.items(), (0, 1e-6), (1, None)):
+            if value is not None:
+                check_number(name, _first_value(value), low, high)
+        sizes = {"steps_per_epoch": steps_per_epoch, "batch_size": batch_size}
+        for name, value in sizes.items():
+            if value is not None:
+                check_positive_integer(name, value)
+        if skip_non_finite and num_replicas() > 1:
+            raise ValueError(
+                "`skip_non_finite` is for one replica. Received: skip_non_finite=True under a "
+                f"strategy of {num_replicas()} replicas"
+            )
+        optimizer = keras.optimizers.get(optimizer)
+        own = {**recipe, **sizes, "skip_non_finite": skip_non_finite}
+        kwargs["auto_scale_loss"] = auto_scale_loss
+        self._compile_again = partial(self.compile, **{"optimizer": optimizer, **own, **kwargs})
+        # Keras would look at the precision of the pretrainer, which is float32.
+        is_half = optimizer is not None and self.backbone.compute_dtype == "float16"
+        if is_half and auto_scale_loss and not isinstance(optimizer, LossScaleOptimizer):
+            optimizer = LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
+        super().compile(optimizer=optimizer, **kwargs)
+        if optimizer is not None:
+            # With its variables made here, TensorFlow need not trace the first step twice.
+            optimizer.build(self.trainable_variables)
+        self.teacher_momentum = 0.996 if teacher_momentum is None else teacher_momentum
+        self.teacher_temperature = 0.04 if teacher_temperature is None else teacher_temperature
+        self.skip_non_finite = bool(skip_non_finite)
+
+    def make_train_function(self, force=False):
+        if self.optimizer is None:
+            raise ValueError(
+                "The paper's schedules need to know how long the training is: call `fit`, or "
+                "compile with `**keras_asit.models.pretraining_recipe(...)` or an optimizer."
+            )
+        return super().make_train_function(force)
+
+    def fit(
+        self,
+        x=None,
+        *,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        steps_per_epoch: int | None = None,
+        **kwargs,
+    ) -> keras.callbacks.History:
+        """Train as `keras.Model.fit` does, with the recipe for what `compile` was not given.
+
+        A further call goes on in the schedules of the first. Arguments are those of Keras.
+
+        Raises:
+            ValueError: if the recipe needs the steps of an epoch or the size of a batch, which
+                neither the data nor `compile` tell.
+        """
+        sizes = {"steps_per_epoch": steps_per_epoch, "batch_size": batch_size}
+        self.use_recipe(x, epochs, **sizes)
+        return super().fit(x, epochs=epochs, **sizes, **kwargs)
+
+    def use_recipe(self, x, epochs: int, *, steps_per_epoch=None, batch_size=None) -> None:
+        """Give what `compile` was not given the recipe's values, as `fit` does with its arguments.
+
+        For callbacks that need the optimizer before `fit`, such as `Checkpoints`.
+        """
+        given = self._compile_again.keywords
+        missing = [name for name in RECIPE if given[name] is None]
+        if missing:
+            steps_per_epoch = steps_per_epoch or given["steps_per_epoch"]
+            sizes = training_sizes(x, steps_per_epoch, batch_size or given["batch_size"])
+            recipe = pretraining_recipe(*sizes, epochs)
+            # Of TensorFlow, under which the optimizer's variables must be made.
+            strategy = getattr(self, "distribute_strategy", None)
+            with strategy.scope() if strategy else contextlib.nullcontext():
+                self._compile_again(**{name: recipe[name] for name in missing})
+
+    def schedule_values(self) -> dict:
+        """Return learning rate, weight decay, teacher momentum and temperature, as floats.
+
+        Returns:
+            A dict of the values of the next step, by the names of the arguments they come from.
+        """
+        # Under mixed_float16, one that scales the loss is around it.
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        values = {
+            "learning_rate": optimizer.learning_rate,
+            "weight_decay": optimizer.weight_decay or 0.0,
+            "teacher_momentum": value_at(self.teacher_momentum, self.step),
+            "teacher_temperature": value_at(self.teacher_temperature, self.step),
+        }
+        return {name: float(ops.convert_to_numpy(value)) for name, value in values.items()}
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        if config:
+            given = self._compile_again.keywords
+            names = (*RECIPE[1:], "steps_per_epoch", "batch_size", "skip_non_finite")
+            config.update({n: keras.saving.serialize_keras_object(given[n]) for n in names})
+        return config
+
+    def train_step(self, *args):
+        """Run Keras's own step; undo it or count it; move the teacher towards the student."""
+        if keras.config.backend() == "jax":
+            return self._jax_train_step(*args)
+        with _when_ready(args):
+            before = self._values_before_step()
+            super().train_step(*args)
+            return self._finish_step(before)
+
+    def _jax_train_step(self, state, data):
+        variables = (
+            self.trainable_variables,
+            self.non_trainable_variables,
+            self.optimizer.variables,
+            self.metrics_variables,
+        )
+        with keras.StatelessScope(state_mapping=_pairs(variables, state)):
+            before = self._values_before_step()
+        _, state = super().train_step(state, data)
+        with keras.StatelessScope(state_mapping=_pairs(variables, state)) as scope:
+            logs = self._finish_step(before)
+        state = tuple([scope.get_current_value(variable) for variable in v] for v in variables)
+        return logs, state
+
+    def _values_before_step(self):
+        """Return the number of updates so far, and what `_finish_step` may have to restore."""
+        kept = []
+        if self.skip_non_finite:
+            kept = [*self._spoiled_by_a_step(), *self.optimizer.variables]
+        return ops.copy(self.optimizer.iterations), [(v, ops.copy(v.value)) for v in kept]
+
+    def _finish_step(self, before):
+        updates, kept = before
+        # A sum reads each variable once; it is finite only if they all are. The optimizer's
+        # state, twice as much to read, is spoiled together with the weights.
+        sums = [ops.sum(ops.cast(v.value, "float32")) for v in self._spoiled_by_a_step()]
+        is_finite = ops.all(ops.isfinite(ops.stack(sums)))
+        for variable, value in kept:
+            variable.assign(ops.where(is_finite, variable.value, value))
+        failures = 1 - ops.cast(is_finite, "float32")
+        self.non_finite_steps.update_state(failures / num_replicas())
+        self._update_teacher(self.optimizer.iterations > updates)
+        return self.get_metrics_result()
+
+    def _spoiled_by_a_step(self):
+        """Return the variables that a loss or a gradient that is not finite would spoil."""
+        centers = [self.global_distillation.center, self.local_distillation.center]
+        return [*self.trainable_variables, *centers, *self.metrics_variables]
+
+    def _update_teacher(self, is_updated):
+        """Move the teacher, and count a step, if the optimizer has updated the student.
+
+        It has not while it accumulates gradients, or where it found the loss scaled too high.
+        """
+        momentum = ops.where(is_updated, value_at(self.teacher_momentum, self.step), 1.0)
+        for average, weight in zip(self.teacher.weights, self.student.weights):
+            keep = ops.cast(momentum, average.dtype)
+            average.assign(average * keep + ops.stop_gradient(weight.value) * (1 - keep))
+        self.step.assign(self.step + ops.cast(is_updated, self.step.dtype))
+
+
+def value_at(value, step):
+    """Return a schedule's value at a step, or a number itself."""
+    return value(step) if isinstance(value, Schedule) else value
+
+
+def _when_ready(data):
+    """Return a context in which TensorFlow runs nothing before it has `data`.
+
+    At the end of the data its graph asks for one more batch, in vain; but whatever needs no
+    batch (counters, random generators, the count of a mean) would run once more all the same.
+    """
+    if keras.config.backend() != "tensorflow":
+        return contextlib.nullcontext()
+    import tensorflow as tf
+
+    tensors = [tensor for tensor in tf.nest.flatten(data) if tensor is not None]
+    return tf.control_dependencies(tensors)
+
+
+def _pairs(variables, values):
+    return [pair for lists in zip(variables, values) for pair in zip(*lists)]
+
+
+def _first_value(value):
+    return float(ops.convert_to_numpy(value(0))) if isinstance(value, Schedule) else value
