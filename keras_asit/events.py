@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from keras_asit._arguments import as_waveform, check_number, check_positive_integer
 from keras_asit._files import replacing
 from keras_asit.evaluation.windows import average_windows, window_starts
-from keras_asit.models import ASiTAudioConverter, ASiTEventDetector
+from keras_asit.models import ASiTEventDetector
 
 
 class Event(NamedTuple):
@@ -95,7 +95,6 @@ def find_events(
 
 def score_recording(
     detector: ASiTEventDetector,
-    converter: ASiTAudioConverter,
     waveform: ArrayLike,
     *,
     overlap: float = 0.5,
@@ -108,9 +107,8 @@ def score_recording(
     edges.
 
     Args:
-        detector: an `ASiTEventDetector`.
-        converter: an `ASiTAudioConverter` with the mel bins and frames of the detector.
-        waveform: array of shape `(samples,)` in [-1, 1], at the converter's sample rate.
+        detector: an `ASiTEventDetector` with a preprocessor.
+        waveform: array of shape `(samples,)` in [-1, 1], at the sample rate of its converter.
         overlap: float in [0, 0.9]. Least share of a window that the next one covers again.
             Defaults to `0.5`.
         batch_size: int. Windows scored at once. Defaults to `8`.
@@ -125,19 +123,18 @@ def score_recording(
     Example:
 
     ```python
-    backbone = keras_asit.models.ASiTBackbone(
-        (998, 128), num_layers=2, num_heads=2, hidden_dim=32, mlp_dim=64
+    detector = keras_asit.models.ASiTEventDetector.from_preset(
+        "asit_tiny_16k", num_strong_classes=7, spectrogram_shape=(998, 128)
     )
-    detector = keras_asit.models.ASiTEventDetector(backbone, num_strong_classes=7)
-    converter = keras_asit.models.ASiTAudioConverter(num_frames=998)
     waveform = np.random.uniform(-1, 1, 25 * 16000)
-    scores = keras_asit.events.score_recording(detector, converter, waveform)  # (625, 7)
+    scores = keras_asit.events.score_recording(detector, waveform)  # (625, 7)
     ```
     """
-    _check(detector, converter)
+    _check(detector)
+    sample_rate = detector.preprocessor.audio_converter.sample_rate
     check_positive_integer("batch_size", batch_size)
     waveform = as_waveform(waveform)
-    num_steps, length = detector.num_steps, detector.window_seconds * converter.sample_rate
+    num_steps, length = detector.num_steps, detector.window_seconds * sample_rate
     total = math.ceil(len(waveform) * num_steps / length)
     starts = window_starts(total, num_steps, overlap=overlap)
     firsts = np.round(starts * length / num_steps).astype(int)
@@ -145,28 +142,22 @@ def score_recording(
     scores = []
     for batch in range(0, len(firsts), batch_size):
         windows = [padded[first:][: round(length)] for first in firsts[batch:][:batch_size]]
-        logits = detector.predict_on_batch(converter(np.stack(windows)))["strong"]
+        logits = detector.predict_on_batch(np.stack(windows))["strong"]
         scores.append(ops.convert_to_numpy(ops.sigmoid(logits)))
     # A step near an edge of its window has seen the sound on one side only.
     edges = np.minimum(np.arange(num_steps), np.arange(num_steps)[::-1]) + 0.5
     return average_windows(np.concatenate(scores), starts, edges)[:total]
 
 
-def _check(detector, converter):
+def _check(detector):
     if not isinstance(detector, ASiTEventDetector):
         raise ValueError(
             f"`detector` must be an ASiTEventDetector. Received: {type(detector).__name__}"
         )
-    if not isinstance(converter, ASiTAudioConverter):
+    if detector.preprocessor is None:
         raise ValueError(
-            f"`converter` must be an ASiTAudioConverter. Received: {type(converter).__name__}"
-        )
-    shape = detector.backbone.spectrogram_shape
-    if converter.audio_shape() != shape:
-        raise ValueError(
-            f"The detector reads spectrograms of {shape} (frames, mels), but the converter makes "
-            f"{converter.audio_shape()}. Make a converter with num_frames={shape[0]} and "
-            f"num_mels={shape[1]}."
+            "`detector` reads spectrograms: it has no preprocessor. Make it with one, an "
+            "ASiTAudioClassifierPreprocessor."
         )
 
 

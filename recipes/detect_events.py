@@ -25,12 +25,9 @@ def main():
 def detect(arguments):
     detector = load_detector(arguments)
     labels = read_labels(arguments.labels, detector.num_strong_classes)
-    frames, mels = detector.backbone.spectrogram_shape
-    converter = keras_asit.models.ASiTAudioConverter(num_frames=frames, num_mels=mels)
+    converter = detector.preprocessor.audio_converter
     waveform = keras_asit.data.decode_audio(arguments.recording, sample_rate=converter.sample_rate)
-    scores = keras_asit.events.score_recording(
-        detector, converter, waveform, overlap=arguments.overlap
-    )
+    scores = keras_asit.events.score_recording(detector, waveform, overlap=arguments.overlap)
     events = keras_asit.events.find_events(
         scores,
         detector.window_seconds / detector.num_steps,

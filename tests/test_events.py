@@ -7,7 +7,12 @@ import pytest
 from keras import ops
 
 from keras_asit.events import Event, find_events, score_recording, write_events
-from keras_asit.models import ASiTAudioConverter, ASiTBackbone, ASiTEventDetector
+from keras_asit.models import (
+    ASiTAudioClassifierPreprocessor,
+    ASiTAudioConverter,
+    ASiTBackbone,
+    ASiTEventDetector,
+)
 
 SCORES = np.array([[0.1, 0.9, 0.8, 0.2, 0.7, 0.7, 0.1], [0.6, 0.6, 0.1, 0.1, 0.1, 0.1, 0.6]]).T
 
@@ -16,10 +21,10 @@ SCORES = np.array([[0.1, 0.9, 0.8, 0.2, 0.7, 0.7, 0.1], [0.6, 0.6, 0.1, 0.1, 0.1
 
 
 @pytest.fixture
-def parts():
+def detector():
     backbone = ASiTBackbone((48, 32), num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=16)
-    detector = ASiTEventDetector(backbone, 3, num_steps=10)
-    return detector, ASiTAudioConverter(num_frames=48, num_mels=32)
+    preprocessor = ASiTAudioClassifierPreprocessor(ASiTAudioConverter(16000, 48, 32))
+    return ASiTEventDetector(backbone, 3, preprocessor, num_steps=10)
 
 
 def noise(seconds):
@@ -27,25 +32,24 @@ def noise(seconds):
     return np.random.default_rng(1).uniform(-0.5, 0.5, size).astype("float32")
 
 
-def test_one_window_is_scored_as_the_detector_does(parts):
-    detector, converter = parts
+def test_one_window_is_scored_as_the_detector_does(detector):
     waveform = noise(detector.window_seconds)
-    logits = detector(converter(waveform[None]))["strong"]
+    logits = detector(detector.preprocessor(waveform[None]))["strong"]
     expected = ops.convert_to_numpy(ops.sigmoid(logits))[0]
-    np.testing.assert_allclose(score_recording(*parts, waveform), expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(score_recording(detector, waveform), expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("seconds", [0.03, 0.2, 0.5, 0.51, 1.7, 4.0])
 @pytest.mark.parametrize("overlap", [0, 0.5, 0.9])
-def test_every_step_of_any_length_is_scored(parts, seconds, overlap):
-    scores = score_recording(*parts, noise(seconds), overlap=overlap)
+def test_every_step_of_any_length_is_scored(detector, seconds, overlap):
+    scores = score_recording(detector, noise(seconds), overlap=overlap)
     assert scores.shape == (int(np.ceil(seconds / 0.05 - 1e-9)), 3)
     assert np.all((scores > 0) & (scores < 1))
 
 
-def test_windows_do_not_depend_on_the_batch(parts):
+def test_windows_do_not_depend_on_the_batch(detector):
     waveform = noise(3)
-    few, many = (score_recording(*parts, waveform, batch_size=size) for size in (1, 64))
+    few, many = (score_recording(detector, waveform, batch_size=size) for size in (1, 64))
     np.testing.assert_allclose(few, many, rtol=0, atol=1e-6)
 
 
@@ -58,14 +62,16 @@ def test_windows_do_not_depend_on_the_batch(parts):
         (np.array([0.0, np.nan]), "sample 1 of `waveform` is nan"),
     ],
 )
-def test_bad_waveforms_are_errors(parts, waveform, message):
+def test_bad_waveforms_are_errors(detector, waveform, message):
     with pytest.raises(ValueError, match=message):
-        score_recording(*parts, waveform)
+        score_recording(detector, waveform)
 
 
-def test_a_converter_of_another_shape_is_an_error(parts):
-    with pytest.raises(ValueError, match="num_frames=48"):
-        score_recording(parts[0], ASiTAudioConverter(), noise(1))
+def test_what_reads_no_recordings_is_an_error(detector):
+    with pytest.raises(ValueError, match="must be an ASiTEventDetector"):
+        score_recording(detector.backbone, noise(1))
+    with pytest.raises(ValueError, match="has no preprocessor"):
+        score_recording(ASiTEventDetector(detector.backbone, 3), noise(1))
 
 
 # --- Events in scores ---

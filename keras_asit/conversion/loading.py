@@ -16,7 +16,13 @@ from keras_asit.conversion.weight_names import (
 )
 from keras_asit.layers import GroupMasking
 from keras_asit.layers.patch_embedding import resample_positions
-from keras_asit.models import ASiTBackbone, ASiTEventDetector, ASiTPretrainer
+from keras_asit.models import (
+    ASiTAudioClassifierPreprocessor,
+    ASiTAudioConverter,
+    ASiTBackbone,
+    ASiTEventDetector,
+    ASiTPretrainer,
+)
 from keras_asit.models.presets import GENERATIONS
 
 
@@ -140,7 +146,7 @@ def load_event_detector(
         num_heads: int. Attention heads, which no file tells. Defaults to `None`, width // 64.
 
     Returns:
-        An `ASiTEventDetector`.
+        An `ASiTEventDetector` of waveforms at 16 kHz.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -161,8 +167,11 @@ def load_event_detector(
             f"{path} holds no {' and no '.join(missing)}; of the published files, the weak and "
             "the strong ones do. Use `load_backbone` to load its backbone."
         )
+    backbone = _build_backbone(stored, spectrogram_shape, num_heads)
+    frames, mels = backbone.spectrogram_shape
     detector = ASiTEventDetector(
-        _build_backbone(stored, spectrogram_shape, num_heads),
+        backbone,
+        preprocessor=ASiTAudioClassifierPreprocessor(ASiTAudioConverter(16000, frames, mels)),
         num_strong_classes=stored.heads["strong_head.bias"].shape[0],
         num_weak_classes=stored.heads["weak_head.bias"].shape[0],
     )

@@ -1,4 +1,4 @@
-"""From waveforms and labels to what a classifier reads."""
+"""From waveforms and labels to what a task reads."""
 
 import keras
 import keras_hub
@@ -11,7 +11,9 @@ from keras_asit.models.backbone import ASiTBackbone
 
 @keras.saving.register_keras_serializable(package="keras_asit")
 class ASiTAudioClassifierPreprocessor(keras_hub.models.Preprocessor):
-    """Convert waveforms to the spectrograms of a classifier; labels pass through.
+    """Convert waveforms to the spectrograms of a classifier or an event detector.
+
+    Labels pass through.
 
     Args:
         audio_converter: an `ASiTAudioConverter`.
@@ -19,7 +21,7 @@ class ASiTAudioClassifierPreprocessor(keras_hub.models.Preprocessor):
 
     Call arguments:
         x: float waveforms in [-1, 1]: an array of shape `(batch, samples)`, a list of arrays
-            of shape `(samples,)`, or in `tf.data` also a ragged tensor.
+            of shape `(samples,)`, or a ragged tensor.
         y: labels. Defaults to `None`.
         sample_weight: weights of the clips. Defaults to `None`.
         sample_rate: int. Where given, it must be the converter's. Defaults to `None`.
@@ -44,7 +46,7 @@ class ASiTAudioClassifierPreprocessor(keras_hub.models.Preprocessor):
     audio_converter_cls = ASiTAudioConverter
     presets = builtin_presets.listed_presets()
 
-    def __init__(self, audio_converter, **kwargs):
+    def __init__(self, audio_converter: ASiTAudioConverter, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(audio_converter, ASiTAudioConverter):
             raise ValueError(
@@ -54,19 +56,17 @@ class ASiTAudioClassifierPreprocessor(keras_hub.models.Preprocessor):
         self.audio_converter = audio_converter
 
     @classmethod
-    def from_preset(cls, preset, **kwargs):
-        """Load a preprocessor from a preset; see `ASiTBackbone.from_preset`.
+    def from_preset(cls, preset: str, **kwargs):
+        """Make a preprocessor of the converter in a preset; see `ASiTBackbone.from_preset`.
 
         Args:
             preset: str. The name of a built-in preset, a folder, or a handle.
-            **kwargs: Constructor arguments that replace the preset's.
+            **kwargs: Arguments of `ASiTAudioConverter` that replace the preset's.
 
         Returns:
             An `ASiTAudioClassifierPreprocessor`.
         """
-        if preset in builtin_presets.PRESETS:
-            return cls(**{"audio_converter": ASiTAudioConverter.from_preset(preset), **kwargs})
-        return super().from_preset(preset, **kwargs)
+        return cls(ASiTAudioConverter.from_preset(preset, **kwargs))
 
     def call(self, x, y=None, sample_weight=None, sample_rate=None):
         expected = self.audio_converter.sample_rate
@@ -78,16 +78,12 @@ class ASiTAudioClassifierPreprocessor(keras_hub.models.Preprocessor):
         return keras.utils.pack_x_y_sample_weight(self._convert(x), y, sample_weight)
 
     def _convert(self, x):
-        if is_symbolic(x):
-            return self._convert_in_graph(assert_waveforms(x))
-        return self.audio_converter(as_waveforms(list(x) if hasattr(x, "row_lengths") else x))
-
-    def _convert_in_graph(self, waveforms):
         import tensorflow as tf
 
-        if not isinstance(waveforms, tf.RaggedTensor):
-            return self.audio_converter(waveforms)
-        shape = self.audio_converter.audio_shape()
-        return tf.map_fn(
-            self.audio_converter, waveforms, fn_output_signature=tf.TensorSpec(shape, tf.float32)
-        )
+        if not is_symbolic(x):
+            return self.audio_converter(as_waveforms(list(x) if hasattr(x, "row_lengths") else x))
+        x = assert_waveforms(x)
+        if not isinstance(x, tf.RaggedTensor):
+            return self.audio_converter(x)
+        spectrogram = tf.TensorSpec(self.audio_converter.audio_shape(), tf.float32)
+        return tf.map_fn(self.audio_converter, x, fn_output_signature=spectrogram)

@@ -157,13 +157,12 @@ class ASiTBackbone(keras_hub.models.Backbone):
         ```
         """
         builtin = builtin_presets.PRESETS.get(preset)
-        if builtin is None:
-            return super().from_preset(preset, load_weights=load_weights, **kwargs)
-        if builtin["file"] and load_weights:
-            return super().from_preset(builtin_presets.preset_folder(preset), **kwargs)
-        if load_weights:
-            builtin_presets.warn_of_random_start(preset)
-        return cls(**{**builtin["backbone"], **kwargs})
+        if builtin and not (load_weights and builtin["file"]):
+            if load_weights:
+                builtin_presets.warn_of_random_start(preset)
+            return cls(**{**builtin["backbone"], **kwargs})
+        folder = builtin_presets.locate(preset)
+        return super().from_preset(folder, load_weights=load_weights, **kwargs)
 
     @classmethod
     def from_vit(

@@ -5,32 +5,37 @@ import numpy as np
 from keras import ops
 
 from keras_asit._arguments import check_known, check_positive_integer
+from keras_asit.models.audio_preprocessor import ASiTAudioClassifierPreprocessor
 from keras_asit.models.backbone import ASiTBackbone
-from keras_asit.models.saving import SavedWhole
+from keras_asit.models.labels import as_shares
+from keras_asit.models.task import ASiTTask, check_task
+from keras_asit.optimizers import AdamW
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
-class ASiTEventDetector(SavedWhole, keras.Model):
+class ASiTEventDetector(ASiTTask):
     """Score classes of sound events over time, and classes of whole clips.
 
     The tokens of the backbone, [CLS] included, in their order, are pooled to a fixed number of
     steps (averages; linear interpolation where there are fewer tokens). One linear layer scores
     each step ("strong" labels), another the average of all steps ("weak" labels). These are the
-    heads of the weights published with PretrainedSED, which
-    `keras_asit.conversion.load_event_detector` loads.
+    heads of the weights published with PretrainedSED: the presets
+    `"asit_base_16k_audioset_strong"` and `"asit_base_16k_audioset_weak"` have them.
+
+    `fit`, `evaluate` and `predict` take waveforms as `ASiTAudioClassifier` does. Labels are a
+    dict of either or both of `"strong"` and `"weak"`, shaped as the output, from 0 to 1.
 
     Args:
         backbone: an `ASiTBackbone`. Its `spectrogram_shape` is that of a window; published
             weights are for 998 frames, 10 seconds.
         num_strong_classes: int. Number of classes scored at each step.
+        preprocessor: an `ASiTAudioClassifierPreprocessor`. Defaults to `None`: inputs are
+            spectrograms, normalized as `ASiTAudioConverter` does.
         num_weak_classes: int. Number of classes scored once a clip. Defaults to `None`, as
             many as `num_strong_classes`.
         num_steps: int. Number of steps of a window. Defaults to `250`, 40 ms each in 10 seconds.
         head_dtype: str or `keras.DTypePolicy`, of both heads. Defaults to `None`, the backbone's.
-        **kwargs: Arguments of `keras.Model`, such as `name`.
-
-    Input shape:
-        `(batch, frames, mels)`, normalized as `ASiTAudioConverter` does.
+        **kwargs: Arguments of `keras_hub.models.Task`: `name`, `trainable` and `compile`.
 
     Output shape:
         A dict of logits: `"strong"`, `(batch, num_steps, num_strong_classes)`, and `"weak"`,
@@ -39,80 +44,104 @@ class ASiTEventDetector(SavedWhole, keras.Model):
     Example:
 
     ```python
-    backbone = keras_asit.models.ASiTBackbone(
-        (998, 128), num_layers=2, num_heads=2, hidden_dim=32, mlp_dim=64
+    detector = keras_asit.models.ASiTEventDetector.from_preset(
+        "asit_tiny_16k", num_strong_classes=7, spectrogram_shape=(998, 128)
     )
-    detector = keras_asit.models.ASiTEventDetector(backbone, num_strong_classes=7)
-    logits = detector(np.random.normal(size=(2, 998, 128)))["strong"]  # (2, 250, 7)
+    logits = detector.predict(np.random.uniform(-1, 1, (2, 160000)))["strong"]  # (2, 250, 7)
     ```
 
     Reference: Schmid et al., "Effective Pre-Training of Audio Transformers for Sound Event
     Detection", arXiv 2409.09546, equations 1 to 3.
     """
 
+    size_argument = "num_strong_classes"
+
     def __init__(
         self,
-        backbone,
-        num_strong_classes,
+        backbone: ASiTBackbone,
+        num_strong_classes: int,
+        preprocessor: ASiTAudioClassifierPreprocessor | None = None,
         *,
-        num_weak_classes=None,
-        num_steps=250,
-        head_dtype=None,
+        num_weak_classes: int | None = None,
+        num_steps: int = 250,
+        head_dtype: str | keras.DTypePolicy | None = None,
         **kwargs,
     ):
-        if not isinstance(backbone, ASiTBackbone):
-            raise ValueError(
-                f"`backbone` must be an ASiTBackbone. Received: {type(backbone).__name__}"
-            )
+        check_task(backbone, preprocessor)
         num_weak_classes = num_strong_classes if num_weak_classes is None else num_weak_classes
         check_positive_integer("num_strong_classes", num_strong_classes)
         check_positive_integer("num_weak_classes", num_weak_classes)
         check_positive_integer("num_steps", num_steps)
-        check_known("ASiTEventDetector", kwargs, ("name", "trainable"))
-        head_dtype = backbone.dtype_policy if head_dtype is None else head_dtype
+        check_known("ASiTEventDetector", kwargs, ("name", "trainable", "compile"))
+        head_dtype = head_dtype or backbone.dtype_policy
 
         # === Layers ===
-        strong_head = keras.layers.Dense(num_strong_classes, dtype=head_dtype, name="strong_head")
-        weak_head = keras.layers.Dense(num_weak_classes, dtype=head_dtype, name="weak_head")
+        self.backbone = backbone
+        self.preprocessor = preprocessor
+        self.strong_head = keras.layers.Dense(
+            num_strong_classes, dtype=head_dtype, name="strong_head"
+        )
+        self.weak_head = keras.layers.Dense(num_weak_classes, dtype=head_dtype, name="weak_head")
 
         # === Functional Model ===
         inputs = backbone.input
         steps = _pool_tokens(backbone(inputs), num_steps)
-        outputs = {"strong": strong_head(steps), "weak": weak_head(ops.mean(steps, axis=1))}
+        outputs = {
+            "strong": self.strong_head(steps),
+            "weak": self.weak_head(ops.mean(steps, axis=1)),
+        }
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
 
         # === Config ===
-        self.backbone = backbone
-        self.strong_head = strong_head
-        self.weak_head = weak_head
         self.num_strong_classes = num_strong_classes
         self.num_weak_classes = num_weak_classes
         self.num_steps = num_steps
 
     @property
-    def window_seconds(self):
+    def window_seconds(self) -> float:
         """The duration of a window: one 10-ms shift a frame, and the 20 ms after the last."""
         return (self.backbone.spectrogram_shape[0] + 2) / 100
 
+    def compile(self, optimizer="auto", loss="auto", **kwargs):
+        """Configure training.
+
+        Args:
+            optimizer: As in `keras.Model.compile`. Defaults to `"auto"`: `AdamW` with a
+                learning rate of 5e-5.
+            loss: As in `keras.Model.compile`. Defaults to `"auto"`: binary cross-entropy of
+                both outputs.
+            **kwargs: Other arguments of `keras.Model.compile`.
+        """
+        if optimizer == "auto":
+            optimizer = AdamW(5e-5)
+        if loss == "auto":
+            loss = {
+                name: keras.losses.BinaryCrossentropy(from_logits=True)
+                for name in ("strong", "weak")
+            }
+        super().compile(optimizer=optimizer, loss=loss, **kwargs)
+
+    def check_labels(self, y):
+        """Return labels as the loss takes them: arrays from 0 to 1, shaped as the outputs."""
+        shapes = {
+            "strong": (self.num_steps, self.num_strong_classes),
+            "weak": (self.num_weak_classes,),
+        }
+        if not isinstance(y, dict) or not y or y.keys() - shapes.keys():
+            raise ValueError(
+                'Labels must be a dict of "strong" or "weak" ones, or both. Received: '
+                f"{list(y) if isinstance(y, dict) else type(y).__name__}"
+            )
+        return {name: as_shares(labels, shapes[name]) for name, labels in y.items()}
+
     def get_config(self):
         return {
-            "name": self.name,
-            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            **super().get_config(),
             "num_strong_classes": self.num_strong_classes,
             "num_weak_classes": self.num_weak_classes,
             "num_steps": self.num_steps,
             "head_dtype": keras.dtype_policies.serialize(self.strong_head.dtype_policy),
         }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        backbone = keras.saving.deserialize_keras_object(
-            config["backbone"], custom_objects=custom_objects
-        )
-        head_dtype = keras.dtype_policies.deserialize(
-            config["head_dtype"], custom_objects=custom_objects
-        )
-        return cls(**{**config, "backbone": backbone, "head_dtype": head_dtype})
 
 
 def _pool_tokens(tokens, num_steps):

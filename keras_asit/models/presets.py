@@ -17,6 +17,10 @@ SIZES = {
     "small": {"hidden_dim": 384, "num_layers": 12, "num_heads": 6, "mlp_dim": 1536},
     "base": {"hidden_dim": 768, "num_layers": 12, "num_heads": 12, "mlp_dim": 3072},
 }
+# Functions of a preset's name, a published file and the folder to write, by the file's suffix;
+# `keras_asit.conversion` adds its own.
+CONVERSIONS = {}
+
 _PARAMETERS = {"tiny": 5_445_312, "small": 21_507_456, "base": 85_482_240}
 
 # What the two generations of the method do differently in pre-training.
@@ -44,7 +48,7 @@ GENERATIONS = {
 }
 
 
-def _architecture(size, sample_rate=16000, num_frames=592, parameters=None, **metadata):
+def _architecture(size, sample_rate=16000, num_frames=592, *, parameters=None, **metadata):
     return {
         "metadata": {
             "params": parameters or _PARAMETERS[size],
@@ -55,10 +59,11 @@ def _architecture(size, sample_rate=16000, num_frames=592, parameters=None, **me
         "backbone": {"spectrogram_shape": (num_frames, 128), **SIZES[size]},
         "converter": {"sample_rate": sample_rate, "num_frames": num_frames},
         "file": None,
+        "task": None,
     }
 
 
-def _published(file, description, **kwargs):
+def _published(file, description, *, task=None, **kwargs):
     preset = _architecture(
         "base",
         description=f"{description} Pre-trained without labels on AudioSet at 16 kHz.",
@@ -66,7 +71,7 @@ def _published(file, description, **kwargs):
         license="MIT, that of the repository that publishes the file; none is stated for the file",
         **kwargs,
     )
-    return {**preset, "file": file}
+    return {**preset, "file": file, "task": task}
 
 
 PRESETS = {
@@ -87,12 +92,14 @@ PRESETS = {
     "asit_base_16k_audioset_weak": _published(
         "ASIT_weak.pt",
         "ASiT-base, then fine-tuned on AudioSet's labels of clips, for 10 seconds.",
+        task="ASiTEventDetector",
         num_frames=998,
         parameters=85_635_840,
     ),
     "asit_base_16k_audioset_strong": _published(
         "ASIT_strong_1.pt",
         "ASiT-base, then fine-tuned on AudioSet's labels of events in time, for 10 seconds.",
+        task="ASiTEventDetector",
         num_frames=998,
         parameters=85_635_840,
     ),
@@ -104,19 +111,27 @@ def listed_presets():
     return {name: {"metadata": preset["metadata"]} for name, preset in PRESETS.items()}
 
 
-def preset_folder(name):
-    """Return the folder of a built-in preset with weights, made on first use.
+def may_hold(preset, task):
+    """Return whether a preset can be one of a task, by the name of its class."""
+    return preset not in PRESETS or PRESETS[preset]["task"] == task
 
-    The published file is downloaded and converted in a temporary folder beside, which is then
-    renamed: an interrupted call leaves nothing that a later one takes for the preset, and of two
-    processes at once one wins and both use its folder.
+
+def locate(preset):
+    """Return where KerasHub finds a preset: a built-in one with weights in its folder.
+
+    On first use, the published file is downloaded and converted in a temporary folder beside,
+    which is then renamed: an interrupted call leaves nothing that a later one takes for the
+    preset, and of two processes at once one wins and both use its folder.
     """
-    folder = cache_folder() / name
+    if preset not in PRESETS:
+        return preset
+    folder = cache_folder() / preset
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}-") as work:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{preset}-") as work:
             made = Path(work) / "preset"
-            _convert(name, _fetch(name, Path(work)), made)
+            path = Path(_fetch(preset, Path(work)))
+            CONVERSIONS[path.suffix](preset, path, made)
             try:
                 made.rename(folder)
             except OSError:
@@ -161,21 +176,3 @@ def _fetch(name, work):
             f"environment variable {SOURCE_VARIABLE} to a copy of {file}, to a folder that holds "
             "it, or to another base URL."
         ) from error
-
-
-def _convert(name, path, folder):
-    # Here, for the loaders build upon the models.
-    from keras_asit.conversion import load_backbone
-    from keras_asit.models import ASiTAudioConverter
-
-    expected = PRESETS[name]["backbone"]
-    try:
-        backbone = load_backbone(path, num_heads=expected["num_heads"])
-        config = backbone.get_config()
-        differing = {key: config[key] for key in expected if config[key] != expected[key]}
-        if differing:
-            raise ValueError(f"The network has {differing}, not those of {expected}.")
-    except ValueError as error:
-        raise ValueError(f"{path} is not the published file of {name!r}. {error}") from error
-    backbone.save_to_preset(str(folder))
-    ASiTAudioConverter(**PRESETS[name]["converter"]).save_to_preset(str(folder))

@@ -19,7 +19,8 @@ from keras_asit.models import (
     ASiTAudioConverter,
     ASiTBackbone,
 )
-from keras_asit.models.classifier_inputs import as_dataset, as_labels
+from keras_asit.models.labels import as_indices, as_shares
+from keras_asit.models.task import as_dataset
 
 NAMES = ["cat", "dog", "cow"]
 
@@ -91,10 +92,10 @@ def test_learns_from_names_and_from_indices_and_says_how_well():
 
 def test_arrays_are_shuffled_in_each_epoch_unless_told_otherwise():
     x, y = np.stack([np.full(4000, index / 100, "float32") for index in range(64)]), range(64)
-    passes = as_dataset(x, np.asarray(y), None, 64, True)
+    passes = as_dataset((x, np.asarray(y), None), 64, shuffle=True)
     first, second = (next(iter(passes))[1].numpy().tolist() for _ in range(2))
     assert first != second and sorted(first) == sorted(second) == list(y)
-    ordered = as_dataset(x, np.asarray(y), None, 64, False)
+    ordered = as_dataset((x, np.asarray(y), None), 64)
     assert next(iter(ordered))[1].numpy().tolist() == list(y)
 
 
@@ -194,7 +195,7 @@ def test_bad_waveforms_are_named(clips, message):
         ([0, -1, 0, 0, 0, 0], "Received: -1 for clip 1"),
         (["cat", "cow", "horse", "dog", "dog", "dog"], "'horse' for clip 2"),
         ([0, 1, 2], "`y` must be of 6 clips"),
-        (np.full((6, 3), 2.0), "Clip 0 has others"),
+        (np.full((6, 3), 2.0), "from 0 to 1. Received: 2.0 for clip 0"),
         (np.zeros((6, 4)), r"Received: shape=\(6, 4\)"),
     ],
 )
@@ -208,7 +209,7 @@ def test_bad_data_of_a_dataset_stops_it():
     clips = np.zeros((2, 4000), "float32")
     for x, y, message in (
         (clips * np.nan, [0, 1], "must be finite"),
-        (clips, [0, 7], "must be from 0 to 2"),
+        (clips, [0, 7], "integers from 0 to 2. Received: 7 for clip 1"),
     ):
         dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(2)
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):
@@ -244,8 +245,7 @@ def test_bad_arguments_are_errors():
     ],
 )
 def test_labels_come_in_many_forms(labels):
-    expected = as_labels([0, 1] * 2, 2, ["cat", "dog"], multi_label=False)
-    np.testing.assert_array_equal(as_labels(labels, 2, ["cat", "dog"], False), expected)
+    np.testing.assert_array_equal(as_indices(labels, 2, ["cat", "dog"]), [0, 1] * 2)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,9 @@ def test_labels_come_in_many_forms(labels):
 )
 def test_labels_of_no_form_are_refused(labels, message):
     with pytest.raises(ValueError, match=message):
-        as_labels(labels, 2, ["cat", "dog"], multi_label=True)
+        as_indices(labels, 2, ["cat", "dog"])
+    with pytest.raises(ValueError):
+        as_shares(labels, (2,))
 
 
 def test_what_is_neither_clips_nor_batches_is_refused():

@@ -153,7 +153,7 @@ def test_a_failed_conversion_leaves_nothing_behind(small_release, monkeypatch):
 
 
 def test_a_process_that_comes_second_uses_the_first_ones(small_release, monkeypatch):
-    convert = presets._convert
+    convert = presets.CONVERSIONS[".pt"]
     inner = []
 
     def convert_while_another_does(*args):
@@ -162,7 +162,7 @@ def test_a_process_that_comes_second_uses_the_first_ones(small_release, monkeypa
             inner.append(ASiTBackbone.from_preset(NAME))
         convert(*args)
 
-    monkeypatch.setattr(presets, "_convert", convert_while_another_does)
+    monkeypatch.setitem(presets.CONVERSIONS, ".pt", convert_while_another_does)
     backbone = ASiTBackbone.from_preset(NAME)
     for weight, expected in zip(values(backbone), values(inner[1])):
         np.testing.assert_array_equal(weight, expected)

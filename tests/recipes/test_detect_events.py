@@ -9,7 +9,12 @@ from pathlib import Path
 import keras
 import pytest
 
-from keras_asit.models import ASiTBackbone, ASiTEventDetector
+from keras_asit.models import (
+    ASiTAudioClassifierPreprocessor,
+    ASiTAudioConverter,
+    ASiTBackbone,
+    ASiTEventDetector,
+)
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "detect_events.py"
 
@@ -27,7 +32,9 @@ def run(*arguments):
 def detector(tmp_path):
     """A file of a detector of three classes."""
     backbone = ASiTBackbone((48, 128), num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=16)
-    ASiTEventDetector(backbone, 3, num_steps=10).save(tmp_path / "detector.keras")
+    preprocessor = ASiTAudioClassifierPreprocessor(ASiTAudioConverter(num_frames=48))
+    detector = ASiTEventDetector(backbone, 3, preprocessor, num_steps=10)
+    detector.save(tmp_path / "detector.keras")
     return tmp_path / "detector.keras"
 
 

@@ -1,0 +1,328 @@
+"""What the tasks of ASiT share: presets, and clips of any length as their inputs."""
+
+import keras
+import keras_hub
+import numpy as np
+
+from keras_asit._arguments import as_waveforms, check_number, is_symbolic
+from keras_asit.models import presets as builtin_presets
+from keras_asit.models.audio_preprocessor import ASiTAudioClassifierPreprocessor
+from keras_asit.models.backbone import ASiTBackbone
+from keras_asit.models.saving import SavedWhole
+
+
+class ASiTTask(SavedWhole, keras_hub.models.Task):
+    """Base of the tasks: `from_preset`, and `fit`, `evaluate` and `predict` of waveforms.
+
+    A task has `size_argument`, the name of the argument of its constructor that no backbone tells,
+    and `check_labels`, which returns labels as the loss takes them.
+    """
+
+    backbone_cls = ASiTBackbone
+    preprocessor_cls = ASiTAudioClassifierPreprocessor
+    presets = builtin_presets.listed_presets()
+    size_argument = None
+
+    @classmethod
+    def from_preset(
+        cls,
+        preset: str,
+        load_weights: bool = True,
+        *,
+        spectrogram_shape: tuple[int, int] | None = None,
+        patch_stride: int | tuple[int, int] | None = None,
+        drop_path_rate: float | None = None,
+        **kwargs,
+    ):
+        """Load a whole task, or start one from a pre-trained backbone.
+
+        With the number of classes (`num_classes` of a classifier, `num_strong_classes` of an
+        event detector), backbone and converter are the preset's and the rest starts at random.
+        Without, the preset must be one of such a task, and is loaded whole.
+
+        Args:
+            preset: str. The name of a built-in preset, a folder that `save_to_preset` wrote for a
+                backbone and its converter or for a task, or a `hf://` or `kaggle://` handle.
+            load_weights: bool. Whether to load weights, or to start at random. Defaults to
+                `True`.
+            spectrogram_shape: pair of ints, (frames, mels). Another shape than the preset's;
+                positions are interpolated. Like the next two, it needs the number of classes.
+                Defaults to `None`.
+            patch_stride: int or pair of ints. Another one than the preset's; positions are
+                interpolated. Defaults to `None`.
+            drop_path_rate: float in [0, 1). Stochastic depth in fine-tuning. Defaults to `None`,
+                the preset's.
+            **kwargs: Constructor arguments, such as the number of classes.
+
+        Returns:
+            A task of this class.
+
+        Raises:
+            ValueError: if the number of classes is missing, or the preset has no converter and no
+                `preprocessor` is given.
+
+        Example:
+
+        ```python
+        classifier = keras_asit.models.ASiTAudioClassifier.from_preset(
+            "asit_tiny_16k", num_classes=50, spectrogram_shape=(496, 128)
+        )
+        ```
+        """
+        changes = {
+            "spectrogram_shape": spectrogram_shape,
+            "patch_stride": patch_stride,
+            "drop_path_rate": drop_path_rate,
+        }
+        changes = {name: value for name, value in changes.items() if value is not None}
+        if cls.size_argument in kwargs:
+            return cls._from_backbone(preset, load_weights, changes, **kwargs)
+        if changes or not builtin_presets.may_hold(preset, cls.__name__):
+            raise ValueError(cls._size_is_missing(preset, changes))
+        if "dtype" in kwargs:
+            kwargs = {"head_dtype": kwargs["dtype"], **kwargs}
+        folder = builtin_presets.locate(preset)
+        try:
+            return super().from_preset(folder, load_weights=load_weights, **kwargs)
+        except (TypeError, FileNotFoundError) as error:  # There is but a backbone.
+            if f"'{cls.size_argument}'" not in str(error) and "converter" not in str(error):
+                raise
+            raise ValueError(cls._size_is_missing(preset, changes)) from error
+
+    @classmethod
+    def _from_backbone(cls, preset, load_weights, changes, dtype=None, **kwargs):
+        backbone = ASiTBackbone.from_preset(
+            preset, load_weights=load_weights, dtype=dtype, **changes
+        )
+        if "preprocessor" not in kwargs:
+            frames, mels = backbone.spectrogram_shape
+            try:
+                kwargs["preprocessor"] = cls.preprocessor_cls.from_preset(
+                    preset, num_frames=frames, num_mels=mels
+                )
+            except FileNotFoundError as error:
+                raise ValueError(
+                    f"The preset {preset!r} has no `ASiTAudioConverter`. Save one there, with "
+                    "`converter.save_to_preset`, or give `preprocessor`: one with a converter, or "
+                    "None for inputs that are spectrograms."
+                ) from error
+        return cls(backbone, **kwargs)
+
+    @classmethod
+    def _size_is_missing(cls, preset, changes):
+        return (
+            f"`{cls.size_argument}` must be given unless the preset is of an {cls.__name__} that "
+            f"stays as it is. Received: preset={preset!r}, {changes or 'no changes'}"
+        )
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size: int | None = None,
+        *,
+        sample_weight=None,
+        validation_data=None,
+        validation_split: float = 0.0,
+        validation_batch_size: int | None = None,
+        shuffle: bool = True,
+        **kwargs,
+    ):
+        """Train; see `keras.Model.fit`. Inputs and labels are as the class describes.
+
+        Unlike KerasHub's tasks, arrays are shuffled in each epoch, as `keras.Model` does.
+        """
+        data = self._checked(x, y, sample_weight, batch_size)
+        if validation_split and validation_data is None:
+            data, validation_data = _split(data, validation_split)
+        elif isinstance(validation_data, (list, tuple)):
+            parts = keras.utils.unpack_x_y_sample_weight(tuple(validation_data))
+            validation_data = self._checked(*parts)
+        return super().fit(
+            as_dataset(data, batch_size, shuffle),
+            validation_data=as_dataset(validation_data, validation_batch_size or batch_size),
+            shuffle=False,
+            **kwargs,
+        )
+
+    def evaluate(
+        self, x=None, y=None, batch_size: int | None = None, *, sample_weight=None, **kwargs
+    ):
+        """Evaluate; see `keras.Model.evaluate`."""
+        # Keras evaluates validation data of `fit`, which is a dataset already, in this way too.
+        data = self._checked(x, y, sample_weight, batch_size)
+        return super().evaluate(as_dataset(data, batch_size), **kwargs)
+
+    def predict(self, x=None, batch_size: int | None = None, **kwargs):
+        """Predict outputs of clips; see `keras.Model.predict`."""
+        data = self._checked(x, batch_size=batch_size)
+        return super().predict(as_dataset(data, batch_size), **kwargs)
+
+    def preprocess_samples(self, x, y=None, sample_weight=None):
+        if is_symbolic(x):
+            x = _check_batch(x, self.preprocessor is not None)
+        y = None if y is None else self.check_labels(y)
+        return super().preprocess_samples(x, y, sample_weight)
+
+    def _checked(self, x, y=None, sample_weight=None, batch_size=None):
+        """Return clips, labels and weights as arrays, after checks; a dataset as it is."""
+        if not _are_clips(x):
+            _check_dataset(x, y=y, sample_weight=sample_weight, batch_size=batch_size)
+            return x
+        if self.preprocessor is None:
+            x = _as_spectrograms(x, self.backbone.spectrogram_shape)
+        else:
+            x = _as_waveforms(x)
+        y = None if y is None else self.check_labels(y)
+        weights = None if sample_weight is None else np.asarray(sample_weight, "float32")
+        for name, part in (("y", y), ("sample_weight", weights)):
+            for array in keras.tree.flatten(part):
+                if array is not None and len(array) != x.shape[0]:
+                    raise ValueError(
+                        f"`{name}` must be of {x.shape[0]} clips, as `x` is. Received: {len(array)}"
+                    )
+        return x, y, weights
+
+    def compile_from_config(self, config):
+        super().compile_from_config(config)
+        self.optimizer.build(self.trainable_variables)
+
+    @classmethod
+    def from_config(cls, config):
+        objects = {
+            name: keras.saving.deserialize_keras_object(value)
+            for name, value in config.items()
+            # What is given to `from_preset` is an object already.
+            if isinstance(value, dict)
+        }
+        return cls(**{**config, **objects})
+
+
+def check_task(backbone, preprocessor):
+    """Raise `ValueError` unless backbone and preprocessor are such, and of one shape."""
+    if not isinstance(backbone, ASiTBackbone):
+        raise ValueError(f"`backbone` must be an ASiTBackbone. Received: {type(backbone).__name__}")
+    if not isinstance(preprocessor, (type(None), ASiTAudioClassifierPreprocessor)):
+        raise ValueError(
+            "`preprocessor` must be an ASiTAudioClassifierPreprocessor or None. Received: "
+            f"{type(preprocessor).__name__}"
+        )
+    if preprocessor is not None:
+        shape = preprocessor.audio_converter.audio_shape()
+        if shape != backbone.spectrogram_shape:
+            raise ValueError(
+                f"The backbone reads spectrograms of {backbone.spectrogram_shape} (frames, mels), "
+                f"but the preprocessor makes {shape}. Load the one or the other with another "
+                "`spectrogram_shape` or `num_frames`."
+            )
+
+
+def as_dataset(data, batch_size=None, shuffle=False):
+    """Return a `tf.data.Dataset` of batches of arrays, shuffled anew in each pass.
+
+    Args:
+        data: tuple of clips, labels and weights; anything else is returned as it is.
+        batch_size: int. Defaults to `None`, 32.
+        shuffle: bool. Defaults to `False`.
+    """
+    import tensorflow as tf
+
+    if not isinstance(data, tuple):
+        return data
+    number = data[0].shape[0]
+    indices = tf.data.Dataset.range(number)
+    if shuffle:
+        indices = indices.shuffle(number, reshuffle_each_iteration=True)
+    # As tensors: TensorFlow would write arrays into the graph, which holds 2 GB at most.
+    data = keras.tree.map_structure(
+        lambda part: part if tf.is_tensor(part) else tf.constant(part),
+        keras.utils.pack_x_y_sample_weight(*data),
+    )
+    return indices.batch(batch_size or 32).map(
+        lambda batch: keras.tree.map_structure(lambda part: tf.gather(part, batch), data)
+    )
+
+
+def _split(data, share):
+    """Return the first clips, and the others, as `keras.Model.fit` splits them."""
+    check_number("validation_split", share, 0, 0.999)
+    if not isinstance(data, tuple) or data[1] is None:
+        raise ValueError(
+            "`validation_split` needs clips and labels at hand; give `validation_data` instead. "
+            f"Received: {type(data).__name__}"
+        )
+    number = data[0].shape[0]
+    stop = int(number * (1 - share))
+    if not 0 < stop < number:
+        raise ValueError(
+            f"`validation_split` leaves no clip of {number} on one side. "
+            f"Received: validation_split={share:g}"
+        )
+
+    def cut(clips):
+        return keras.tree.map_structure(lambda part: None if part is None else part[clips], data)
+
+    return cut(slice(stop)), cut(slice(stop, None))
+
+
+def _are_clips(x):
+    has_shape = hasattr(x, "__array__") and hasattr(x, "shape")
+    return isinstance(x, (list, tuple)) or has_shape or hasattr(x, "row_lengths")
+
+
+def _check_dataset(x, **others):
+    import tensorflow as tf
+
+    if not isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)):
+        raise ValueError(
+            "`x` must be an array or a list of clips, or a tf.data.Dataset of batches; "
+            "tf.data.Dataset.from_generator makes one of a generator. Received: "
+            f"x={type(x).__name__}"
+        )
+    for name, value in others.items():
+        if value is not None:
+            raise ValueError(
+                f"A dataset of batches brings its own `{name}`; leave that out. Received: "
+                f"x={type(x).__name__}, {name}={type(value).__name__}"
+            )
+
+
+def _as_waveforms(x):
+    """Return waveforms as an array, or as a `tf.RaggedTensor` if their lengths differ."""
+    import tensorflow as tf
+
+    waveforms = as_waveforms(list(x) if isinstance(x, tf.RaggedTensor) else x)
+    if isinstance(waveforms, np.ndarray):
+        return waveforms
+    lengths = [len(waveform) for waveform in waveforms]
+    return tf.RaggedTensor.from_row_lengths(np.concatenate(waveforms), lengths)
+
+
+def _as_spectrograms(x, shape):
+    spectrograms = np.asarray(keras.ops.convert_to_numpy(x), "float32")
+    if spectrograms.shape[1:] != tuple(shape):
+        raise ValueError(
+            "Without a preprocessor, inputs are spectrograms of shape (batch, "
+            f"{shape[0]}, {shape[1]}). Received: shape={spectrograms.shape}"
+        )
+    finite = np.isfinite(spectrograms).all(axis=(1, 2))
+    if not finite.all():
+        raise ValueError(
+            f"Spectrograms must be finite. Clip {int(np.argmin(finite))} has values that are not."
+        )
+    return spectrograms
+
+
+def _check_batch(x, are_waveforms):
+    """Check in a graph of TensorFlow that `x` is a batch of clips, and return it."""
+    import tensorflow as tf
+
+    shape = "(batch, samples)" if are_waveforms else "(batch, frames, mels)"
+    if x.shape.rank != shape.count(",") + 1:
+        raise ValueError(
+            f"A dataset must be of batches of known rank, {shape}; call its `batch`. Received: "
+            f"shape={x.shape}"
+        )
+    if are_waveforms:
+        return x
+    return tf.debugging.assert_all_finite(x, "Spectrograms must be finite.")
