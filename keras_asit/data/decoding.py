@@ -33,8 +33,8 @@ def decode_audio(
 
     Channels are mixed down to their mean. A file that ends early yields what it still holds,
     except one of FLAC or CAF: libsndfile takes the one for damaged there and does not open the
-    other. What libsndfile does not read, such as m4a, webm or wma, is decoded by ffmpeg where
-    that is installed, to 16 bits, as librosa does.
+    other. What libsndfile does not read, such as m4a, webm or wma, is decoded as librosa does: by
+    ffmpeg where that is installed, as a whole, to 16 bits.
 
     Args:
         path: str, or a file opened in binary mode, for which there is no fallback.
@@ -80,7 +80,14 @@ def read_waveform(path, sample_rate, max_seconds=None, offset=0.0):
         file_rate = file.samplerate
         limit = None if max_seconds is None else max(1, round(max_seconds * file_rate))
         start = 0 if limit is None else round(offset * max(0, file.frames - limit))
-        samples = _read_from(file, start, limit)
+        try:
+            if start:
+                file.seek(start)
+            samples = read_samples(file, limit)
+        except RuntimeError:
+            if not start:
+                raise
+            samples = ()
     if start and not len(samples):
         # Opened anew, for libsndfile's decoders may not recover from a failed seek.
         with open_audio(path) as file:
@@ -88,18 +95,6 @@ def read_waveform(path, sample_rate, max_seconds=None, offset=0.0):
     if not len(samples):
         raise ValueError("has no samples")
     return resample(samples, file_rate, sample_rate)
-
-
-def _read_from(file, start, limit):
-    """Return a stretch of a file, without samples where one that is not the first fails."""
-    try:
-        if start:
-            file.seek(start)
-        return read_samples(file, limit)
-    except RuntimeError:
-        if not start:
-            raise
-        return np.zeros(0, "float32")
 
 
 def open_audio(path, *, fallback=True):
@@ -114,7 +109,7 @@ def open_audio(path, *, fallback=True):
         path.seek(0)
         fallback = False
     elif os.path.isfile(path):
-        fallback = fallback and not os.fspath(path).lower().endswith(AUDIO_SUFFIXES)
+        fallback = fallback and not os.fsdecode(path).lower().endswith(AUDIO_SUFFIXES)
         # As bytes, since a name need not be UTF-8.
         path = os.fsencode(os.path.abspath(path))
     else:

@@ -131,18 +131,20 @@ def convert(tmp_path):
 
 
 @needs_ffmpeg
-@pytest.mark.parametrize("name", ["a.m4a", "a.MP4", "a.aac", "a.webm", "a.wma", "a.mka", "é.wv"])
+@pytest.mark.parametrize("name", ["a.m4a", "a.MP4", "a.webm", "a.wma", "é.aac"])
 def test_what_libsndfile_does_not_read_is_decoded_by_ffmpeg(convert, name):
     path = convert(name)
     waveform = decode_audio(path)
     # Encoders pad the ends and some decoders do not know.
     assert abs(len(waveform) - 32_000) < 2_000
-    first, last = (decode_audio(path, max_seconds=0.5, offset=offset) for offset in (0, 1))
-    np.testing.assert_allclose(first[:7000], waveform[:7000], atol=1e-6)
-    assert np.std(first[2000:-2000]) == pytest.approx(0.1 / np.sqrt(2), rel=0.1)
-    assert np.std(last[2000:-2000]) == pytest.approx(0.4 / np.sqrt(2), rel=0.1)
+    last = decode_audio(path, max_seconds=0.5, offset=1.0)
+    assert len(last) == 8000
+    for stretch, level in ((waveform[:8000], 0.1), (waveform[-8000:], 0.4), (last, 0.4)):
+        assert np.std(stretch[2000:-2000]) == pytest.approx(level / np.sqrt(2), rel=0.1)
     record = check_audio(path)
     assert (record["verdict"], record["channels"]) == ("ok", 2)
+    with pytest.raises(RuntimeError, match="Format not recognised"):
+        decoding.open_audio(path, fallback=False)
 
 
 @needs_ffmpeg
