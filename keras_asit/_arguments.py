@@ -36,6 +36,15 @@ def check_choice(name, value, choices):
         raise ValueError(f"`{name}` must be one of {accepted}. Received: {name}={value!r}")
 
 
+def check_instance(name, value, kind):
+    """Raise `ValueError` unless `value` is an instance of the class `kind`."""
+    if not isinstance(value, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise ValueError(
+            f"`{name}` must be {article} {kind.__name__}. Received: {type(value).__name__}"
+        )
+
+
 def check_known(name, arguments, known):
     """Raise `ValueError` if the dict `arguments` has any that are not `known` to class `name`."""
     unknown = sorted(set(arguments) - set(known))

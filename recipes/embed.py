@@ -25,6 +25,7 @@ from command_line import ending_in_one_line, overlap, positive_integer
 
 import keras_asit
 import keras_asit.hear
+from keras_asit._extras import of_extra
 from keras_asit._files import replacing
 
 
@@ -171,12 +172,8 @@ def write_parquet(parts, path):
 
 
 def import_parquet():
-    try:
+    with of_extra("parquet"):
         import pyarrow.parquet
-    except ImportError:
-        raise ImportError(
-            "Parquet needs pyarrow; install it with: pip install keras-asit[parquet]"
-        ) from None
     return pyarrow
 
 
@@ -191,18 +188,11 @@ def parse_arguments():
     add("--frames", action="store_true", help="embed every 40 ms, not whole recordings")
     add("--pooling", choices=["cls", "mean", "cls_and_mean"], default="cls_and_mean")
     add("--overlap", type=overlap, default=0.0, help="of windows (default: %(default)s)")
-    add(
-        "--batch-size",
-        type=positive_integer,
-        default=32,
-        help="windows at once (default: %(default)s)",
-    )
-    add(
-        "--part-size",
-        type=positive_integer,
-        default=256,
-        help="recordings a part (default: %(default)s)",
-    )
+    for flag, default, help in (
+        ("--batch-size", 32, "windows at once"),
+        ("--part-size", 256, "recordings a part"),
+    ):
+        add(flag, type=positive_integer, default=default, help=f"{help} (default: %(default)s)")
     return parser.parse_args()
 
 

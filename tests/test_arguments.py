@@ -1,6 +1,16 @@
-"""What messages share."""
+"""What checks and messages share."""
 
-from keras_asit._arguments import name_some
+import pytest
+
+from keras_asit._arguments import check_instance, name_some
+
+
+def test_what_is_of_another_class_is_refused_by_name():
+    check_instance("seed", True, int)
+    with pytest.raises(ValueError, match="`rate` must be a float. Received: str"):
+        check_instance("rate", "fast", float)
+    with pytest.raises(ValueError, match="`error` must be an OSError. Received: int"):
+        check_instance("error", 3, OSError)
 
 
 def test_of_a_list_the_first_few_are_named():

@@ -95,13 +95,9 @@ def plot_events(
     _draw_spectrogram(above, spectrogram, converter)
     above.label_outer()
     for event in events:
-        below.barh(
-            labels.index(event.label),
-            event.offset - event.onset,
-            left=event.onset,
-            color="tab:blue",
-            alpha=0.3 + 0.7 * event.score,
-        )
+        row, seconds = labels.index(event.label), event.offset - event.onset
+        alpha = 0.3 + 0.7 * event.score
+        below.barh(row, seconds, left=event.onset, color="tab:blue", alpha=alpha)
     below.set(yticks=range(len(labels)), yticklabels=labels, xlabel="seconds")
     below.invert_yaxis()
     return figure
@@ -151,9 +147,8 @@ def plot_confusion(
     side = min(3 + 0.3 * number, 30)
     figure = _figure(side + 1, side)
     axes = figure.add_subplot(xlabel="predicted", ylabel="true")
-    figure.colorbar(
-        axes.imshow(shares, vmin=0, vmax=1, cmap="Blues"), label="share of the true class"
-    )
+    image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
+    figure.colorbar(image, label="share of the true class")
     if number <= 100:
         axes.set_xticks(range(number), class_names, rotation=90)
         axes.set_yticks(range(number), class_names)
@@ -175,16 +170,15 @@ def _draw_spectrogram(axes, spectrogram, converter, **options):
     """Draw a spectrogram with seconds and hertz on its axes."""
     import librosa.display
 
-    spectrogram = np.asarray(spectrogram)
-    frames, mels = spectrogram.shape
+    frames, mels = np.shape(spectrogram)
     filterbank = LogMelFilterbank(num_mels=mels) if converter is None else converter.filterbank
     rate, lowest = filterbank.sample_rate, filterbank.low_frequency
-    # The edges of bins lie halfway between the centers of triangles, evenly on the mel scale.
-    edges = librosa.mel_frequencies(2 * mels + 3, fmin=lowest, fmax=rate / 2, htk=True)[1::2]
+    # The triangles of the filters are evenly spaced on the mel scale: edges, centers, in turn.
+    hertz = librosa.mel_frequencies(2 * mels + 3, fmin=lowest, fmax=rate / 2, htk=True)
     librosa.display.specshow(
-        spectrogram.T,
+        np.transpose(spectrogram),
         x_coords=np.arange(frames + 1) * filterbank.shift / rate,
-        y_coords=edges,
+        y_coords=hertz[1::2],
         x_axis="s",
         y_axis="mel",
         ax=axes,

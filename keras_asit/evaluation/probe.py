@@ -7,8 +7,6 @@ from keras_asit._arguments import as_seed
 from keras_asit._extras import of_extra
 from keras_asit.evaluation.neighbors import as_labeled_features
 
-REGULARIZATIONS = 10.0 ** np.arange(-5, 2)
-
 
 def linear_probe_accuracy(
     features: ArrayLike,
@@ -63,7 +61,7 @@ def linear_probe_accuracy(
         raise ValueError("To choose the regularization, every class needs two training clips.")
     probe = GridSearchCV(
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
-        {"logisticregression__C": REGULARIZATIONS},
+        {"logisticregression__C": 10.0 ** np.arange(-5, 2)},
         cv=StratifiedKFold(min(5, fewest), shuffle=True, random_state=as_seed(seed)),
         n_jobs=-1,
     ).fit(features, labels)

@@ -5,7 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_asit._arguments import check_integer_from_zero, check_number, check_positive_integer
+from keras_asit._arguments import (
+    check_instance,
+    check_integer_from_zero,
+    check_number,
+    check_positive_integer,
+)
 from keras_asit.data.passes import clip_passes
 from keras_asit.data.sources import read_manifest
 from keras_asit.models import ASiTAudioConverter
@@ -89,10 +94,7 @@ def window_dataset(
     """
     import tensorflow as tf
 
-    if not isinstance(converter, ASiTAudioConverter):
-        raise ValueError(
-            f"`converter` must be an ASiTAudioConverter. Received: {type(converter).__name__}"
-        )
+    check_instance("converter", converter, ASiTAudioConverter)
     check_number("overlap", overlap, 0, 0.9)
     check_positive_integer("batch_size", batch_size)
     check_integer_from_zero("at_least", at_least)
@@ -119,15 +121,10 @@ def window_dataset(
 
 
 def average_windows(windows, starts, weights):
-    """Lay windows over each other where they start, and average where they overlap.
+    """Lay windows, `(windows, steps, ...)`, where they start; average them where they overlap.
 
-    Args:
-        windows: array of shape `(windows, steps, ...)`.
-        starts: int array of shape `(windows,)`, in steps.
-        weights: array of shape `(steps,)`, what each step of a window counts.
-
-    Returns:
-        A float32 array of shape `(starts[-1] + steps, ...)`.
+    A step of a window counts as the `weights`, of shape `(steps,)`, say. Returns a float32 array
+    of shape `(starts[-1] + steps, ...)`.
     """
     weights = np.reshape(weights, (-1, *[1] * (np.ndim(windows) - 2)))
     sums = np.zeros((starts[-1] + len(weights), *np.shape(windows)[2:]))
