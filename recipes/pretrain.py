@@ -224,27 +224,26 @@ def build_converter(arguments):
 
 
 def compile_pretrainer(pretrainer, arguments, steps_per_epoch):
-    steps = arguments.epochs * steps_per_epoch
-    schedules = keras_asit.schedules
+    names = (
+        "learning_rate",
+        "final_learning_rate",
+        "warmup_epochs",
+        "weight_decay",
+        "final_weight_decay",
+        "teacher_momentum",
+        "teacher_temperature",
+        "final_teacher_temperature",
+        "temperature_epochs",
+    )
+    recipe = keras_asit.models.pretraining_recipe(
+        steps_per_epoch,
+        arguments.batch_size,
+        arguments.epochs,
+        clipnorm=arguments.clip_norm,
+        **{name: getattr(arguments, name) for name in names},
+    )
     pretrainer.compile(
-        keras_asit.optimizers.AdamW(
-            schedules.WarmupCosine(
-                arguments.learning_rate * arguments.batch_size / 256,
-                arguments.final_learning_rate,
-                steps,
-                min(arguments.warmup_epochs * steps_per_epoch, steps - 1),
-            ),
-            weight_decay=schedules.WarmupCosine(
-                arguments.weight_decay, arguments.final_weight_decay, steps
-            ),
-            clipnorm=arguments.clip_norm,
-        ),
-        teacher_momentum=schedules.WarmupCosine(arguments.teacher_momentum, 1.0, steps),
-        teacher_temperature=schedules.LinearRamp(
-            arguments.teacher_temperature,
-            arguments.final_teacher_temperature,
-            arguments.temperature_epochs * steps_per_epoch,
-        ),
+        **recipe,
         skip_non_finite=arguments.non_finite == "skip",
         steps_per_execution=arguments.steps_per_execution,
     )

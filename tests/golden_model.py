@@ -1,7 +1,6 @@
 """The reference model: its sizes, and its weights from `tests/golden/trajectory.npz`."""
 
-from golden_weights import load_network
-
+from keras_asit.conversion.weight_names import network_weights
 from keras_asit.models import ASiTBackbone, ASiTPretrainer
 
 
@@ -22,3 +21,16 @@ def build_reference_pretrainer(trajectory):
     load_network(pretrainer.student, trajectory, "init/")
     pretrainer.reset_teacher()
     return pretrainer
+
+
+def load_network(network, weights, prefix):
+    """Assign the reference weights named `prefix` + original name to an ASiTNetwork."""
+    for name, weight in network_weights(network).items():
+        value = weights[prefix + name]
+        assert value.shape == weight.shape, name
+        weight.assign(value)
+
+
+def read_network(network):
+    """Return {original name: value in the original's arrangement} of an ASiTNetwork."""
+    return {name: weight.read() for name, weight in network_weights(network).items()}

@@ -166,6 +166,8 @@ class Checkpoints(keras.callbacks.Callback):
     def _build(self, batches):
         """Make the variables that are made in `fit`, where it is too late for a checkpoint's."""
         model = self.model
+        if hasattr(model, "use_recipe"):  # An `ASiTPretrainer`.
+            model.use_recipe(batches(Start()), self._epochs)
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         if model.loss is not None:

@@ -1,0 +1,281 @@
+"""Training a pretrainer: the original's steps, the teacher's moves, what is not finite."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from golden_model import build_reference_pretrainer, read_network
+from keras import ops
+from small_pretrainer import EAGERLY, SHAPE, batch_of, build, compiled, weights_of
+
+from keras_asit.optimizers import AdamW
+from keras_asit.schedules import LinearRamp, WarmupCosine
+
+IN_A_GRAPH = {"run_eagerly": False, "jit_compile": keras.config.backend() == "jax"}
+
+
+class Table(keras.optimizers.schedules.LearningRateSchedule):
+    """The values of a list, one a step."""
+
+    def __init__(self, values):
+        super().__init__()
+        self.values = [float(value) for value in values]
+
+    def __call__(self, step):
+        return ops.take(ops.convert_to_tensor(self.values, "float32"), ops.cast(step, "int32"))
+
+    def get_config(self):
+        return {"values": self.values}
+
+
+def test_six_steps_equal_those_of_the_original_code(golden_trajectory):
+    golden = golden_trajectory
+    pretrainer = build_reference_pretrainer(golden)
+    temperatures = np.append(np.linspace(0.04, 0.07, 2), [0.07] * 4)[golden["epoch"]]
+    pretrainer.compile(
+        AdamW(Table(golden["lr"]), weight_decay=Table(golden["weight_decay"]), clipnorm=3.0),
+        teacher_momentum=Table(golden["teacher_momentum"]),
+        teacher_temperature=Table(temperatures),
+        # TensorFlow's XLA takes longer to compile than this takes to run; it has its own test.
+        jit_compile=keras.config.backend() == "jax",
+    )
+    for clean, mask, losses in zip(golden["clean"], golden["mask"], golden["losses"]):
+        clean, mask = np.swapaxes(clean, 0, 1), np.swapaxes(mask, 0, 1).astype("float32")
+        pretrainer.reset_metrics()
+        logs = pretrainer.train_on_batch(
+            {"clean": clean, "corrupted": clean * (1 - mask), "mask": mask}, return_dict=True
+        )
+        names = ("global_loss", "local_loss", "reconstruction_loss", "loss")
+        np.testing.assert_allclose([logs[name] for name in names], losses[:4], rtol=0, atol=1e-4)
+
+    for network, prefix, atol in (
+        (pretrainer.student, "student/", 1e-3),
+        (pretrainer.teacher, "teacher/", 1e-5),
+    ):
+        for name, value in read_network(network).items():
+            expected = golden[prefix + name]
+            np.testing.assert_allclose(value, expected, rtol=0, atol=atol, err_msg=name)
+    for loss, name in (
+        (pretrainer.global_distillation, "cls_center"),
+        (pretrainer.local_distillation, "data_center"),
+    ):
+        center = ops.convert_to_numpy(loss.center)
+        np.testing.assert_allclose(center, golden[name][0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_learns_to_reconstruct_simple_spectrograms():
+    generator = np.random.default_rng(1)
+    bands = np.sin(np.arange(32) / 3 + generator.uniform(0, 6, size=(16, 1, 1, 1)))
+    clean = np.broadcast_to(bands, (16, 2, *SHAPE)).astype("float32")
+    pretrainer = compiled(**IN_A_GRAPH)
+    history = pretrainer.fit({"clean": clean}, batch_size=4, epochs=50, verbose=0).history
+    assert history["reconstruction_loss"][-1] < 0.75 * history["reconstruction_loss"][0]
+    losses = {"loss", "global_loss", "local_loss", "reconstruction_loss"}
+    assert set(history) == {*losses, "non_finite_steps"}
+    assert not any(history["non_finite_steps"])
+
+
+@pytest.mark.slow
+def test_fits_a_tf_data_dataset():
+    dataset = tf.data.Dataset.from_tensor_slices({"clean": batch_of(8)}).batch(4)
+    logs = compiled().fit(dataset, validation_data=dataset, verbose=0).history
+    assert all(np.isfinite(value).all() for value in logs.values())
+    assert "val_global_loss" in logs
+
+
+def test_an_epoch_is_one_pass_over_the_data():
+    passes = []
+
+    def views():
+        passes.append(1)
+        yield from batch_of(4).reshape(2, 2, 2, *SHAPE)
+
+    signature = {"clean": tf.TensorSpec((2, 2, *SHAPE), tf.float32)}
+    dataset = tf.data.Dataset.from_generator(
+        lambda: ({"clean": batch} for batch in views()), output_signature=signature
+    )
+    pretrainer = compiled()
+    pretrainer.fit(dataset, shuffle=False, verbose=0)
+    assert len(passes) == 1
+
+
+@pytest.mark.slow
+def test_the_end_of_the_data_is_no_step():
+    # TensorFlow learns only by asking for a batch in vain that there are no more.
+    views = tf.data.Dataset.from_tensor_slices({"clean": batch_of(8)}).batch(4, True)
+    dataset = views.filter(lambda batch: True)
+    pretrainer = compiled(**IN_A_GRAPH)
+    with pytest.warns(UserWarning, match="ran out of data"):
+        logs = pretrainer.fit(dataset, epochs=2, shuffle=False, verbose=0).history
+    assert int(pretrainer.step) == int(pretrainer.optimizer.iterations) == 4
+    total = logs["global_loss"][1] + logs["local_loss"][1] + 2 * logs["reconstruction_loss"][1]
+    assert logs["loss"][1] == pytest.approx(total, rel=1e-5)
+    state = ops.convert_to_numpy(pretrainer.masking.seed_generator.state)
+    again = compiled(**IN_A_GRAPH)
+    again.fit({"clean": batch_of(8)}, batch_size=4, epochs=2, shuffle=False, verbose=0)
+    np.testing.assert_array_equal(state, ops.convert_to_numpy(again.masking.seed_generator.state))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.config.backend() == "torch", reason="PyTorch runs step by step")
+def test_several_steps_per_execution_are_the_same_steps():
+    one, two = compiled(**IN_A_GRAPH), compiled(**IN_A_GRAPH, steps_per_execution=2)
+    two.set_weights(one.get_weights())
+    data = {"clean": batch_of(8)}
+    for pretrainer in (one, two):
+        # Stochastic depth has a random generator of its own in each.
+        for block in pretrainer.backbone.transformer_blocks:
+            block.drop_path.rate = 0.0
+        pretrainer.fit(data, batch_size=4, shuffle=False, verbose=0)
+    for a, b in zip(weights_of(one.teacher), weights_of(two.teacher)):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    assert int(two.step) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="compiles by default elsewhere")
+def test_runs_with_xla():
+    pretrainer = compiled(run_eagerly=False, jit_compile=True)
+    logs = pretrainer.fit({"clean": batch_of()}, verbose=0).history
+    assert np.isfinite(logs["loss"][0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_trains_in_mixed_precision(policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        pretrainer = compiled(**IN_A_GRAPH)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert pretrainer.backbone.compute_dtype == policy.removeprefix("mixed_")
+    is_scaled = isinstance(pretrainer.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert is_scaled == (policy == "mixed_float16")
+    before = weights_of(pretrainer.student)
+    # The scale of the loss is halved, and a step left out, until no gradient overflows.
+    logs = pretrainer.fit({"clean": batch_of()}, epochs=16, verbose=0).history
+    assert all(np.isfinite(value).all() for value in logs.values())
+    assert is_scaled or int(pretrainer.step) == 16
+    assert any((a != b).any() for a, b in zip(before, weights_of(pretrainer.student)))
+
+
+def test_the_loss_is_scaled_in_half_precision():
+    pretrainer = build(dtype="mixed_float16")
+    pretrainer.compile(AdamW(1e-3))
+    assert isinstance(pretrainer.optimizer, keras.optimizers.LossScaleOptimizer)
+    pretrainer.compile(AdamW(1e-3), auto_scale_loss=False)
+    assert isinstance(pretrainer.optimizer, AdamW)
+
+
+def test_losses_are_not_to_be_chosen():
+    with pytest.raises(ValueError, match="loss_weight"):
+        compiled(loss="mse")
+
+
+@pytest.mark.parametrize("name", ["teacher_momentum", "teacher_temperature"])
+def test_numbers_out_of_range_are_errors(name):
+    with pytest.raises(ValueError, match=name):
+        compiled(**{name: -0.1})
+
+
+@pytest.mark.parametrize("name", ["teacher_momentum", "teacher_temperature"])
+def test_a_schedule_that_starts_out_of_range_is_an_error(name):
+    with pytest.raises(ValueError, match=name):
+        compiled(**{name: LinearRamp(-1.0, 0.5, ramp_steps=10)})
+
+
+def test_teacher_moves_towards_the_updated_student():
+    pretrainer = compiled(teacher_momentum=0.75)
+    before = weights_of(pretrainer.teacher)
+    pretrainer.train_on_batch({"clean": batch_of()})
+    for old, new, student in zip(
+        before, weights_of(pretrainer.teacher), weights_of(pretrainer.student)
+    ):
+        np.testing.assert_allclose(new, 0.75 * old + 0.25 * student, atol=1e-6)
+
+
+def test_teacher_waits_while_gradients_accumulate():
+    pretrainer = build()
+    pretrainer.compile(
+        AdamW(1e-2, gradient_accumulation_steps=2), teacher_momentum=0.5, run_eagerly=EAGERLY
+    )
+    before = weights_of(pretrainer.teacher)
+    pretrainer.train_on_batch({"clean": batch_of()})
+    assert int(pretrainer.step) == 0
+    for old, new in zip(before, weights_of(pretrainer.teacher)):
+        np.testing.assert_array_equal(old, new)
+    pretrainer.train_on_batch({"clean": batch_of()})
+    assert int(pretrainer.step) == 1
+    assert any((a != b).any() for a, b in zip(before, weights_of(pretrainer.teacher)))
+
+
+@pytest.mark.slow
+def test_momentum_and_temperature_follow_their_schedules():
+    pretrainer = compiled(
+        teacher_momentum=WarmupCosine(1.0, 0.0, total_steps=2),
+        teacher_temperature=LinearRamp(0.04, 0.08, ramp_steps=2),
+    )
+    before = weights_of(pretrainer.teacher)
+    pretrainer.train_on_batch({"clean": batch_of()})
+    for old, new in zip(before, weights_of(pretrainer.teacher)):
+        np.testing.assert_allclose(new, old, atol=1e-7)
+    values = pretrainer.schedule_values()
+    assert values["teacher_momentum"] == pytest.approx(0.5)
+    assert values["teacher_temperature"] == pytest.approx(0.06)
+    assert values["weight_decay"] == pytest.approx(0.04)
+
+
+@pytest.fixture
+def spoiled():
+    """A batch with a sample that is not finite."""
+    batch = batch_of()
+    batch[1, 0, 3, 4] = np.inf
+    return {"clean": batch}
+
+
+def test_a_step_that_is_not_finite_is_counted(spoiled):
+    pretrainer = compiled(jit_compile=False)
+    logs = pretrainer.train_on_batch(spoiled, return_dict=True)
+    assert logs["non_finite_steps"] == 1
+
+
+def test_a_step_that_is_not_finite_can_be_skipped_as_if_it_had_not_been(spoiled):
+    pretrainer = compiled(skip_non_finite=True, jit_compile=False)
+    good = {"clean": batch_of()}
+    pretrainer.train_on_batch(good)
+    pretrainer.reset_metrics()
+    before = weights_of(pretrainer)
+    optimizer = [np.copy(ops.convert_to_numpy(v)) for v in pretrainer.optimizer.variables]
+    logs = pretrainer.train_on_batch(spoiled, return_dict=True)
+    assert logs["non_finite_steps"] == 1
+    for old, new in zip(before, weights_of(pretrainer)):
+        np.testing.assert_array_equal(old, new)
+    for old, new in zip(optimizer, pretrainer.optimizer.variables):
+        np.testing.assert_array_equal(old, ops.convert_to_numpy(new))
+    batches = {"clean": np.concatenate([spoiled["clean"], good["clean"]])}
+    logs = pretrainer.fit(batches, batch_size=4, shuffle=False, verbose=0).history
+    assert np.isfinite(logs["loss"]) and logs["non_finite_steps"] == [1]
+    assert int(pretrainer.step) == 2
+
+
+@pytest.mark.slow
+def test_a_loaded_pretrainer_goes_on_as_if_it_had_never_stopped(tmp_path):
+    pretrainer = build()
+    pretrainer.compile(
+        AdamW(
+            WarmupCosine(1e-3, 0.0, 20, warmup_steps=2), weight_decay=WarmupCosine(0.04, 0.4, 20)
+        ),
+        teacher_momentum=WarmupCosine(0.9, 1.0, 20),
+        teacher_temperature=LinearRamp(0.04, 0.07, 10),
+    )
+    data = {"clean": batch_of(8)}
+    pretrainer.fit(data, batch_size=4, verbose=0)
+    pretrainer.save(tmp_path / "pretrainer.keras")
+    loaded = keras.saving.load_model(tmp_path / "pretrainer.keras")
+    histories = [
+        model.fit(data, batch_size=4, shuffle=False, verbose=0).history
+        for model in (pretrainer, loaded)
+    ]
+    # Masks and stochastic depth go on too: the losses are the same, not only alike.
+    assert histories[0] == histories[1]
