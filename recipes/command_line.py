@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import importlib
 import math
 import signal
 import sys
@@ -72,6 +73,16 @@ def _terminate(*_):
     raise Terminated
 
 
+def is_installed(package, what):
+    """Return whether an optional package is there; say what goes without it."""
+    try:
+        importlib.import_module(package)
+    except ImportError:
+        print(f"{_recipe()}: without {package} there is no {what}.", file=sys.stderr)
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def ending_in_one_line(going_on="", errors=()):
     """Let Ctrl-C, SIGTERM and errors that the user can mend end the recipe in one line.
@@ -82,7 +93,7 @@ def ending_in_one_line(going_on="", errors=()):
     """
     import tensorflow as tf
 
-    recipe = Path(sys.argv[0]).name
+    recipe = _recipe()
     handler = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
@@ -100,6 +111,10 @@ def ending_in_one_line(going_on="", errors=()):
         sys.exit(f"{recipe}: {' '.join(str(error).splitlines())}")
     finally:
         signal.signal(signal.SIGTERM, handler)
+
+
+def _recipe():
+    return Path(sys.argv[0]).name
 
 
 def _leave_line():

@@ -9,12 +9,16 @@ SOUNDS is a folder with a folder a class, or a .csv or .json manifest. A data se
 brings its own splits and the hyper-parameters published for it with AST; every flag
 replaces one. Recordings are cut into windows, whose probabilities are averaged. The output folder
 receives the best classifier (.keras and preset), TensorBoard's logs, a table of the classes and,
-where clips have one label, the confusion matrix. Choose the backend with KERAS_BACKEND.
+where clips have one label, the confusion matrix. However it was interrupted, the same command goes
+on from the last checkpoint, exactly. Choose the backend with KERAS_BACKEND.
 """
 
 import argparse
 import csv
+import hashlib
 import json
+import os
+import shutil
 import warnings
 from pathlib import Path
 
@@ -25,6 +29,7 @@ from command_line import (
     ending_in_one_line,
     finite_number,
     integer_from_zero,
+    is_installed,
     number_between,
     number_from_zero,
     overlap,
@@ -34,6 +39,7 @@ from command_line import (
 from splits import read_splits
 
 import keras_asit
+from keras_asit._files import write_whole
 from keras_asit.models.presets import SIZES
 
 # Gong et al., "AST", arXiv 2104.01778, section 3, and the scripts published with it; for
@@ -146,59 +152,106 @@ DATASETS = {
 }
 
 
+# Flags that may differ when a run is continued; all others make it another run.
+NOT_SETTINGS = ("source", "output", "save_every", "keep", "verbose", "pictures")
+# What a run leaves: the first when it begins, the last when it is finished.
+SETTINGS, CLASSIFIER, REPORT = "settings.json", "classifier.keras", "report.json"
+
+
 def main():
     arguments = parse_arguments()
     # Keras warns when the first epoch tells it how many batches there are.
     warnings.filterwarnings("ignore", message="Your input ran out of data")
-    folds = [1, 2, 3, 4, 5] if arguments.dataset == "esc50" and not arguments.fold else [None]
-    outputs = [arguments.output / f"fold{fold}" if fold else arguments.output for fold in folds]
-    with ending_in_one_line():
+    outputs = {arguments.fold: arguments.output}
+    if arguments.dataset == "esc50" and not arguments.fold:
+        outputs = {fold: arguments.output / f"fold{fold}" for fold in range(1, 6)}
+    with ending_in_one_line("The same command goes on from the last checkpoint."):
         # Before anything long: this is where it would end in vain.
-        for output in outputs:
-            make_output(output)
+        make_outputs(outputs.values())
+        arguments.logs = is_installed("tensorboard", "TensorBoard's logs")
+        arguments.pictures = is_installed("matplotlib", "picture of the confusion matrix")
         reports = [
-            finetune(read_splits(arguments, fold or arguments.fold), arguments, output)
-            for fold, output in zip(folds, outputs)
+            finetune(read_splits(arguments, fold), arguments, output)
+            for fold, output in outputs.items()
         ]
-    if len(folds) > 1:
+    if len(reports) > 1:
         accuracies = [report["accuracy"] for report in reports]
-        print(f"Accuracy over {len(folds)} folds: {np.mean(accuracies):.1%}")
+        print(f"Accuracy over {len(reports)} folds: {np.mean(accuracies):.1%}")
 
 
-def make_output(folder):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("classifier.keras", "report.json"):
-        if (folder / name).exists():
-            raise ValueError(
-                f"{folder} holds {name} of another run; delete it or choose another --output"
-            )
+def make_outputs(folders):
+    """Make folders, or raise `ValueError` if all hold finished runs, or one what is not ours."""
+    finished = all((folder / REPORT).exists() for folder in folders)
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (CLASSIFIER, REPORT):
+            if (folder / name).exists() and (finished or not (folder / SETTINGS).exists()):
+                raise ValueError(
+                    f"{folder} holds {name} of another run; delete it or choose another --output"
+                )
+
+
+def claim(folder, splits, arguments):
+    """Keep a folder for runs of these settings, or raise `ValueError` if it is one of others."""
+    ours = {name: value for name, value in vars(arguments).items() if name not in NOT_SETTINGS}
+    for name, clips in splits.items():
+        labels = [str(label) for label in clips.labels]
+        names = "\n".join([*map(str, clips.paths), *labels, *clips.class_names])
+        ours[f"{name} clips"] = hashlib.sha256(os.fsencode(names)).hexdigest()
+    text = json.dumps(ours, indent=2, default=str)
+    path = folder / SETTINGS
+    if not path.exists():
+        write_whole(path, text.encode())
+    theirs, ours = json.loads(path.read_text()), json.loads(text)
+    differing = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    if differing:
+        raise ValueError(
+            f"{folder} holds a run of other settings: {', '.join(differing)}. Repeat it as it was, "
+            "or choose another --output."
+        )
 
 
 def finetune(splits, arguments, output):
     """Train on splits, report on the test clips, and leave all results in a folder."""
+    claim(output, splits, arguments)
+    if (output / REPORT).exists():  # A fold of before.
+        return json.loads((output / REPORT).read_text())
     keras.utils.set_random_seed(arguments.seed)
     # A part of the clips may have one label each by chance.
     multi_label = any(clips.multi_label for clips in splits.values())
     classifier = build_classifier(splits["train"].class_names, multi_label, arguments)
-    steps = max(1, len(splits["train"]) // arguments.batch_size)
-    compile_classifier(classifier, arguments, steps)
+    compile_classifier(classifier, arguments, max(1, len(splits["train"]) // arguments.batch_size))
     print(", ".join(f"{len(clips)} clips for {name}" for name, clips in splits.items()))
-    best = output / "best.weights.h5"
-    callbacks = build_callbacks(splits.get("validation"), multi_label, best, arguments, output)
+    best = {}
+    if "validation" in splits:
+        monitor = "val_mean_average_precision" if multi_label else "val_accuracy"
+        best = {"monitor": monitor, "mode": "max"}
+    checkpoints = keras_asit.callbacks.Checkpoints(
+        output / "checkpoints", save_freq=arguments.save_every, keep=arguments.keep, **best
+    )
+    callbacks = build_callbacks(checkpoints, splits.get("validation"), arguments, output)
     try:
-        fit(classifier, build_dataset(splits["train"], arguments), callbacks, arguments)
+        fit(classifier, splits["train"], checkpoints, callbacks, arguments)
     except FloatingPointError as error:
         raise FloatingPointError(f"{error} Lower --learning-rate.") from None
-    if "validation" in splits:
-        classifier.load_weights(best)
-    classifier.save(output / "classifier.keras")
+    if best:
+        checkpoints.load_best(classifier)
+    classifier.save(output / CLASSIFIER)
     classifier.save_to_preset(str(output / "preset"))
-    return report(classifier, splits["test"], arguments, output)
+    results = report(classifier, splits["test"], arguments, output)
+    shutil.rmtree(output / "checkpoints")
+    return results
 
 
-def fit(classifier, dataset, callbacks, arguments):
+def fit(classifier, clips, checkpoints, callbacks, arguments):
     """Train, or raise `FloatingPointError` if that leads to what is not finite."""
-    classifier.fit(dataset, epochs=arguments.epochs, callbacks=callbacks, verbose=arguments.verbose)
+    checkpoints.fit(
+        classifier,
+        lambda start: build_dataset(clips, arguments, start, checkpoints.log),
+        arguments.epochs,
+        callbacks=callbacks,
+        verbose=arguments.verbose,
+    )
     # The loss of the last step is from before that step.
     weights = [np.asarray(weight, "float32") for weight in classifier.get_weights()]
     with np.errstate(over="ignore", invalid="ignore"):
@@ -236,18 +289,14 @@ def build_classifier(class_names, multi_label, arguments):
 
 
 def build_augmentation(arguments):
-    layers = []
+    layers, seed = [], arguments.seed
     if arguments.max_frames or arguments.max_mels:
         layers.append(
-            keras_asit.layers.SpecAugment(
-                arguments.max_frames, arguments.max_mels, seed=arguments.seed
-            )
+            keras_asit.layers.SpecAugment(arguments.max_frames, arguments.max_mels, seed=seed)
         )
     if arguments.noise or arguments.max_shift:
         layers.append(
-            keras_asit.layers.NoiseAndShift(
-                arguments.noise, arguments.max_shift, seed=arguments.seed
-            )
+            keras_asit.layers.NoiseAndShift(arguments.noise, arguments.max_shift, seed=seed)
         )
     return keras.Sequential(layers, name="augmentation") if layers else None
 
@@ -256,28 +305,27 @@ def build_converter(arguments):
     converter = keras_asit.models.ASiTAudioConverter()
     if arguments.preset:
         converter = converter.from_preset(arguments.preset)
-    names = ("mean", "standard_deviation")
-    changed = {
-        name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None
-    }
+    changed = {"mean": arguments.mean, "standard_deviation": arguments.standard_deviation}
+    changed = {name: value for name, value in changed.items() if value is not None}
     if arguments.seconds is not None:
-        samples = round(arguments.seconds * converter.sample_rate)
-        changed["num_frames"] = converter.filterbank.num_frames(samples)
+        changed["num_frames"] = converter.frames_in(arguments.seconds)
     return keras_asit.models.ASiTAudioConverter(**{**converter.get_config(), **changed})
 
 
-def build_dataset(clips, arguments):
+def build_dataset(clips, arguments, start, log):
     converter = build_converter(arguments)
     dataset = keras_asit.data.labeled_dataset(
         clips,
-        converter.sample_rate,
-        arguments.batch_size,
+        sample_rate=converter.sample_rate,
+        batch_size=arguments.batch_size,
         crop_seconds=converter.seconds,
         one_hot=True,
         weights=keras_asit.data.balanced_weights(clips) if arguments.balanced else None,
         shuffle=True,
         seed=arguments.seed,
         drop_remainder=len(clips) >= arguments.batch_size,
+        start=start,
+        log=log,
     )
     if arguments.mixup:
         dataset = dataset.map(keras_asit.data.Mixup(arguments.mixup, seed=arguments.seed))
@@ -324,28 +372,17 @@ def compile_classifier(classifier, arguments, steps_per_epoch):
     )
 
 
-def build_callbacks(validation, multi_label, best, arguments, output):
-    callbacks = [keras_asit.callbacks.StopOnNonFinite()]
+def build_callbacks(checkpoints, validation, arguments, output):
+    callbacks = [keras_asit.callbacks.StopOnNonFinite(checkpoints.log.files)]
     if arguments.averaging:
         callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     if validation is not None:
-        callbacks += [
-            keras_asit.callbacks.ValidateRecordings(validation, batch_size=arguments.batch_size),
-            keras.callbacks.ModelCheckpoint(
-                best,
-                monitor="val_mean_average_precision" if multi_label else "val_accuracy",
-                mode="max",
-                save_best_only=True,
-                save_weights_only=True,
-                # Else whatever comes first would be best, even NaN.
-                initial_value_threshold=-1.0,
-            ),
-        ]
-    return [
-        *callbacks,
-        keras.callbacks.TensorBoard(output / "logs"),
-        keras.callbacks.CSVLogger(output / "epochs.csv"),
-    ]
+        callbacks.append(
+            keras_asit.callbacks.ValidateRecordings(validation, batch_size=arguments.batch_size)
+        )
+    if arguments.logs:
+        callbacks.append(keras.callbacks.TensorBoard(output / "logs"))
+    return [*callbacks, keras_asit.callbacks.LogTable(output / "epochs.csv")]
 
 
 def report(classifier, clips, arguments, output):
@@ -358,9 +395,9 @@ def report(classifier, clips, arguments, output):
     if not classifier.multi_label:
         truth, predictions = labels.argmax(axis=1), probabilities.argmax(axis=1)
         results["accuracy"] = float(np.mean(truth == predictions))
-        keras_asit.evaluation.plot_confusion(truth, predictions, clips.class_names).savefig(
-            output / "confusion.png"
-        )
+        if arguments.pictures:
+            picture = keras_asit.evaluation.plot_confusion(truth, predictions, clips.class_names)
+            picture.savefig(output / "confusion.png")
     metrics = keras_asit.metrics
     for metric in (metrics.MeanAveragePrecision, metrics.MeanAUC, metrics.DPrime):
         metric = metric(labels.shape[1], len(labels))
@@ -373,7 +410,7 @@ def report(classifier, clips, arguments, output):
         writer.writerows(rows)
     # JSON has no infinite numbers, such as d-prime is where all clips are told apart.
     finite = {name: value if np.isfinite(value) else None for name, value in results.items()}
-    (output / "report.json").write_text(json.dumps(finite, indent=2))
+    write_whole(output / REPORT, json.dumps(finite, indent=2).encode())
     print("Test: " + ", ".join(f"{name} {value:.4g}" for name, value in results.items()))
     print(f"Results: {output}")
     return results
@@ -390,6 +427,8 @@ def parse_arguments():
     add("--output", type=Path, default=Path("runs/finetune"), help="(default: %(default)s)")
     add("--seed", type=int, default=1, help="of everything random (default: %(default)s)")
     add("--verbose", type=int, default=1, help="as in Keras: 1 progress bar, 2 a line an epoch")
+    add("--save-every", type=positive_integer, default=1000, help="batches; and after each epoch")
+    add("--keep", type=positive_integer, default=2, help="checkpoints (default: %(default)s)")
 
     group = parser.add_argument_group("data")
     add = group.add_argument

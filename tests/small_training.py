@@ -31,6 +31,14 @@ class LossOfEachBatch(keras.callbacks.Callback):
         self.epochs[epoch] = dict(logs)
 
 
+class Died(Exception):
+    """Stands for the sudden end of a process."""
+
+
+def die():
+    raise Died
+
+
 class StopAfter(keras.callbacks.Callback):
     """Calls a function after so many batches."""
 

@@ -238,7 +238,13 @@ class Checkpoints(keras.callbacks.Callback):
         model = self.model
         variables = _variables(model)
         arrays = [_as_array(variable) for variable in variables]
-        self._check_finite(variables, arrays)
+        where = f"epoch {epoch + 1 if batch else epoch}"
+        for variable, array in zip(variables, arrays):
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise FloatingPointError(
+                    f"{variable.path} is not finite; not saved, in {where}. The newest checkpoint "
+                    f"in {self.folder.folder} is from before."
+                )
         of_callbacks = []
         callbacks = [
             [type(state.callback).__name__, state.get(of_callbacks)]
@@ -263,14 +269,6 @@ class Checkpoints(keras.callbacks.Callback):
             },
         )
         self._saved_batch = batch
-
-    def _check_finite(self, variables, arrays):
-        for variable, array in zip(variables, arrays):
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise FloatingPointError(
-                    f"{variable.path} is not finite; not saved. The newest checkpoint in "
-                    f"{self.folder.folder} is from before."
-                )
 
     def _restore(self):
         """Set all variables and the start; return the state, or `None` if there is none."""

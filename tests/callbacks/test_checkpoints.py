@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 import small_training
-from small_training import StopAfter, batches_of, train, write_recordings
+from small_training import Died, StopAfter, batches_of, die, train, write_recordings
 
 from keras_asit.callbacks import Checkpoints, TrainingInterrupted
 
@@ -19,14 +19,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Skipped 1 of"),
     pytest.mark.filterwarnings("ignore:Your input ran out of data"),
 ]
-
-
-class Died(Exception):
-    """Stands for the sudden end of a process."""
-
-
-def die():
-    raise Died
 
 
 @pytest.fixture(scope="module")
