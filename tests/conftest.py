@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 GOLDEN = Path(__file__).parent / "golden"
-DAMAGED_KINDS = {
+DAMAGED_FORMS = {
     "pcm8.wav": {"subtype": "PCM_U8"},
     "pcm16.wav": {"subtype": "PCM_16"},
     "pcm24.wav": {"subtype": "PCM_24"},
@@ -88,8 +88,8 @@ def damaged_files(tmp_path):
         generator = np.random.default_rng(0)
         tone = np.sin(np.arange(12000) / 7) * generator.uniform(0, 0.9, (2, 12000))
         sound = []
-        for name, kind in DAMAGED_KINDS.items():
-            soundfile.write(tmp_path / name, tone.T, 16000, **kind)
+        for name, form in DAMAGED_FORMS.items():
+            soundfile.write(tmp_path / name, tone.T, 16000, **form)
             sound.append(tmp_path / name)
         paths = []
         for index in range(number):

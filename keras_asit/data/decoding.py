@@ -158,7 +158,7 @@ def has_ffmpeg():
 
 
 def read_blocks(file, limit=None):
-    """Yield float32 arrays of shape `(frames, channels)` from the file's position on.
+    """Yield float32 arrays of shape `(frames, channels)` of the rest of a file.
 
     That is to the end, whatever length the header states, or as many frames as `limit`.
     """
@@ -190,7 +190,7 @@ def mix_down(block):
 
 
 def read_samples(file, limit=None):
-    """Return the mean of the channels from the file's position on, shape `(samples,)`."""
+    """Return the mean of the channels of the rest of a file, shape `(samples,)`."""
     blocks = [mix_down(block) for block in read_blocks(file, limit)]
     return np.concatenate([np.zeros(0, "float32"), *blocks])
 

@@ -111,7 +111,7 @@ class GraphDecoder:
         """Return the mean of the channels, from `start` on, at the file's own rate."""
         import tensorflow as tf
 
-        kind, _, num_frames, channels, data, num_bytes, start, length = tf.unstack(numbers, 8)
+        index, _, num_frames, channels, data, num_bytes, start, length = tf.unstack(numbers, 8)
         content = tf.io.read_file(path)
         shape = tf.stack([num_frames, channels])
 
@@ -131,7 +131,7 @@ class GraphDecoder:
             functools.partial(decode, subtype, operator, dtype)
             for (_, subtype), (operator, dtype) in OPERATORS.items()
         ]
-        return tf.switch_case(tf.cast(kind, tf.int32), decoders)
+        return tf.switch_case(tf.cast(index, tf.int32), decoders)
 
     def _examine(self, path):
         """Return numbers and header of a file, or raise why it is not for the operators."""
@@ -154,8 +154,8 @@ class GraphDecoder:
             is_wav = encoding[0] == "WAV"
             header, num_bytes = _wav_header(file) if is_wav else (b"", 0)
             data = _find_data(path) if is_wav else 0
-        kind = list(OPERATORS).index(encoding)
-        numbers = [kind, file.samplerate, file.frames, file.channels, data, num_bytes]
+        index = list(OPERATORS).index(encoding)
+        numbers = [index, file.samplerate, file.frames, file.channels, data, num_bytes]
         whole = tf.constant([*numbers, 0, len(expected)], tf.int64)
         try:
             samples = self._decode(tf.constant(os.fsencode(path)), whole, header).numpy()

@@ -286,11 +286,8 @@ def _read_segments(file, folder):
 def check_files(paths, origin, *, repeats=True, problems=None):
     """Return `paths`, or raise one `ValueError` that counts and names all that is wrong.
 
-    Args:
-        paths: list of strs, which must be files.
-        origin: str. What names them.
-        repeats: bool. Whether one may be there more than once.
-        problems: dict from what else is wrong with `origin` to the list of what it names so.
+    `origin` names the paths, which must be files and, without `repeats`, each there once.
+    `problems` is a dict from what else is wrong to the list of what is.
     """
     of = f"of {len(paths)} files"
     counts = collections.Counter(paths)

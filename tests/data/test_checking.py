@@ -58,8 +58,8 @@ def test_clipping_is_a_run_at_full_scale(tmp_path, subtype, gain, verdict):
     "name", ["a.wav", "a.w64", "a.rf64", "a.aiff", "a.au", "a.ogg", "a.opus", "a.mp3"]
 )
 def test_files_that_end_early_are_truncated(tmp_path, noise, name):
-    kinds = {"format": "OGG", "subtype": "OPUS"} if name == "a.opus" else {}
-    path = write(tmp_path / name, noise, **kinds)
+    form = {"format": "OGG", "subtype": "OPUS"} if name == "a.opus" else {}
+    path = write(tmp_path / name, noise, **form)
     assert check_audio(path)["verdict"] == "ok"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     record = check_audio(path)

@@ -35,11 +35,11 @@ def names(dataset):
 
 
 @needs_operators
-@pytest.mark.parametrize("name, kind", FILES)
-def test_samples_are_those_of_soundfile(write_noise, name, kind):
+@pytest.mark.parametrize("name, form", FILES)
+def test_samples_are_those_of_soundfile(write_noise, name, form):
     # Odd numbers of bytes among them: wav files are padded then.
     numbers = (1, 2) if name == "a.mp3" else (1, 2, 3)
-    paths = [write_noise(f"{n}{name}", 4001 / 16000, channels=n, **kind) for n in numbers]
+    paths = [write_noise(f"{n}{name}", 4001 / 16000, channels=n, **form) for n in numbers]
     for path, waveform in zip(paths, waveforms(paths, "tensorflow_io"), strict=True):
         samples, _ = soundfile.read(path, always_2d=True)
         np.testing.assert_allclose(waveform, samples.mean(axis=1), rtol=0, atol=TOLERANCE)
@@ -129,7 +129,7 @@ def test_unreadable_files_are_skipped_counted_and_named_as_with_soundfile(write_
 
 @needs_operators
 @pytest.mark.parametrize(
-    "name, kind, reason",
+    "name, form, reason",
     [
         ("a.aiff", {}, "is AIFF with PCM_16, which tensorflow-io does not decode"),
         ("a.opus", {"format": "OGG", "subtype": "OPUS"}, "is OGG with OPUS, which tensorflow-io"),
@@ -137,8 +137,8 @@ def test_unreadable_files_are_skipped_counted_and_named_as_with_soundfile(write_
         ("a.wav", {"subtype": "DOUBLE"}, "is WAV with DOUBLE, which tensorflow-io does not"),
     ],
 )
-def test_what_the_operators_do_not_know_is_skipped_with_the_reason(write_noise, name, kind, reason):
-    sources = [write_noise(name, **kind), write_noise("good.flac")]
+def test_what_the_operators_do_not_know_is_skipped_with_the_reason(write_noise, name, form, reason):
+    sources = [write_noise(name, **form), write_noise("good.flac")]
     with pytest.warns(UserWarning, match=rf"Skipped 1 of 2 .*{re.escape(name)} \({reason}"):
         assert names(audio_dataset(sources, decoder="tensorflow_io")) == ["good.flac"]
 
