@@ -68,6 +68,10 @@ class ASiTAudioClassifierPreprocessor(keras_hub.models.Preprocessor):
         """
         return cls(ASiTAudioConverter.from_preset(preset, **kwargs))
 
+    @classmethod
+    def from_config(cls, config):
+        return super().from_config(dict(config))  # KerasHub changes what it is given.
+
     def call(self, x, y=None, sample_weight=None, sample_rate=None):
         expected = self.audio_converter.sample_rate
         if sample_rate not in (None, expected):

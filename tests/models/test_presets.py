@@ -14,10 +14,17 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_asit.models import ASiTAudioConverter, ASiTBackbone, presets
+from keras_asit.models import (
+    ASiTAudioClassifier,
+    ASiTAudioConverter,
+    ASiTBackbone,
+    ASiTEventDetector,
+    presets,
+)
 
 SMALL = {"spectrogram_shape": (592, 128), "num_layers": 2, "num_heads": 2, "hidden_dim": 16}
 NAME = "asit_base_16k_audioset"
+STRONG = f"{NAME}_strong"
 
 
 def values(backbone):
@@ -30,9 +37,12 @@ def small_release(golden, tmp_path, monkeypatch):
     pytest.importorskip("torch", reason="the published files are PyTorch's")
     release = tmp_path / "release"
     release.mkdir()
-    (release / "ASIT_ssl.pt").write_bytes((golden / "sed_ssl.pt").read_bytes())
-    preset = {**presets.PRESETS[NAME], "backbone": {**SMALL, "mlp_dim": 64}}
-    monkeypatch.setitem(presets.PRESETS, NAME, preset)
+    for name, small in ((NAME, "sed_ssl.pt"), (STRONG, "sed_strong.pt")):
+        preset = presets.PRESETS[name]
+        (release / preset["file"]).write_bytes((golden / small).read_bytes())
+        shape = preset["backbone"]["spectrogram_shape"]
+        backbone = {**SMALL, "mlp_dim": 64, "spectrogram_shape": shape}
+        monkeypatch.setitem(presets.PRESETS, name, {**preset, "backbone": backbone})
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("KERAS_ASIT_SOURCE", str(release))
     return release
@@ -103,6 +113,37 @@ def test_a_local_copy_is_converted_once(small_release):
     again = ASiTBackbone.from_preset(NAME)
     for weight, expected in zip(values(again), values(backbone)):
         np.testing.assert_array_equal(weight, expected)
+
+
+def test_a_detector_keeps_its_published_heads(small_release, golden):
+    outputs = np.load(golden / "sed_outputs.npz")
+    detector = ASiTEventDetector.from_preset(STRONG)
+    converter = ASiTAudioConverter.from_preset(STRONG)
+    assert detector.preprocessor.audio_converter.get_config() == {
+        **converter.get_config(),
+        "name": detector.preprocessor.audio_converter.name,
+    }
+    for name, logits in detector(outputs["998/spectrogram"]).items():
+        expected = outputs[f"998/{name}"]
+        difference = np.abs(ops.convert_to_numpy(logits) - expected).max()
+        assert difference / np.abs(expected).max() < 1e-5, name
+    waveforms = [np.zeros(160000, "float32"), np.zeros(80000, "float32")]
+    assert detector.predict(waveforms, verbose=0)["strong"].shape == (2, 250, 7)
+
+
+def test_backbones_and_classifiers_come_of_a_detector_too(small_release):
+    detector = ASiTEventDetector.from_preset(STRONG)
+    classifier = ASiTAudioClassifier.from_preset(STRONG, num_classes=4)
+    assert classifier.output_shape == (None, 4)
+    for backbone in (ASiTBackbone.from_preset(STRONG), classifier.backbone):
+        for weight, expected in zip(values(backbone), values(detector.backbone), strict=True):
+            np.testing.assert_array_equal(weight, expected)
+    with pytest.raises(ValueError, match="`num_classes` must be given"):
+        ASiTAudioClassifier.from_preset(STRONG)
+    with pytest.raises(ValueError, match="`num_strong_classes` must be given"):
+        ASiTEventDetector.from_preset(NAME)
+    other = ASiTEventDetector.from_preset(STRONG, num_strong_classes=2)
+    assert other.output["weak"].shape == (None, 2)
 
 
 def test_a_single_file_may_be_named(small_release, monkeypatch):
@@ -298,15 +339,15 @@ def build_vit(**kwargs):
     )
 
 
-def test_features_of_a_grey_image_equal_the_vits():
+def test_features_of_a_gray_image_equal_the_vits():
     vit = build_vit()
     for weight in vit.weights:
         weight.assign(keras.random.normal(weight.shape, stddev=0.1))
     backbone = ASiTBackbone.from_vit(vit, spectrogram_shape=(64, 64))
-    grey = np.random.default_rng(1).normal(size=(2, 64, 64)).astype("float32")
-    expected = vit(np.repeat(grey[..., None], 3, axis=-1))
+    gray = np.random.default_rng(1).normal(size=(2, 64, 64)).astype("float32")
+    expected = vit(np.repeat(gray[..., None], 3, axis=-1))
     np.testing.assert_allclose(
-        ops.convert_to_numpy(backbone(grey)), ops.convert_to_numpy(expected), rtol=0, atol=1e-4
+        ops.convert_to_numpy(backbone(gray)), ops.convert_to_numpy(expected), rtol=0, atol=1e-4
     )
     assert ASiTBackbone.from_vit(vit, (592, 128)).output_shape == (None, 297, 16)
 
