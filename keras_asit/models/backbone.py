@@ -5,7 +5,13 @@ import keras_hub
 import numpy as np
 from keras import ops
 
-from keras_asit._arguments import as_pair, check_known, check_number, check_positive_integer
+from keras_asit._arguments import (
+    as_pair,
+    check_instance,
+    check_known,
+    check_number,
+    check_positive_integer,
+)
 from keras_asit.layers import PatchEmbedding, TransformerBlock
 from keras_asit.layers.patch_embedding import resample_positions
 from keras_asit.models import presets as builtin_presets
@@ -193,11 +199,7 @@ class ASiTBackbone(keras_hub.models.Backbone):
         backbone = keras_asit.models.ASiTBackbone.from_vit(vit)
         ```
         """
-        if not isinstance(vit_backbone, keras_hub.models.ViTBackbone):
-            raise ValueError(
-                "`vit_backbone` must be a keras_hub.models.ViTBackbone. Received: "
-                f"{type(vit_backbone).__name__}"
-            )
+        check_instance("vit_backbone", vit_backbone, keras_hub.models.ViTBackbone)
         needed = ("use_class_token", "use_patch_bias", "use_mha_bias", "use_mlp_bias")
         missing = [f"{name}=False" for name in needed if not getattr(vit_backbone, name)]
         if missing:

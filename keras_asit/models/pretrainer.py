@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit._arguments import check_number
+from keras_asit._arguments import check_instance, check_number
 from keras_asit.layers import GroupMasking
 from keras_asit.losses import DistillationLoss, MaskedReconstructionLoss, num_replicas
 from keras_asit.models.audio_converter import ASiTAudioConverter
@@ -124,8 +124,8 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
         super().__init__(name=name, **{**kwargs, "dtype": "float32"})
         check_backbone(backbone)
         check_converter(converter, backbone)
-        if masking is not None and not isinstance(masking, GroupMasking):
-            raise ValueError(f"`masking` must be a GroupMasking layer. Received: {masking!r}")
+        if masking is not None:
+            check_instance("masking", masking, GroupMasking)
         check_number("global_loss_weight", global_loss_weight, 0)
         check_number("local_loss_weight", local_loss_weight, 0)
         check_number("reconstruction_loss_weight", reconstruction_loss_weight, 0)

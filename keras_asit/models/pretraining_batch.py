@@ -1,5 +1,6 @@
 """Checks of what `ASiTPretrainer` is made of, and of the batches that it learns from."""
 
+from keras_asit._arguments import check_instance
 from keras_asit.models.audio_converter import ASiTAudioConverter
 from keras_asit.models.backbone import ASiTBackbone
 
@@ -8,8 +9,7 @@ NAMES = ("clean", "corrupted", "mask", "short")
 
 def check_backbone(backbone):
     """Raise `ValueError` unless patches of `backbone` tile its spectrogram."""
-    if not isinstance(backbone, ASiTBackbone):
-        raise ValueError(f"`backbone` must be an ASiTBackbone. Received: {type(backbone).__name__}")
+    check_instance("backbone", backbone, ASiTBackbone)
     if any("/lora_" in variable.path or "int" in variable.dtype for variable in backbone.weights):
         raise ValueError(
             "A backbone with low-rank adaptation, or quantized, cannot be pre-trained. Give it "
@@ -30,10 +30,7 @@ def check_converter(converter, backbone):
     """Raise `ValueError` unless `converter`, or `None`, fits `backbone`."""
     if converter is None:
         return
-    if not isinstance(converter, ASiTAudioConverter):
-        raise ValueError(
-            f"`converter` must be an ASiTAudioConverter. Received: {type(converter).__name__}"
-        )
+    check_instance("converter", converter, ASiTAudioConverter)
     if converter.num_mels != backbone.spectrogram_shape[1]:
         raise ValueError(
             f"`converter` makes {converter.num_mels} mel bins, but the backbone reads "

@@ -5,9 +5,17 @@ import keras_hub
 import numpy as np
 import pytest
 from golden_model import build_reference_pretrainer
-from harness import assert_close, to_numpy
+from harness import assert_close, run_backbone_test, to_numpy
 
 from keras_asit.models import ASiTBackbone, ASiTPretrainer
+
+SMALL = {
+    "spectrogram_shape": (48, 32),
+    "num_layers": 2,
+    "num_heads": 2,
+    "hidden_dim": 8,
+    "mlp_dim": 16,
+}
 
 
 def random_spectrograms(*shape):
@@ -15,33 +23,39 @@ def random_spectrograms(*shape):
 
 
 def build_backbone(**kwargs):
-    arguments = {
-        "spectrogram_shape": (48, 32),
-        "num_layers": 2,
-        "num_heads": 2,
-        "hidden_dim": 8,
-        "mlp_dim": 16,
-        **kwargs,
-    }
-    return ASiTBackbone(**arguments)
+    return ASiTBackbone(**{**SMALL, **kwargs})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "num_tokens"),
+    [
+        ({"drop_path_rate": 0.1}, 1 + 3 * 2),
+        ({"patch_size": (16, 8), "patch_stride": (8, 8), "layer_norm_epsilon": 1e-5}, 1 + 5 * 4),
+        ({"patch_stride": 8}, 1 + 5 * 3),
+    ],
+)
+def test_is_a_backbone_of_a_class_token_and_one_token_a_patch(arguments, num_tokens):
+    run_backbone_test(
+        ASiTBackbone,
+        {**SMALL, **arguments},
+        random_spectrograms(3, 48, 32),
+        expected_output_shape=(3, num_tokens, 8),
+    )
+
+
+def test_patches_are_a_grid_in_time_and_mel():
+    assert build_backbone().grid_shape == (3, 2)
+    assert build_backbone(patch_stride=8).grid_shape == (5, 3)
 
 
 def test_features_equal_the_reference(golden_forward, golden_trajectory):
-    backbone = build_reference_pretrainer(golden_trajectory).student.backbone
+    backbone = build_reference_pretrainer(golden_trajectory).backbone
     features = backbone.predict(golden_forward["corrupted"], verbose=0)
     assert_close(features, golden_forward["features"], atol=1e-5)
 
 
-def test_output_is_a_class_token_and_one_token_a_patch():
-    backbone = build_backbone()
-    assert backbone.input_shape == (None, 48, 32)
-    assert backbone.output_shape == (None, 1 + 3 * 2, 8)
-    assert backbone.grid_shape == (3, 2)
-    assert backbone.predict(random_spectrograms(3, 48, 32), verbose=0).shape == (3, 7, 8)
-
-
-def test_output_is_normalised():
-    features = build_backbone().predict(random_spectrograms(3, 48, 32), verbose=0)
+def test_output_is_normalized():
+    features = to_numpy(build_backbone()(random_spectrograms(3, 48, 32)))
     np.testing.assert_allclose(features.mean(axis=-1), 0, atol=1e-5)
     np.testing.assert_allclose(features.std(axis=-1), 1, atol=0.01)
 
@@ -69,44 +83,6 @@ def test_the_tiny_size_has_its_usual_number_of_parameters():
     embedding = 16 * 16 * 192 + 192 + 192 + (1 + 37 * 8) * 192
     block = 192 * 3 * 192 + 3 * 192 + 192 * 192 + 192 + 2 * 192 * 768 + 768 + 192 + 4 * 192
     assert backbone.count_params() == embedding + 12 * block + 2 * 192 == 5_445_312
-
-
-def test_config_round_trip():
-    backbone = build_backbone(
-        patch_size=(16, 8), patch_stride=(8, 8), drop_path_rate=0.1, layer_norm_epsilon=1e-5
-    )
-    config = backbone.get_config()
-    assert ASiTBackbone.from_config(config).get_config() == config
-    serialized = keras.saving.serialize_keras_object(backbone)
-    copy = keras.saving.deserialize_keras_object(serialized)
-    assert keras.saving.serialize_keras_object(copy) == serialized
-
-
-def test_overlapping_patches_make_more_tokens():
-    assert build_backbone(patch_stride=8).output_shape == (None, 1 + 5 * 3, 8)
-
-
-@pytest.mark.parametrize("load", [ASiTBackbone.from_preset, keras_hub.models.Backbone.from_preset])
-def test_a_preset_loads_bit_exact(load, tmp_path):
-    backbone = build_backbone(drop_path_rate=0.1)
-    backbone.save_to_preset(str(tmp_path))
-    loaded = load(str(tmp_path))
-    assert isinstance(loaded, ASiTBackbone)
-    assert loaded.get_config() == backbone.get_config()
-    spectrograms = random_spectrograms(2, 48, 32)
-    for actual, expected in zip(loaded.get_weights(), backbone.get_weights()):
-        np.testing.assert_array_equal(actual, expected)
-    assert_close(loaded(spectrograms), backbone(spectrograms), atol=0)
-
-
-def test_a_preset_may_load_in_half_precision(tmp_path):
-    backbone = build_backbone()
-    backbone.save_to_preset(str(tmp_path))
-    half = ASiTBackbone.from_preset(str(tmp_path), dtype="bfloat16")
-    spectrograms = random_spectrograms(2, 48, 32)
-    outputs = half(spectrograms)
-    assert keras.backend.standardize_dtype(outputs.dtype) == "bfloat16"
-    assert_close(outputs, backbone(spectrograms), atol=0.1)
 
 
 def test_a_quantized_preset_loads_bit_exact(tmp_path):
@@ -146,34 +122,17 @@ def test_the_preset_of_a_teacher_loads_as_trainable(tmp_path):
     assert len(loaded.trainable_variables) == len(loaded.variables) > 0
 
 
-def test_a_keras_file_loads_bit_exact(tmp_path):
-    backbone = build_backbone(drop_path_rate=0.1)
-    backbone.save(tmp_path / "backbone.keras")
-    loaded = keras.saving.load_model(tmp_path / "backbone.keras")
-    spectrograms = random_spectrograms(2, 48, 32)
-    assert_close(loaded(spectrograms), backbone(spectrograms), atol=0)
-
-
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_half_precision_is_near(policy):
-    backbone = build_backbone()
-    half = build_backbone(dtype=policy, drop_path_rate=0.1)
-    half.set_weights(backbone.get_weights())
-    assert half.output.dtype == policy.removeprefix("mixed_")
-    spectrograms = random_spectrograms(2, 48, 32)
-    expected = backbone.predict(spectrograms, verbose=0)
-    assert_close(half.predict(spectrograms, verbose=0), expected, atol=0.1)
-
-
 def test_can_be_fine_tuned():
-    backbone = build_backbone(drop_path_rate=0.1)
+    backbone = build_backbone(num_layers=1)
     model = keras.Sequential(
         [backbone, keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(1)]
     )
-    model.compile(keras.optimizers.Adam(0.01), loss="mse")
+    # Under TensorFlow, tracing takes longer than five steps.
+    eagerly = keras.config.backend() == "tensorflow"
+    model.compile(keras.optimizers.Adam(0.01), loss="mse", run_eagerly=eagerly)
     spectrograms = random_spectrograms(16, 48, 32)
     labels = spectrograms.mean(axis=(1, 2))[:, None] * 30
-    losses = model.fit(spectrograms, labels, epochs=8, verbose=0).history["loss"]
+    losses = model.fit(spectrograms, labels, epochs=5, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
 
 
