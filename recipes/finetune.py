@@ -314,12 +314,13 @@ def build_converter(arguments):
 
 def build_dataset(clips, arguments, start, log):
     converter = build_converter(arguments)
-    dataset = keras_asit.data.labeled_dataset(
+    return keras_asit.data.labeled_dataset(
         clips,
         sample_rate=converter.sample_rate,
         batch_size=arguments.batch_size,
         crop_seconds=converter.seconds,
         one_hot=True,
+        mixup=arguments.mixup,
         weights=keras_asit.data.balanced_weights(clips) if arguments.balanced else None,
         shuffle=True,
         seed=arguments.seed,
@@ -327,9 +328,6 @@ def build_dataset(clips, arguments, start, log):
         start=start,
         log=log,
     )
-    if arguments.mixup:
-        dataset = dataset.map(keras_asit.data.Mixup(arguments.mixup, seed=arguments.seed))
-    return dataset
 
 
 def compile_classifier(classifier, arguments, steps_per_epoch):

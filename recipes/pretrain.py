@@ -70,25 +70,26 @@ def pretrain(arguments):
     if arguments.output.exists() and not arguments.output.is_dir():
         raise NotADirectoryError(f"--output must be a folder, but {arguments.output} is a file")
     arguments.output.mkdir(parents=True, exist_ok=True)
-    clips = find_clips(arguments)
+    clips, index = read_source(arguments)
     if arguments.precision != "float32":
         keras.config.set_dtype_policy(arguments.precision)
     keras.utils.set_random_seed(arguments.seed)
     if arguments.adapt:
-        adapt(clips, arguments)
+        adapt(clips, index, arguments)
     first_batch = next(iter(build_dataset(clips, arguments)))
-    steps_per_epoch = max(1, len(clips) // arguments.batch_size)
+    num_clips = len(clips) if index is None else index["records"]
+    steps_per_epoch = max(1, num_clips // arguments.batch_size)
     pretrainer = build_pretrainer(arguments)
     compile_pretrainer(pretrainer, arguments, steps_per_epoch)
     print(
-        f"{len(clips)} clips, {steps_per_epoch} steps an epoch, "
+        f"{num_clips} clips, {steps_per_epoch} steps an epoch, "
         f"{pretrainer.student.backbone.count_params():,} parameters in the backbone"
     )
     checkpoints = keras_asit.callbacks.Checkpoints(
         arguments.output / "checkpoints",
         save_freq=arguments.save_every,
         keep=arguments.keep,
-        settings=settings(clips, arguments),
+        settings=settings(clips, index, arguments),
     )
     monitor = keras_asit.callbacks.PipelineMonitor(
         arguments.batch_size,
@@ -105,79 +106,58 @@ def pretrain(arguments):
     save_results(pretrainer, arguments)
 
 
-class Records:
-    """A folder of records in the place of a list of files."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.index = keras_asit.data.read_record_index(folder)
-
-    def __len__(self):
-        return self.index["records"]
-
-
-def find_clips(arguments):
-    """Return the paths of audio files, or `Records` where the source is a folder of those."""
-    # Records have a plan from the beginning; of a copy, the index and the shards are enough.
-    folder = Path(arguments.source)
-    if any(any(folder.glob(pattern)) for pattern in ("plan.jsonl", "clips-*.tfrecord")):
-        if arguments.decoder != "soundfile":
-            raise ValueError("--decoder is for audio files; records are read without one")
-        if arguments.max_seconds is not None:
-            raise ValueError("--max-seconds is for audio files; records were cut when written")
-        return Records(arguments.source)
-    return keras_asit.data.read_manifest(arguments.source)
+def read_source(arguments):
+    """Return the source, a list of files or a folder of records, and the index of records."""
+    if not keras_asit.data.holds_records(arguments.source):
+        return keras_asit.data.read_manifest(arguments.source), None
+    if arguments.decoder != "soundfile":
+        raise ValueError("--decoder is for audio files; records are read without one")
+    if arguments.max_seconds is not None:
+        raise ValueError("--max-seconds is for audio files; records were cut when written")
+    return arguments.source, keras_asit.data.read_record_index(arguments.source)
 
 
-def adapt(clips, arguments):
+def adapt(clips, index, arguments):
     """Set the mean and standard deviation to those of the source, in one pass over it."""
-    if isinstance(clips, Records) and clips.index["kind"] == "log_mel":
-        if clips.index["mean"] is None:
-            raise ValueError(f"{clips.folder} has no statistics: none of its sound ever changes")
-        arguments.mean = clips.index["mean"]
-        arguments.standard_deviation = clips.index["standard_deviation"]
+    if index is not None and index["content"] == "log_mel":
+        if index["mean"] is None:
+            raise ValueError(f"{clips} has no statistics: none of its sound changes")
+        statistics = index["mean"], index["standard_deviation"]
     else:
         converter = build_converter(arguments)
-        read, options = keras_asit.data.audio_dataset, {"decoder": arguments.decoder}
-        if isinstance(clips, Records):
-            read, clips, options = keras_asit.data.record_dataset, clips.folder, {}
-        converter.adapt(read(clips, arguments.sample_rate, **options))
-        arguments.mean = converter.mean
-        arguments.standard_deviation = converter.standard_deviation
+        converter.adapt(
+            keras_asit.data.audio_dataset(
+                clips, sample_rate=arguments.sample_rate, decoder=arguments.decoder
+            )
+        )
+        statistics = converter.mean, converter.standard_deviation
+    arguments.mean, arguments.standard_deviation = statistics
     print(f"--mean {arguments.mean} --standard-deviation {arguments.standard_deviation}")
 
 
-def settings(clips, arguments):
+def settings(clips, index, arguments):
     """Return what makes this run the same as another."""
     values = {name: value for name, value in vars(arguments).items() if name not in NOT_SETTINGS}
-    if isinstance(clips, Records):
-        names = [shard["sha256"] for shard in clips.index["shards"]]
-    else:
-        names = map(str, clips)
+    names = clips if index is None else [shard["sha256"] for shard in index["shards"]]
     return {**values, "files": hashlib.sha256(os.fsencode("\n".join(names))).hexdigest()}
 
 
 def build_dataset(clips, arguments, start=None, log=None):
-    read, options = keras_asit.data.pretraining_dataset, {"decoder": arguments.decoder}
-    if arguments.max_seconds is not None:
-        options["max_seconds"] = arguments.max_seconds
-    if isinstance(clips, Records):
-        read, clips, options = keras_asit.data.read_records, clips.folder, {}
-    return read(
+    longest = {} if arguments.max_seconds is None else {"max_seconds": arguments.max_seconds}
+    return keras_asit.data.pretraining_dataset(
         clips,
-        sample_rate=arguments.sample_rate,
+        converter=build_converter(arguments),
         batch_size=arguments.batch_size,
         crop_seconds=arguments.crop_seconds,
         num_short_crops=arguments.num_short_crops,
         short_crop_seconds=arguments.short_crop_seconds,
-        mean=arguments.mean,
-        standard_deviation=arguments.standard_deviation,
         roll_probability=arguments.roll_probability,
         spectrograms=not arguments.filterbank_on_device,
         seed=arguments.seed,
+        decoder=arguments.decoder,
         start=start,
         log=log,
-        **options,
+        **longest,
     )
 
 

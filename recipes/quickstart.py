@@ -41,10 +41,14 @@ def pretrain_and_compare(arguments):
     keras.utils.set_random_seed(arguments.seed)
     paths = keras_asit.data.read_manifest(arguments.audio)
     categories = np.array([Path(path).parent.name for path in paths])
-    dataset = keras_asit.data.pretraining_dataset(
-        paths, SAMPLE_RATE, BATCH_SIZE, CROP_SECONDS, seed=arguments.seed
-    )
     converter = keras_asit.models.ASiTAudioConverter(SAMPLE_RATE, num_frames=48)
+    dataset = keras_asit.data.pretraining_dataset(
+        paths,
+        converter=converter,
+        batch_size=BATCH_SIZE,
+        crop_seconds=CROP_SECONDS,
+        seed=arguments.seed,
+    )
     pretrainer = build_pretrainer(converter, arguments.seed)
     compile_pretrainer(pretrainer, arguments.epochs * (len(paths) // BATCH_SIZE))
 

@@ -1,6 +1,6 @@
 """Turn audio files into sharded records, which are many times faster to pre-train on.
 
-    python recipes/write_records.py RECORDINGS records --kind log_mel
+    python recipes/write_records.py RECORDINGS records --content log_mel
     python recipes/write_records.py RECORDINGS records --runner FlinkRunner --flink_master HOST:8081
 
 RECORDINGS is a folder, searched whole, or a .txt, .csv or .json manifest. The same command goes on
@@ -30,16 +30,18 @@ def write(arguments, beam_options):
     source = arguments.source
     if arguments.labels:
         source = keras_asit.data.read_labeled_clips(source)
+    converter = keras_asit.models.ASiTAudioConverter(
+        arguments.sample_rate, num_mels=arguments.num_mels
+    )
     try:
         index = keras_asit.data.write_records(
             source,
             arguments.folder,
-            kind=arguments.kind,
-            sample_rate=arguments.sample_rate,
-            num_mels=arguments.num_mels,
+            content=arguments.content,
+            converter=converter,
             max_seconds=arguments.max_seconds,
             clips_per_shard=arguments.clips_per_shard,
-            num_processes=arguments.processes,
+            num_workers=arguments.workers,
             beam_options=beam_options,
         )
     except (BrokenProcessPool, tf.errors.OpError) as error:
@@ -62,7 +64,7 @@ def parse_arguments():
     add("source", metavar="FOLDER|MANIFEST", help="audio files, or a .txt, .csv or .json of them")
     add("folder", help="where to write")
     add(
-        "--kind",
+        "--content",
         choices=["encoded", "waveform", "log_mel"],
         default="waveform",
         help="the files as they are, 16-bit samples, or log-mels (default: %(default)s)",
@@ -77,7 +79,7 @@ def parse_arguments():
         help="longer recordings become several records (default: %(default)s)",
     )
     add("--clips-per-shard", type=int, default=64, help="files (default: %(default)s)")
-    add("--processes", type=int, help="(default: one a processor)")
+    add("--workers", type=int, help="processes (default: one a processor)")
     add("--runner", help="of Apache Beam, such as DirectRunner (default: without Beam)")
     arguments, rest = parser.parse_known_args()
     if arguments.runner is None:

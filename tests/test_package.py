@@ -32,7 +32,7 @@ def test_public_names():
         "pretraining_recipe",
     }
     assert models <= set(keras_asit.models.__all__)
-    records = {"read_record_index", "read_records", "record_dataset", "write_records"}
+    records = {"holds_records", "read_record_index", "write_records"}
     assert records <= set(keras_asit.data.__all__)
     assert "AdamW" in keras_asit.optimizers.__all__
     assert {"LinearRamp", "WarmupCosine"} <= set(keras_asit.schedules.__all__)

@@ -9,7 +9,6 @@ from keras_asit.data.labels import (
     read_class_index,
     read_labeled_clips,
 )
-from keras_asit.data.mixing import Mixup
 from keras_asit.data.passes import ReadLog, Start
 from keras_asit.data.public_datasets import (
     read_esc50,
@@ -17,18 +16,18 @@ from keras_asit.data.public_datasets import (
     read_spoken_digits,
     read_voxceleb1,
 )
-from keras_asit.data.records import read_record_index, read_records, record_dataset, write_records
+from keras_asit.data.records import holds_records, read_record_index, write_records
 from keras_asit.data.sources import read_manifest
 
 __all__ = [
     "LabeledClips",
-    "Mixup",
     "ReadLog",
     "Start",
     "audio_dataset",
     "balanced_weights",
     "check_audio",
     "decode_audio",
+    "holds_records",
     "labeled_dataset",
     "pretraining_dataset",
     "read_class_index",
@@ -36,10 +35,8 @@ __all__ = [
     "read_labeled_clips",
     "read_manifest",
     "read_record_index",
-    "read_records",
     "read_speech_commands",
     "read_spoken_digits",
     "read_voxceleb1",
-    "record_dataset",
     "write_records",
 ]

@@ -1,23 +1,35 @@
-"""Datasets of audio files: waveforms, views to pre-train on, labeled batches."""
+"""Datasets of audio: waveforms, views to pre-train on, labeled batches."""
+
+import os
+from collections.abc import Sequence
 
 import numpy as np
 
-from keras_asit._arguments import check_number, check_positive_integer, draw_seed
+from keras_asit._arguments import (
+    check_integer_from_zero,
+    check_number,
+    check_positive_integer,
+    draw_seed,
+)
 from keras_asit.data.labels import LabeledClips
-from keras_asit.data.passes import clip_passes
+from keras_asit.data.mixing import mixup as mix
+from keras_asit.data.passes import ReadLog, Start, clip_passes
+from keras_asit.data.records.folder import holds_records
+from keras_asit.data.records.reading import RecordPasses
 from keras_asit.data.sources import read_manifest
-from keras_asit.data.views import RandomViews, view_arguments
-from keras_asit.models import AUDIOSET_MEAN, AUDIOSET_STANDARD_DEVIATION
+from keras_asit.data.views import LogMelViews, RandomViews
+from keras_asit.models import ASiTAudioConverter
 
 
 def audio_dataset(
-    source,
-    sample_rate=16000,
-    shuffle=False,
-    seed=None,
-    num_workers=None,
-    decoder="soundfile",
-):
+    source: str | os.PathLike | Sequence[str],
+    *,
+    sample_rate: int = 16000,
+    shuffle: bool = False,
+    seed: int | None = None,
+    num_workers: int | None = None,
+    decoder: str = "soundfile",
+) -> "tf.data.Dataset":  # noqa: F821
     """Return a finite dataset of the waveforms of audio files: one pass over them.
 
     Files may be of any format that libsndfile reads (wav, flac, ogg, opus, mp3, ...), any
@@ -30,15 +42,16 @@ def audio_dataset(
 
     Args:
         source: str, `os.PathLike`, or list of them. A folder, a list of audio files, or a
-            manifest; see `keras_asit.data.read_manifest`.
-        sample_rate: int. Sample rate of the waveforms in Hz; files of another one are
-            resampled. Defaults to `16000`.
+            manifest, see `keras_asit.data.read_manifest`; or a folder of records of files or of
+            waveforms, see `keras_asit.data.write_records`.
+        sample_rate: int. Sample rate of the waveforms in Hz. Files of another one are resampled;
+            records of waveforms must have it. Defaults to `16000`.
         shuffle: bool. Whether each pass has a random order of its own. Defaults to `False`.
         seed: int. The same seed gives the same order in the first pass of every run, in the
             second pass, and so on. Defaults to `None`, a random one.
-        num_workers: int. How many files are decoded at once. Defaults to `None`:
-            `tf.data` chooses.
-        decoder: str. `"soundfile"`, or `"tensorflow_io"`; see
+        num_workers: int. How many files are decoded at once. Defaults to `None`: `tf.data`
+            chooses.
+        decoder: str. `"soundfile"`, or for audio files `"tensorflow_io"`; see
             `keras_asit.data.pretraining_dataset`. Defaults to `"soundfile"`.
 
     Returns:
@@ -46,7 +59,8 @@ def audio_dataset(
         [-1, 1], and a string.
 
     Raises:
-        ValueError: If an argument is invalid, or the source names no existing audio file. A
+        ValueError: If an argument is invalid, or the source names no existing audio file, or
+            holds records that are of log-mels, of another sample rate or not finished. A
             pass ends in `tf.errors.InvalidArgumentError` if no file of it could be read.
         ImportError: If the operators of tensorflow-io are asked for and do not load.
 
@@ -58,73 +72,83 @@ def audio_dataset(
     ```
     """
     check_positive_integer("sample_rate", sample_rate)
-    seed = draw_seed(seed)
-    if num_workers is not None:
-        check_positive_integer("num_workers", num_workers)
-    paths = read_manifest(source)
-    clips = clip_passes(
-        paths,
-        sample_rate=sample_rate,
-        shuffle=shuffle,
-        seed=seed,
-        num_workers=num_workers,
-        decoder=decoder,
-    )
-    return clips.map(lambda waveform, path, _: (waveform, path))
+    _check_workers(num_workers)
+    order = {"shuffle": shuffle, "seed": draw_seed(seed)}
+    if holds_records(source):
+        _check_decoder_of_records(decoder)
+        records = RecordPasses(source, **order)
+        records.check(sample_rate, waveforms=True)
+        clips = records.clips(sample_rate, num_workers)
+    else:
+        clips = clip_passes(
+            read_manifest(source),
+            sample_rate=sample_rate,
+            num_workers=num_workers,
+            decoder=decoder,
+            **order,
+        )
+    return clips.map(lambda waveform, path, *_: (waveform, path))
 
 
 def pretraining_dataset(
-    source,
-    sample_rate=16000,
-    batch_size=32,
-    crop_seconds=6.0,
-    num_short_crops=0,
-    short_crop_seconds=2.0,
-    num_mels=128,
-    mean=AUDIOSET_MEAN,
-    standard_deviation=AUDIOSET_STANDARD_DEVIATION,
-    roll_probability=0.5,
-    spectrograms=True,
-    shuffle=True,
-    seed=None,
-    drop_remainder=True,
-    max_seconds=60.0,
-    num_workers=None,
-    decoder="soundfile",
-    start=None,
-    log=None,
-):
-    """Return a finite dataset of batches to pre-train on: one pass over audio files.
+    source: str | os.PathLike | Sequence[str],
+    *,
+    converter: ASiTAudioConverter | None = None,
+    batch_size: int = 32,
+    crop_seconds: float = 6.0,
+    num_short_crops: int = 0,
+    short_crop_seconds: float = 2.0,
+    patch_frames: int = 16,
+    roll_probability: float = 0.5,
+    spectrograms: bool = True,
+    shuffle: bool = True,
+    seed: int | None = None,
+    drop_remainder: bool = True,
+    max_seconds: float = 60.0,
+    decoder: str = "soundfile",
+    num_workers: int | None = None,
+    num_hosts: int = 1,
+    host_index: int = 0,
+    start: Start | None = None,
+    log: ReadLog | None = None,
+) -> "tf.data.Dataset":  # noqa: F821
+    """Return a finite dataset of batches to pre-train on: one pass over audio files or records.
 
-    Each file is decoded once a pass. A waveform that is shorter than a crop is padded with
-    zeros at its end; with `roll_probability` it is rolled by a random offset; then two random
-    crops become two views. All crops of one clip start whole frame shifts (10 ms) apart: where
-    they overlap they share their frames, which then are computed only once.
+    A waveform that is shorter than a crop is padded with zeros at its end; with
+    `roll_probability` it is rolled by a random offset; then two random crops become two views.
+    All crops of one clip start whole frame shifts (10 ms) apart: where they overlap they share
+    their frames, which then are computed only once.
 
-    Works under every backend. Files that cannot be read are skipped with a warning, as in
-    `keras_asit.data.audio_dataset`. They are found only by decoding them, so that the
-    dataset's cardinality is unknown, and Keras learns the number of batches in its first
-    epoch. Schedules can take it from the number of files, `len(read_manifest(source))`.
+    Works under every backend. Audio files are decoded once a pass; those that cannot be read are
+    skipped with a warning, as in `keras_asit.data.audio_dataset`. They are found only by decoding
+    them, so that the dataset's cardinality is unknown, and Keras learns the number of batches in
+    its first epoch. Schedules can take it from the number of files, `len(read_manifest(source))`.
+
+    Of records, the cardinality is known. The first pass checks each shard against its checksum in
+    the index, and every pass each record against its own. From records of files and of waveforms
+    views are made as from files. Log-mels are cropped and rolled in whole frames: crops start at
+    multiples of 10 ms, and no frame of a rolled clip has both its end and its beginning in it.
 
     Args:
         source: str, `os.PathLike`, or list of them. A folder, a list of audio files, or a
-            manifest; see `keras_asit.data.read_manifest`.
-        sample_rate: int. Sample rate in Hz; files of another one are resampled. Defaults to
-            `16000`.
+            manifest, see `keras_asit.data.read_manifest`; or a folder of records, see
+            `keras_asit.data.write_records`.
+        converter: `ASiTAudioConverter`. The sample rate, mel bins and normalization of the
+            views, with as many frames as a crop has. Defaults to `None`: 16 kHz, 128 mel bins
+            and the mean and standard deviation of AudioSet.
         batch_size: int. Number of clips of a batch. Defaults to `32`.
-        crop_seconds: float. Length of a crop. Its spectrogram has the largest multiple of 16
-            frames (of 10 ms) that it fills: 592 for 6 s. Defaults to `6.0`.
+        crop_seconds: float. Length of a crop. Its spectrogram has the largest multiple of
+            `patch_frames` (of 10 ms) that it fills: 592 for 6 s. Defaults to `6.0`.
         num_short_crops: int. Number of short crops of each clip, which only the student sees.
             Defaults to `0`.
         short_crop_seconds: float. Length of a short crop, at most `crop_seconds`. Its
             spectrogram has 192 frames for 2 s. Defaults to `2.0`.
-        num_mels: int. Mel bins of a spectrogram. Defaults to `128`.
-        mean: float. Mean of the log-mels. Defaults to `-4.2677393`, AudioSet's.
-        standard_deviation: float. Defaults to `4.5689974`, AudioSet's.
+        patch_frames: int. Frames of a patch, `backbone.patch_size[0]`. Defaults to `16`.
         roll_probability: float in [0, 1]. Defaults to `0.5`.
         spectrograms: bool. Whether views are spectrograms, or the waveforms of the same crops
-            (for `ASiTAudioConverter` to convert on the device). Defaults to `True`.
-        shuffle: bool. Whether each pass has a random order of its own. Defaults to `True`.
+            (for `ASiTPretrainer` to convert on the device; not from log-mels). Defaults to `True`.
+        shuffle: bool. Whether each pass has a random order of its own; of records, of shards,
+            eight of which take turns, and of the clips in each. Defaults to `True`.
         seed: int. The same seed gives the same batches in the first pass of every run, in the
             second pass, and so on; passes differ from each other. Defaults to `None`, a random
             one.
@@ -132,15 +156,20 @@ def pretraining_dataset(
             Defaults to `True`.
         max_seconds: float, at least `crop_seconds`. Of a longer file, only a stretch of this
             length is read, found by seeking to a random place that is another one in each
-            pass; its crops lie there. Defaults to `60.0`.
-        num_workers: int. How many clips are decoded and how many are converted at once.
-            Defaults to `None`: `tf.data` chooses.
+            pass; its crops lie there. Records are read whole. Defaults to `60.0`.
         decoder: str. What decodes the files: `"soundfile"`, in Python; or `"tensorflow_io"`, the
             operators of tensorflow-io (extra `tfio`), inside the graph, which know wav of 8, 16,
             24 and 32 bits, flac, ogg (Vorbis) and mp3, and to the same samples. Files that these
             do not decode, or otherwise than soundfile, are skipped, which is found by decoding
             each file both ways before it is used first. They decode whole files, however long,
             and other sample rates are resampled in Python as ever. Defaults to `"soundfile"`.
+        num_workers: int. How many clips are decoded and how many are converted at once.
+            Defaults to `None`: `tf.data` chooses.
+        num_hosts: int. In training on several machines, their number. Each reads every n-th file,
+            or shards of its own, and all as many clips; what one has in excess of that, other
+            clips in each shuffled pass, is left out. Of files, check beforehand that all can be
+            read (`keras_asit.data.check_audio`). Defaults to `1`.
+        host_index: int. Which of the hosts this is, from 0. Defaults to `0`.
         start: `keras_asit.data.Start`. Where to start. Defaults to `None`, the first batch.
         log: `keras_asit.data.ReadLog` that notes what is read. Defaults to `None`.
 
@@ -151,9 +180,11 @@ def pretraining_dataset(
         samples)`.
 
     Raises:
-        ValueError: If an argument is invalid, or the source names no existing audio file, or
-            fewer than `batch_size` with `drop_remainder`. A pass ends in
-            `tf.errors.InvalidArgumentError` if too few files of it could be read.
+        ValueError: If an argument is invalid, the source names no existing audio file or holds
+            records that are not finished or were made with another front end, or if it has too
+            few clips for a batch or for the hosts. A pass ends in
+            `tf.errors.InvalidArgumentError` if too few files of it could be read or a shard,
+            which it names, is damaged.
         ImportError: If the operators of tensorflow-io are asked for and do not load.
 
     Example:
@@ -167,50 +198,70 @@ def pretraining_dataset(
     """
     import tensorflow as tf
 
-    view = view_arguments(
-        sample_rate,
-        crop_seconds,
-        num_short_crops,
-        short_crop_seconds,
-        num_mels,
-        mean,
-        standard_deviation,
-        roll_probability,
-    )
     check_positive_integer("batch_size", batch_size)
+    _check_workers(num_workers)
+    _check_hosts(num_hosts, host_index)
+    crops = {
+        "crop_seconds": crop_seconds,
+        "num_short_crops": num_short_crops,
+        "short_crop_seconds": short_crop_seconds,
+        "patch_frames": patch_frames,
+        "roll_probability": roll_probability,
+    }
+    given, converter = converter is not None, converter or ASiTAudioConverter()
+    views = RandomViews(converter, **crops, spectrograms=spectrograms)
     check_number("max_seconds", max_seconds, crop_seconds)
-    seed = draw_seed(seed)
-    if num_workers is not None:
-        check_positive_integer("num_workers", num_workers)
-    views = RandomViews(**view, spectrograms=spectrograms)
-    paths = read_manifest(source)
-    if drop_remainder and len(paths) < batch_size:
+    if given and converter.num_frames != views.frames[0]:
         raise ValueError(
-            f"{len(paths)} audio files do not fill one batch; lower `batch_size` or set "
-            f"`drop_remainder=False`. Received: batch_size={batch_size}"
+            f"`converter` must make the {views.frames[0]} frames of a crop of {crop_seconds} s. "
+            f"Received: num_frames={converter.num_frames}. Give it "
+            "`num_frames=converter.frames_in(crop_seconds, patch_frames)`, or crops of another "
+            "`crop_seconds`."
         )
-    clips = clip_passes(
-        paths,
-        sample_rate=sample_rate,
-        shuffle=shuffle,
-        seed=seed,
-        num_workers=num_workers,
-        at_least=batch_size if drop_remainder else 1,
-        max_seconds=max_seconds,
-        decoder=decoder,
-        batch_size=batch_size,
-        start=start,
-        log=log,
-    )
-    return (
-        clips.map(
-            lambda waveform, _, seed: views(waveform, seed),
-            num_parallel_calls=num_workers or tf.data.AUTOTUNE,
-            deterministic=True,
+    passes = {
+        "shuffle": shuffle,
+        "seed": draw_seed(seed),
+        "batch_size": batch_size,
+        "num_hosts": num_hosts,
+        "host_index": host_index,
+        "start": start,
+        "log": log,
+    }
+    is_records = holds_records(source)
+    if is_records:
+        _check_decoder_of_records(decoder)
+        records = RecordPasses(source, **passes)
+        records.check(converter.sample_rate, converter.num_mels, waveforms=not spectrograms)
+        if records.index["content"] == "log_mel":
+            views = LogMelViews(converter, **crops)
+        clips = records.clips(converter.sample_rate, num_workers)
+        num_clips = records.num_clips
+    else:
+        paths = read_manifest(source)
+        num_clips = len(paths) // num_hosts
+        clips = clip_passes(
+            paths,
+            sample_rate=converter.sample_rate,
+            num_workers=num_workers,
+            at_least=batch_size if drop_remainder else 1,
+            max_seconds=max_seconds,
+            decoder=decoder,
+            **passes,
         )
-        .batch(batch_size, drop_remainder=drop_remainder)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    if num_clips < (batch_size if drop_remainder else 1):
+        raise ValueError(
+            f"{num_clips} {'records' if is_records else 'audio files'} do not fill one batch; "
+            f"lower `batch_size` or set `drop_remainder=False`. Received: batch_size={batch_size}"
+            + (f", num_hosts={num_hosts}" if num_hosts > 1 else "")
+        )
+    batches = clips.map(
+        lambda clip, _, seed, samples=None, *labels: views(clip, seed, samples),
+        num_parallel_calls=num_workers or tf.data.AUTOTUNE,
+        deterministic=True,
+    ).batch(batch_size, drop_remainder=drop_remainder)
+    if is_records:
+        batches = _of_known_number(batches, num_clips, batch_size, drop_remainder, start)
+    return batches.prefetch(tf.data.AUTOTUNE)
 
 
 # Resampling a stretch of exactly a crop may leave one sample too few.
@@ -218,42 +269,51 @@ SPARE_SECONDS = 0.01
 
 
 def labeled_dataset(
-    clips,
-    sample_rate=16000,
-    batch_size=32,
-    crop_seconds=None,
-    one_hot=False,
-    weights=None,
-    shuffle=False,
-    seed=None,
-    drop_remainder=False,
-    num_workers=None,
-    start=None,
-    log=None,
-):
-    """Return a finite dataset of batches of waveforms and labels: one pass over labelled files.
+    clips: LabeledClips | str | os.PathLike,
+    *,
+    sample_rate: int = 16000,
+    batch_size: int = 32,
+    crop_seconds: float | None = None,
+    one_hot: bool = False,
+    mixup: float = 0.0,
+    mixup_alpha: float = 10.0,
+    weights: Sequence[float] | None = None,
+    shuffle: bool = False,
+    seed: int | None = None,
+    drop_remainder: bool = False,
+    num_workers: int | None = None,
+    start: Start | None = None,
+    log: ReadLog | None = None,
+) -> "tf.data.Dataset":  # noqa: F821
+    """Return a finite dataset of batches of waveforms and labels: one pass over labeled files.
 
     Files that cannot be read are skipped with a warning, as in `keras_asit.data.audio_dataset`.
 
     Args:
-        clips: a `keras_asit.data.LabeledClips`.
-        sample_rate: int. Sample rate in Hz; files of another one are resampled. Defaults to
-            `16000`.
+        clips: `keras_asit.data.LabeledClips`; or str or `os.PathLike`, a folder of records of
+            files or of waveforms with labels, see `keras_asit.data.write_records`.
+        sample_rate: int. Sample rate in Hz. Files of another one are resampled; records of
+            waveforms must have it. Defaults to `16000`.
         batch_size: int. Defaults to `32`.
         crop_seconds: float. A longer clip is cut to a random stretch of this length, and little
             more than that is read of its file. Defaults to `None`: clips are whole.
         one_hot: bool. Whether labels of single-label clips have a column a class too, as
-            `Mixup` and label smoothing need them. Defaults to `False`.
+            `mixup` and label smoothing need them. Defaults to `False`.
+        mixup: float in [0, 1]. How often a clip and its labels are mixed with another clip of the
+            batch, which is cut or padded with silence to its length. Defaults to `0.0`.
+        mixup_alpha: float. The share of a mixed clip is drawn from a beta distribution with both
+            parameters this. Defaults to `10.0`.
         weights: array of shape `(clips,)`, such as `balanced_weights` gives. Each pass draws
             as many clips as there are, with replacement and with chances in proportion to
-            these; then the passes are shuffled anyway. Defaults to `None`: each clip once.
+            these; then the passes are shuffled anyway. Not of records. Defaults to `None`: each
+            clip once.
         shuffle: bool. Whether each pass has a random order of its own. Defaults to `False`.
         seed: int. The same seed gives the same batches in the first pass of every run, in the
             second pass, and so on. Defaults to `None`, a random one.
         drop_remainder: bool. Whether clips that do not fill a last batch are left out.
             Defaults to `False`.
-        num_workers: int. How many clips are decoded at once. Defaults to `None`:
-            `tf.data` chooses.
+        num_workers: int. How many clips are decoded at once. Defaults to `None`: `tf.data`
+            chooses.
         start: `keras_asit.data.Start`. Where to start. Defaults to `None`, the first batch.
         log: `keras_asit.data.ReadLog` that notes what is read. Defaults to `None`.
 
@@ -263,7 +323,8 @@ def labeled_dataset(
         if any clip has not exactly one label, or with `one_hot`.
 
     Raises:
-        ValueError: if an argument is invalid.
+        ValueError: if an argument is invalid, or records have no labels, are of log-mels, of
+            another sample rate or not finished.
 
     Example:
 
@@ -272,39 +333,110 @@ def labeled_dataset(
     dataset = keras_asit.data.labeled_dataset(clips, crop_seconds=5.0, shuffle=True)
     classifier.fit(dataset, epochs=10)
     ```
+
+    Reference: Gong et al., "PSLA", arXiv 2102.01243, section III, for weights and mixup.
     """
     import tensorflow as tf
 
-    if not isinstance(clips, LabeledClips):
-        raise ValueError(f"`clips` must be LabeledClips. Received: {type(clips).__name__}")
     check_positive_integer("sample_rate", sample_rate)
     check_positive_integer("batch_size", batch_size)
     if crop_seconds is not None:
         check_number("crop_seconds", crop_seconds, 1 / sample_rate)
-    seed = draw_seed(seed)
-    weights = None if weights is None else _as_chances(weights, len(clips))
-    length = None if crop_seconds is None else round(crop_seconds * sample_rate)
-    longest = None if crop_seconds is None else crop_seconds + SPARE_SECONDS
-    label = _label_lookup(clips, one_hot or clips.multi_label)
+    check_number("mixup", mixup, 0, 1)
+    check_number("mixup_alpha", mixup_alpha, 1e-3)
+    _check_workers(num_workers)
+    passes = {
+        "shuffle": shuffle,
+        "seed": draw_seed(seed),
+        "batch_size": batch_size,
+        "start": start,
+        "log": log,
+    }
+    is_records = holds_records(clips)
+    if is_records:
+        if weights is not None:
+            raise ValueError("`weights` are for LabeledClips; records are read shard by shard.")
+        records = RecordPasses(clips, **passes)
+        records.check(sample_rate, waveforms=True)
+        class_names, multi_label = records.index["class_names"], records.index["multi_label"]
+        if not class_names:
+            raise ValueError(f"{clips} holds records without labels; write `LabeledClips`.")
+        elements = records.clips(sample_rate, num_workers).map(
+            lambda waveform, _, seed, samples, labels: (waveform, labels, seed)
+        )
+    elif isinstance(clips, LabeledClips):
+        class_names, multi_label = clips.class_names, clips.multi_label
+        look_up = _label_lookup(clips)
+        elements = clip_passes(
+            clips.paths,
+            sample_rate=sample_rate,
+            num_workers=num_workers,
+            weights=None if weights is None else _as_chances(weights, len(clips)),
+            max_seconds=None if crop_seconds is None else crop_seconds + SPARE_SECONDS,
+            **passes,
+        ).map(lambda waveform, _, seed: (waveform, look_up(seed[1] % len(clips)), seed))
+    else:
+        raise ValueError(
+            "`clips` must be LabeledClips or a folder of records. Received: "
+            f"{clips if isinstance(clips, (str, os.PathLike)) else type(clips).__name__}"
+        )
+    one_hot = one_hot or multi_label
+    if mixup and not one_hot:
+        raise ValueError(
+            f"`mixup` mixes labels of a column a class; set `one_hot=True`. Received: mixup={mixup}"
+        )
 
-    def element(waveform, _, entry):
-        index = entry[1] % len(clips)
-        return waveform if length is None else _crop(waveform, length, entry), label(index)
+    def element(waveform, labels, seed):
+        if crop_seconds is not None:
+            waveform = _crop(waveform, round(crop_seconds * sample_rate), seed)
+        if one_hot:
+            return waveform, tf.reduce_sum(tf.one_hot(labels, len(class_names)), axis=0), seed
+        return waveform, tf.cast(labels[0], tf.int32), seed
 
-    passes = clip_passes(
-        clips.paths,
-        sample_rate=sample_rate,
-        shuffle=shuffle,
-        seed=seed,
-        num_workers=num_workers,
-        weights=weights,
-        max_seconds=longest,
-        batch_size=batch_size,
-        start=start,
-        log=log,
-    )
-    batches = passes.map(element).ragged_batch(batch_size, drop_remainder=drop_remainder)
+    def finish(waveforms, labels, seeds):
+        if not mixup:
+            return waveforms, labels
+        # That of the first clip: no other batch of any pass has it.
+        return mix(waveforms, labels, seeds[0], probability=mixup, alpha=mixup_alpha)
+
+    batches = elements.map(element).ragged_batch(batch_size, drop_remainder=drop_remainder)
+    batches = batches.map(finish)
+    if is_records:
+        batches = _of_known_number(batches, records.num_clips, batch_size, drop_remainder, start)
     return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def _check_workers(num_workers):
+    if num_workers is not None:
+        check_positive_integer("num_workers", num_workers)
+
+
+def _check_hosts(num_hosts, host_index):
+    check_positive_integer("num_hosts", num_hosts)
+    check_integer_from_zero("host_index", host_index)
+    if host_index >= num_hosts:
+        raise ValueError(
+            f"`host_index` must be an integer from 0 to {num_hosts - 1}, less than `num_hosts`. "
+            f"Received: host_index={host_index!r}"
+        )
+
+
+def _check_decoder_of_records(decoder):
+    if decoder != "soundfile":
+        raise ValueError(
+            "Another `decoder` is for audio files; records are read without one. Received: "
+            f"decoder={decoder!r}"
+        )
+
+
+def _of_known_number(batches, num_clips, batch_size, drop_remainder, start):
+    """Return batches of records with their cardinality, unless the first pass is shorter."""
+    import tensorflow as tf
+
+    if start is not None and start.batch:
+        return batches
+    number = num_clips // batch_size if drop_remainder else -(-num_clips // batch_size)
+    return batches.apply(tf.data.experimental.assert_cardinality(number))
 
 
 def _as_chances(weights, number):
@@ -319,21 +451,15 @@ def _as_chances(weights, number):
     return weights / weights.sum()
 
 
-def _label_lookup(clips, one_hot):
-    """Return a function from a clip's index to its label."""
+def _label_lookup(clips):
+    """Return a function from a clip's index to the indices of its classes."""
     import tensorflow as tf
 
     # Not a matrix: of two million clips and 527 classes, it would fill a gigabyte.
     lengths = [len(label) for label in clips.labels]
     flat = np.asarray([index for label in clips.labels for index in label], "int32")
     table = tf.RaggedTensor.from_row_lengths(flat, lengths)
-    num_classes = len(clips.class_names)
-
-    def label(index):
-        indices = table[index]
-        return tf.reduce_sum(tf.one_hot(indices, num_classes), axis=0) if one_hot else indices[0]
-
-    return label
+    return lambda index: table[index]
 
 
 def _crop(waveform, length, seed):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from keras_asit._arguments import check_choice, check_integer_from_zero
+from keras_asit._arguments import check_choice, check_integer_from_zero, name_some
 from keras_asit.data.decoding import read_waveform
 from keras_asit.data.graph_decoding import GraphDecoder
 
@@ -112,6 +112,8 @@ def clip_passes(
     max_seconds=None,
     decoder="soundfile",
     batch_size=1,
+    num_hosts=1,
+    host_index=0,
     start=None,
     log=None,
 ):
@@ -131,6 +133,8 @@ def clip_passes(
         max_seconds: float. Of longer files, a stretch of this length at a random place is read.
         decoder: str. `"soundfile"`, or `"tensorflow_io"` for the operators of tensorflow-io.
         batch_size: int. Clips of a batch, in which `start` and `log` count. Defaults to `1`.
+        num_hosts: int. Hosts that read every n-th file each, all as many. Defaults to `1`.
+        host_index: int. Which of them this is. Defaults to `0`.
         start: `Start`. Defaults to `None`, the first batch of the first pass.
         log: `ReadLog` to note passes in. Defaults to `None`.
 
@@ -149,7 +153,9 @@ def clip_passes(
     graph_decoder = None
     if decoder == "tensorflow_io":
         graph_decoder = GraphDecoder(sample_rate, max_seconds)
-    passes = _Passes(paths, shuffle, seed, at_least, weights, batch_size, start, log)
+    passes = _Passes(
+        paths, shuffle, seed, at_least, weights, batch_size, (num_hosts, host_index), start, log
+    )
 
     def begin(_):
         clips = tf.numpy_function(passes.begin, [], tf.int64)
@@ -221,13 +227,14 @@ class _Passes:
     file that comes again needs another seed.
     """
 
-    def __init__(self, paths, shuffle, seed, at_least, weights, batch_size, start, log):
+    def __init__(self, paths, shuffle, seed, at_least, weights, batch_size, host, start, log):
         self.paths = paths
         self.shuffle = shuffle
         self.seed = seed
         self.at_least = at_least
         self.weights = weights
         self.batch_size = batch_size
+        self.num_hosts, self.host_index = host
         self.start = start or Start()
         self.log = log or ReadLog()
         self.epochs = itertools.count(self.start.epoch)
@@ -258,9 +265,10 @@ class _Passes:
         if self.weights is not None:
             drawn = generator.choice(clips, len(clips), p=self.weights)
             return drawn + len(clips) * clips
+        share = clips[self.host_index :: self.num_hosts]
         if self.shuffle:
-            generator.shuffle(clips)
-        return clips
+            generator.shuffle(share)
+        return share[: len(clips) // self.num_hosts]
 
     def _path(self, clip):
         return self.paths[clip % len(self.paths)]
@@ -303,7 +311,5 @@ def _without(clips, unreadable):
 
 
 def _describe(reasons):
-    named = [f"{path} ({why})" for path, why in sorted(reasons.items())[:MAX_NAMED]]
-    named += ["..."] if len(reasons) > MAX_NAMED else []
-    # A name need not be UTF-8, but what cannot be printed would hide the message.
-    return "; ".join(named).encode("utf-8", "backslashreplace").decode()
+    named = [f"{path} ({why})" for path, why in sorted(reasons.items())]
+    return name_some(named, MAX_NAMED, separator="; ")

@@ -1,158 +1,111 @@
 """Random crops of a clip, as spectrograms or as waveforms."""
 
 import math
-import numbers
 
-from keras_asit._arguments import check_number, check_positive_integer
+from keras_asit._arguments import check_integer_from_zero, check_number, check_positive_integer
 from keras_asit.layers.log_mel_filterbank import FLOOR
-from keras_asit.models import ASiTAudioConverter
-
-PATCH_FRAMES = 16
-
-
-def view_arguments(
-    sample_rate,
-    crop_seconds,
-    num_short_crops,
-    short_crop_seconds,
-    num_mels,
-    mean,
-    standard_deviation,
-    roll_probability,
-):
-    """Return arguments, once they are checked, as `RandomViews` and `LogMelViews` take them."""
-    check_positive_integer("sample_rate", sample_rate)
-    check_number("crop_seconds", crop_seconds, 0)
-    is_integer = isinstance(num_short_crops, numbers.Integral)
-    if not is_integer or isinstance(num_short_crops, bool) or num_short_crops < 0:
-        raise ValueError(
-            f"`num_short_crops` must be an integer of at least 0. "
-            f"Received: num_short_crops={num_short_crops!r}"
-        )
-    longest = crop_seconds if num_short_crops else None
-    check_number("short_crop_seconds", short_crop_seconds, 0, longest)
-    check_number("roll_probability", roll_probability, 0, 1)
-
-    def converter(name, seconds):
-        full = ASiTAudioConverter(
-            sample_rate, 1, num_mels, mean=mean, standard_deviation=standard_deviation
-        )
-        frames = full.filterbank.num_frames(round(seconds * sample_rate))
-        if frames < PATCH_FRAMES:
-            raise ValueError(
-                f"`{name}` must give at least {PATCH_FRAMES} frames of 25 ms every 10 ms. "
-                f"Received: {name}={seconds!r}"
-            )
-        frames -= frames % PATCH_FRAMES
-        return ASiTAudioConverter(
-            sample_rate, frames, num_mels, mean=mean, standard_deviation=standard_deviation
-        )
-
-    return {
-        "converter": converter("crop_seconds", crop_seconds),
-        "short_converter": (
-            converter("short_crop_seconds", short_crop_seconds) if num_short_crops else None
-        ),
-        "crop": round(crop_seconds * sample_rate),
-        "short_crop": round(short_crop_seconds * sample_rate),
-        "num_short_crops": num_short_crops,
-        "roll_probability": roll_probability,
-    }
 
 
 class RandomViews:
     """Cut two random crops, and short ones, out of a waveform inside a `tf.data` pipeline.
 
-    The starts of the crops of one waveform lie whole frame shifts apart, so that crops which
-    overlap have frames in common: the filterbank runs once over all that the crops cover. Two
-    crops of 6 s of a clip of 10 s cover 7.3 s on average, and it takes that part of the time.
+    A clip shorter than a crop is padded with zeros at its end. The starts of the crops of one
+    waveform lie whole frame shifts apart, so that crops which overlap have frames in common: the
+    filterbank runs once over all that the crops cover. Two crops of 6 s of a clip of 10 s cover
+    7.3 s on average, and it takes that part of the time.
 
     Args:
-        converter: `ASiTAudioConverter` that makes the spectrogram of a crop.
-        short_converter: `ASiTAudioConverter` that makes that of a short crop.
-        crop: int. Samples of a crop.
-        short_crop: int. Samples of a short crop; at most `crop`.
+        converter: `ASiTAudioConverter`, whose filterbank and normalization make spectrograms.
+        crop_seconds: float. Length of a crop.
         num_short_crops: int. Number of short crops.
-        roll_probability: float. How often the waveform is rolled first.
-        spectrograms: bool. Whether views are spectrograms or waveforms.
+        short_crop_seconds: float. Length of a short crop; at most `crop_seconds`.
+        patch_frames: int. Of what spectrograms have a multiple of frames.
+        roll_probability: float. How often the clip is rolled first.
+        spectrograms: bool. Whether views are spectrograms or waveforms. Defaults to `True`.
     """
 
     def __init__(
         self,
         converter,
-        short_converter,
-        crop,
-        short_crop,
+        *,
+        crop_seconds,
         num_short_crops,
+        short_crop_seconds,
+        patch_frames,
         roll_probability,
-        spectrograms,
+        spectrograms=True,
     ):
-        self.converters = [converter] * 2 + [short_converter] * num_short_crops
-        self.lengths = [crop] * 2 + [short_crop] * num_short_crops
+        check_number("crop_seconds", crop_seconds, 0)
+        check_integer_from_zero("num_short_crops", num_short_crops)
+        longest = crop_seconds if num_short_crops else None
+        check_number("short_crop_seconds", short_crop_seconds, 0, longest)
+        check_positive_integer("patch_frames", patch_frames)
+        check_number("roll_probability", roll_probability, 0, 1)
+        self.converter = converter
         self.shift = converter.filterbank.shift
         self.roll_probability = roll_probability
         self.spectrograms = spectrograms
+        crops = [("crop_seconds", crop_seconds)] * 2
+        crops += [("short_crop_seconds", short_crop_seconds)] * num_short_crops
+        self.lengths = [round(seconds * converter.sample_rate) for _, seconds in crops]
+        self.frames = [converter.frames_in(seconds, patch_frames) for _, seconds in crops]
+        for (name, seconds), frames in zip(crops, self.frames):
+            if not frames:
+                raise ValueError(
+                    f"`{name}` must give at least {patch_frames} frames of 25 ms every 10 ms. "
+                    f"Received: {name}={seconds!r}"
+                )
 
-    def __call__(self, waveform, seed):
-        """Return `{"clean": two views, "short": short ones, if any}` of a waveform.
+    def __call__(self, clip, seed, samples=None):
+        """Return `{"clean": two views, "short": short ones, if any}` of a clip.
 
         Args:
-            waveform: float32 tensor of shape `(samples,)`.
+            clip: float32 tensor of shape `(samples,)`.
             seed: int64 tensor of shape `(2,)`, from which all randomness follows.
+            samples: int tensor. Samples of the clip. Defaults to `None`: as many as it has.
         """
         import tensorflow as tf
 
+        samples = tf.size(clip) if samples is None else tf.cast(samples, tf.int32)
+        samples = tf.maximum(samples, self.lengths[0])
         # In double precision, every sample of a long recording can be a start.
         uniform = tf.random.stateless_uniform([2 + len(self.lengths)], seed, dtype=tf.float64)
-        waveform = self._roll(self._pad(waveform), uniform[0], uniform[1])
-        starts = self._draw_starts(tf.size(waveform), uniform[2:])
-        views = (self._spectrograms if self.spectrograms else self._crops)(waveform, starts)
+        clip = self._roll(self._pad(clip, samples), uniform[0], uniform[1])
+        views = self._cut(clip, self._starts(samples, uniform[2:]))
         batch = {"clean": tf.stack(views[:2])}
         if len(views) > 2:
             batch["short"] = tf.stack(views[2:])
         return batch
 
-    def _pad(self, waveform):
+    def _pad(self, waveform, samples):
         import tensorflow as tf
 
-        missing = tf.maximum(0, self.lengths[0] - tf.size(waveform))
-        return tf.pad(waveform, [[0, missing]])
+        return tf.pad(waveform, [[0, samples - tf.size(waveform)]])
 
-    def _roll(self, waveform, choice, offset):
+    def _roll(self, clip, choice, offset):
         import tensorflow as tf
 
-        offset = _scale(offset, tf.size(waveform))
-        return tf.roll(waveform, tf.where(choice < self.roll_probability, offset, 0), axis=0)
+        offset = _scale(offset, tf.shape(clip)[0])
+        return tf.roll(clip, tf.where(choice < self.roll_probability, offset, 0), axis=0)
 
-    def _draw_starts(self, size, uniform):
+    def _starts(self, samples, uniform):
         """Return starts: the first uniform, the others uniform whole shifts away from it."""
-        first = _scale(uniform[0], size - self.lengths[0] + 1)
+        first = _scale(uniform[0], samples - self.lengths[0] + 1)
         phase = first % self.shift
         starts = [first]
         for index, length in enumerate(self.lengths[1:], start=1):
-            positions = (size - length - phase) // self.shift + 1
-            starts.append(phase + self.shift * _scale(uniform[index], positions))
+            places = (samples - length - phase) // self.shift + 1
+            starts.append(phase + self.shift * _scale(uniform[index], places))
         return starts
 
-    def _crops(self, waveform, starts):
+    def _cut(self, waveform, starts):
         import tensorflow as tf
 
-        return [
-            tf.ensure_shape(waveform[start : start + length], [length])
-            for start, length in zip(starts, self.lengths)
-        ]
-
-    def _spectrograms(self, waveform, starts):
-        import tensorflow as tf
-
+        if not self.spectrograms:
+            return _slices(waveform, starts, self.lengths)
         stretch, frames = self._join(waveform, tf.stack(starts))
-        converter = self.converters[0]
-        log_mels = converter.normalize(converter.filterbank(stretch))
-        views = []
-        for frame, converter in zip(tf.unstack(frames), self.converters):
-            view = log_mels[frame : frame + converter.num_frames]
-            views.append(tf.ensure_shape(view, converter.audio_shape()))
-        return views
+        log_mels = self.converter.normalize(self.converter.filterbank(stretch))
+        return _slices(log_mels, tf.unstack(frames), self.frames)
 
     def _join(self, waveform, starts):
         """Return what the crops cover of a waveform, without the gaps, and their frames in it.
@@ -176,11 +129,33 @@ class RandomViews:
 
     def _extents(self):
         """Return for each crop how many samples its frames span, in whole shifts."""
-        window = self.converters[0].filterbank.window
-        last_frame = -(-window // self.shift)
-        return [
-            (converter.num_frames - 1 + last_frame) * self.shift for converter in self.converters
-        ]
+        last_frame = -(-self.converter.filterbank.window // self.shift)
+        return [(frames - 1 + last_frame) * self.shift for frames in self.frames]
+
+
+class LogMelViews(RandomViews):
+    """Cut two random crops, and short ones, out of log-mels inside a `tf.data` pipeline.
+
+    A clip is float16 of shape `(frames, mels)`, a frame every shift. Without rolling, the views
+    are those of `RandomViews`, except that crops start on whole frames: a clip shorter than a crop
+    is continued with the log-mels of zeros, and its last frames reach over its end, as those of a
+    waveform padded with zeros do. Rolling rolls frames, so that no frame has both the end and the
+    beginning of the clip in it.
+    """
+
+    def _pad(self, log_mels, samples):
+        import tensorflow as tf
+
+        missing = tf.maximum(0, -(-samples // self.shift) - tf.shape(log_mels)[0])
+        silence = tf.constant(math.log(FLOOR), log_mels.dtype)
+        return tf.pad(log_mels, [[0, missing], [0, 0]], constant_values=silence)
+
+    def _starts(self, samples, uniform):
+        places = [(samples - length) // self.shift + 1 for length in self.lengths]
+        return [_scale(uniform[index], number) for index, number in enumerate(places)]
+
+    def _cut(self, log_mels, starts):
+        return [self.converter.normalize(view) for view in _slices(log_mels, starts, self.frames)]
 
 
 def _scale(uniform, number):
@@ -190,73 +165,10 @@ def _scale(uniform, number):
     return tf.cast(uniform * tf.cast(number, tf.float64), tf.int32)
 
 
-class LogMelViews:
-    """Cut two random crops, and short ones, out of log-mels inside a `tf.data` pipeline.
+def _slices(clip, starts, lengths):
+    import tensorflow as tf
 
-    Without rolling, the views are those of `RandomViews`, except that crops start on whole
-    frames: a clip shorter than a crop is continued with the log-mels of zeros, and its last
-    frames reach over its end, as those of a waveform padded with zeros do. Rolling rolls frames,
-    so that no frame has both the end and the beginning of the clip in it.
-
-    Args:
-        converter: `ASiTAudioConverter` of the spectrogram of a crop.
-        short_converter: `ASiTAudioConverter` of that of a short crop.
-        crop: int. Samples of a crop.
-        short_crop: int. Samples of a short crop; at most `crop`.
-        num_short_crops: int. Number of short crops.
-        roll_probability: float. How often the clip is rolled first.
-    """
-
-    def __init__(
-        self, converter, short_converter, crop, short_crop, num_short_crops, roll_probability
-    ):
-        self.frames = [converter.num_frames] * 2
-        self.lengths = [crop] * 2
-        if num_short_crops:
-            self.frames += [short_converter.num_frames] * num_short_crops
-            self.lengths += [short_crop] * num_short_crops
-        self.shift = converter.filterbank.shift
-        self.num_mels = converter.num_mels
-        self.roll_probability = roll_probability
-
-    def __call__(self, log_mels, samples, seed):
-        """Return `{"clean": two views, "short": short ones, if any}`, not normalised.
-
-        Args:
-            log_mels: float16 tensor of shape `(frames, mels)`, a frame every shift of the clip.
-            samples: int64 tensor. Samples of the clip.
-            seed: int64 tensor of shape `(2,)`, from which all randomness follows.
-        """
-        import tensorflow as tf
-
-        uniform = tf.random.stateless_uniform([2 + len(self.lengths)], seed, dtype=tf.float64)
-        samples = tf.maximum(samples, self.lengths[0])
-        log_mels = self._pad(log_mels, -(-samples // self.shift))
-        log_mels = self._roll(log_mels, uniform[0], uniform[1])
-        starts = (samples - tf.constant(self.lengths, tf.int64)) // self.shift + 1
-        starts = tf.unstack(tf.cast(uniform[2:] * tf.cast(starts, tf.float64), tf.int32))
-        views = [
-            tf.ensure_shape(log_mels[start : start + frames], [frames, self.num_mels])
-            for start, frames in zip(starts, self.frames)
-        ]
-        batch = {"clean": tf.stack(views[:2])}
-        if len(views) > 2:
-            batch["short"] = tf.stack(views[2:])
-        return batch
-
-    def _pad(self, log_mels, frames):
-        import tensorflow as tf
-
-        missing = tf.maximum(0, tf.cast(frames, tf.int32) - tf.shape(log_mels)[0])
-        silence = tf.constant(math.log(FLOOR), log_mels.dtype)
-        return tf.pad(log_mels, [[0, missing], [0, 0]], constant_values=silence)
-
-    def _roll(self, log_mels, choice, offset):
-        import tensorflow as tf
-
-        offset = tf.cast(offset * tf.cast(tf.shape(log_mels)[0], tf.float64), tf.int32)
-        return tf.cond(
-            choice < self.roll_probability,
-            lambda: tf.roll(log_mels, offset, axis=0),
-            lambda: log_mels,
-        )
+    return [
+        tf.ensure_shape(clip[start : start + length], [length, *clip.shape[1:]])
+        for start, length in zip(starts, lengths)
+    ]

@@ -91,7 +91,9 @@ def decoding_passes(paths, decoder, cores):
     from keras_asit.data import audio_dataset
 
     limit_threads(cores)
-    waveforms = audio_dataset(paths, SAMPLE_RATE, seed=0, num_workers=cores, decoder=decoder)
+    waveforms = audio_dataset(
+        paths, sample_rate=SAMPLE_RATE, seed=0, num_workers=cores, decoder=decoder
+    )
     # Batches of lengths, so that fetching the waveforms does not count.
     lengths = waveforms.map(lambda waveform, _: {"clean": tf.size(waveform)}).batch(16)
     return dataset_passes(lengths, cores)
@@ -100,11 +102,12 @@ def decoding_passes(paths, decoder, cores):
 def pipeline_passes(batch_size, paths, decoder, cores):
     """Return a function that runs one pass of `pretraining_dataset`."""
     from keras_asit.data import pretraining_dataset
+    from keras_asit.models import ASiTAudioConverter
 
     limit_threads(cores)
     dataset = pretraining_dataset(
         paths,
-        sample_rate=SAMPLE_RATE,
+        converter=ASiTAudioConverter(SAMPLE_RATE),
         batch_size=batch_size,
         crop_seconds=CROP_SECONDS,
         seed=0,

@@ -118,11 +118,12 @@ def report(results):
 def pipeline_passes(kind, cores, paths, batch_size):
     """Return a function that runs one pass of `pretraining_dataset`."""
     from keras_asit.data import pretraining_dataset
+    from keras_asit.models import ASiTAudioConverter
 
     limit_threads(cores)
     dataset = pretraining_dataset(
         paths,
-        sample_rate=SAMPLE_RATE,
+        converter=ASiTAudioConverter(SAMPLE_RATE),
         batch_size=batch_size,
         crop_seconds=CROP_SECONDS,
         spectrograms=kind == "spectrograms",

@@ -1,8 +1,8 @@
 """How many clips a second are read from records, on one core and on several.
 
 Writes synthetic clips of 10 s at 32 kHz as records in a temporary folder and measures, each in a
-process of its own that is bound to its cores, `keras_asit.data.read_records` and, beside it, the
-plain loader of `pipeline.py`, which reads the files. Every clip becomes two views of 6 s.
+process of its own that is bound to its cores, `keras_asit.data.pretraining_dataset` and, beside
+it, the plain loader of `pipeline.py`, which reads the files. Every clip becomes two views of 6 s.
 
 Reads from files in the page cache. Linux only, since processes are bound to cores.
 """
@@ -24,7 +24,7 @@ from pipeline import (
     write_clips,
 )
 
-# What is measured: kind of records, and whether it delivers spectrograms.
+# What is measured: content of records, and whether it delivers spectrograms.
 CASES = {
     "log-mels": ("log_mel", True),
     "waveforms": ("waveform", False),
@@ -54,36 +54,39 @@ def main():
 
     with tempfile.TemporaryDirectory() as folder:
         paths = write_clips(folder, arguments.clips)
-        for kind in ("log_mel", "waveform"):
-            write(paths * arguments.repeat, f"{folder}/{kind}", kind)
+        for content in ("log_mel", "waveform"):
+            write(paths * arguments.repeat, f"{folder}/{content}", content)
         cases = {("plain loader", 1): partial(plain_passes, paths)}
         for cores in arguments.cores:
-            for name, (kind, spectrograms) in CASES.items():
+            for name, (content, spectrograms) in CASES.items():
                 cases[name, cores] = partial(
-                    record_passes, f"{folder}/{kind}", spectrograms, cores, arguments.batch_size
+                    record_passes, f"{folder}/{content}", spectrograms, cores, arguments.batch_size
                 )
         report(measure_all(cases, arguments.seconds))
 
 
-def write(paths, folder, kind):
+def write(paths, folder, content):
     from keras_asit.data import LabeledClips, write_records
+    from keras_asit.models import ASiTAudioConverter
 
     clips = LabeledClips(paths, [()] * len(paths), [])
     start = time.perf_counter()
-    index = write_records(clips, folder, kind, SAMPLE_RATE, verbose=0)
+    converter = ASiTAudioConverter(SAMPLE_RATE)
+    index = write_records(clips, folder, content=content, converter=converter, verbose=0)
     seconds = time.perf_counter() - start
     size = sum(shard["bytes"] for shard in index["shards"]) / 1e6
-    print(f"{kind}: {len(paths)} records, {size:.0f} MB, written in {seconds:.0f} s")
+    print(f"{content}: {len(paths)} records, {size:.0f} MB, written in {seconds:.0f} s")
 
 
 def record_passes(folder, spectrograms, cores, batch_size):
-    """Return a function that runs one pass of `read_records`."""
-    from keras_asit.data import read_records
+    """Return a function that runs one pass over records."""
+    from keras_asit.data import pretraining_dataset
+    from keras_asit.models import ASiTAudioConverter
 
     limit_threads(cores)
-    dataset = read_records(
+    dataset = pretraining_dataset(
         folder,
-        sample_rate=SAMPLE_RATE,
+        converter=ASiTAudioConverter(SAMPLE_RATE),
         batch_size=batch_size,
         crop_seconds=CROP_SECONDS,
         spectrograms=spectrograms,

@@ -63,7 +63,7 @@ def finetune(clips, folder, *callbacks):
             batch_size=2,
             crop_seconds=0.3,
             one_hot=True,
-            # mixup=0.5,
+            mixup=0.5,
             shuffle=True,
             seed=1,
             start=start,

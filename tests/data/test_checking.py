@@ -11,6 +11,7 @@ import soundfile
 
 from keras_asit.data import audio_dataset, check_audio, decode_audio, pretraining_dataset
 from keras_asit.data.checking import isolated_map
+from keras_asit.models import ASiTAudioConverter
 
 
 def write(path, samples, **kwargs):
@@ -97,7 +98,7 @@ def test_what_datasets_skip_is_unreadable_and_says_why(bad_files):
 def test_a_file_shorter_than_a_sample_of_the_dataset_is_used_by_both(tmp_path, samples):
     soundfile.write(tmp_path / "a.wav", np.full(samples, 0.5), 96000)
     assert check_audio(tmp_path / "a.wav")["verdict"] == "ok"
-    ((waveform, _),) = audio_dataset(tmp_path, 16000)
+    ((waveform, _),) = audio_dataset(tmp_path)
     assert waveform.numpy().tolist() == [0.5]
 
 
@@ -109,7 +110,8 @@ def test_a_named_pipe_is_not_waited_for(tmp_path):
 
 @pytest.mark.parametrize("number", [200, pytest.param(2000, marks=pytest.mark.slow)])
 def test_every_damaged_file_gives_finite_views_or_is_skipped(damaged_files, number):
-    arguments = {"batch_size": 16, "crop_seconds": 0.5, "num_mels": 32, "seed": 1}
+    converter = ASiTAudioConverter(num_frames=48, num_mels=32)
+    arguments = {"batch_size": 16, "crop_seconds": 0.5, "converter": converter, "seed": 1}
     dataset = pretraining_dataset(damaged_files(number), drop_remainder=False, **arguments)
     with pytest.warns() as caught:
         views = np.concatenate([batch["clean"].numpy() for batch in dataset])

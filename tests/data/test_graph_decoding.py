@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow_io_operators import needs_operators
 
 from keras_asit.data import ReadLog, audio_dataset, graph_decoding, pretraining_dataset
+from keras_asit.models import ASiTAudioConverter
 
 # Of full scale; only the lossy formats differ at all.
 TOLERANCE = 2e-6
@@ -93,7 +94,7 @@ def test_batches_are_the_same_with_both_decoders(tmp_path, write_noise, bad_file
         "crop_seconds": 0.5,
         "num_short_crops": 1,
         "short_crop_seconds": 0.3,
-        "num_mels": 32,
+        "converter": ASiTAudioConverter(num_frames=48, num_mels=32),
         "seed": 3,
     }
     datasets = [pretraining_dataset(tmp_path, decoder=decoder, **arguments) for decoder in BOTH]

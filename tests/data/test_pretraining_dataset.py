@@ -12,6 +12,8 @@ from keras_asit.models import ASiTAudioConverter
 
 # Far below a view's spread of 0.3 to 1; backends differ by this much in almost silent frames.
 TOLERANCE = 2e-3
+# Of the 48 frames in a crop of 0.5 s.
+CONVERTER = ASiTAudioConverter(num_frames=48, num_mels=32)
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def ramp(tmp_path):
 
 def dataset_of(source, **kwargs):
     return pretraining_dataset(
-        source, **{"batch_size": 2, "crop_seconds": 0.5, "num_mels": 32, **kwargs}
+        source, **{"batch_size": 2, "crop_seconds": 0.5, "converter": CONVERTER, **kwargs}
     )
 
 
@@ -66,21 +68,19 @@ def test_waveforms_can_be_had_instead_of_spectrograms(clips):
 
 @pytest.mark.parametrize("sample_rate", [16000, 22050])
 def test_views_are_the_converters_spectrograms_of_the_crops(clips, sample_rate):
+    converter = ASiTAudioConverter(sample_rate, 48, 32, mean=-5.0, standard_deviation=3.0)
     arguments = {
-        "sample_rate": sample_rate,
+        "converter": converter,
         "num_short_crops": 3,
         "short_crop_seconds": 0.21,
         "seed": 1,
     }
-    spectrograms = batches(dataset_of(clips, mean=-5.0, standard_deviation=3.0, **arguments))
+    spectrograms = batches(dataset_of(clips, **arguments))
     waveforms = batches(dataset_of(clips, spectrograms=False, **arguments))
     for name, num_frames in (("clean", 48), ("short", 16)):
-        converter = ASiTAudioConverter(
-            sample_rate, num_frames, 32, mean=-5.0, standard_deviation=3.0
-        )
         for views, crops in zip(spectrograms, waveforms):
             crops = crops[name].reshape(-1, crops[name].shape[-1])
-            expected = keras.ops.convert_to_numpy(converter(crops))
+            expected = keras.ops.convert_to_numpy(converter(crops, num_frames=num_frames))
             views = views[name].reshape(expected.shape)
             np.testing.assert_allclose(views, expected, atol=TOLERANCE)
 
@@ -208,14 +208,17 @@ def test_fewer_readable_files_than_a_batch_are_an_error(write_noise, bad_files):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"sample_rate": 16000.0}, "`sample_rate` must be a positive integer"),
         ({"batch_size": 0}, "`batch_size` must be a positive integer"),
         ({"crop_seconds": "6"}, "`crop_seconds` must be a number"),
         ({"crop_seconds": 0.1}, "`crop_seconds` must give at least 16 frames"),
         ({"num_short_crops": -1}, "`num_short_crops` must be an integer of at least 0"),
         ({"num_short_crops": 1}, "`short_crop_seconds` must be a number between 0 and 0.5"),
-        ({"num_mels": 0}, "`num_mels` must be a positive integer"),
-        ({"standard_deviation": 0}, "`standard_deviation` must be a number"),
+        ({"patch_frames": 0}, "`patch_frames` must be a positive integer"),
+        ({"crop_seconds": 1.0}, "must make the 96 frames of a crop of 1.0 s.*num_frames=48"),
+        ({"patch_frames": 20}, "must make the 40 frames of a crop of 0.5 s.*num_frames=48"),
+        ({"host_index": 1}, "`host_index` must be an integer from 0 to 0"),
+        ({"num_hosts": 0}, "`num_hosts` must be a positive integer"),
+        ({"num_hosts": 4}, "1 audio files do not fill one batch.*num_hosts=4"),
         ({"roll_probability": 2}, "`roll_probability` must be a number between 0 and 1"),
         ({"seed": "one"}, "`seed` must be an integer of at least 0"),
         ({"num_workers": -1}, "`num_workers` must be a positive integer"),
@@ -246,3 +249,29 @@ def test_of_a_long_file_only_a_stretch_is_read(tmp_path, monkeypatch):
     assert max(levels) - min(levels) > 0.5
     again = pretraining_dataset(tmp_path, seed=3, roll_probability=0.0, **arguments)
     np.testing.assert_array_equal(next(iter(again))["clean"], passes[0])
+
+
+def test_without_a_converter_frames_follow_from_the_crop(write_noise):
+    dataset = pretraining_dataset([write_noise("a.wav")], batch_size=1, crop_seconds=0.3)
+    assert dataset.element_spec["clean"].shape == (1, 2, 16, 128)
+
+
+def test_hosts_share_the_files_and_read_as_many_each(write_noise):
+    # Lengths tell files apart.
+    paths = [write_noise(f"{index}.wav", 0.01 * (index + 1)) for index in range(7)]
+
+    def lengths(host_index):
+        dataset = dataset_of(
+            paths,
+            batch_size=1,
+            spectrograms=False,
+            roll_probability=0,
+            seed=1,
+            num_hosts=2,
+            host_index=host_index,
+        )
+        return [np.flatnonzero(batch["clean"][0, 0])[-1] for _ in range(2) for batch in dataset]
+
+    first, second = lengths(0), lengths(1)
+    assert len(first) == len(second) == 6
+    assert not set(first) & set(second)

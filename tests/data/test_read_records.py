@@ -1,4 +1,4 @@
-"""`read_records`: the batches of `pretraining_dataset`, from records."""
+"""Datasets of records: the batches that files give."""
 
 import functools
 import json
@@ -11,16 +11,19 @@ import tensorflow as tf
 from keras_asit.data import (
     LabeledClips,
     ReadLog,
+    audio_dataset,
     decode_audio,
-    read_records,
-    record_dataset,
+    pretraining_dataset,
+    read_record_index,
     write_records,
 )
 from keras_asit.models import ASiTAudioConverter
 
-KINDS = ("waveform", "encoded", "log_mel")
+CONTENTS = ("waveform", "encoded", "log_mel")
 # Log-mels in half precision are within 1/128 where they are below -8, before they are normalised.
 HALF_PRECISION = 1e-2
+# What is stored does not depend on the number of frames.
+CONVERTER = ASiTAudioConverter(num_mels=32)
 
 
 @pytest.fixture(scope="module")
@@ -42,18 +45,32 @@ def noise(tmp_path_factory):
 def records(noise, tmp_path_factory):
     """Folders of records of each kind, in shards of two clips."""
     folder = tmp_path_factory.mktemp("records")
-    for kind in KINDS:
-        write(noise, folder / kind, kind=kind)
+    for content in CONTENTS:
+        write(noise, folder / content, content=content)
     return folder
 
 
 def write(source, folder, **kwargs):
-    arguments = {"num_mels": 32, "clips_per_shard": 2, "num_processes": 1, "verbose": 0, **kwargs}
+    arguments = {
+        "converter": CONVERTER,
+        "clips_per_shard": 2,
+        "num_workers": 1,
+        "verbose": 0,
+        **kwargs,
+    }
     return write_records(source, folder, **arguments)
 
 
 def read(folder, **kwargs):
-    return read_records(folder, **{"batch_size": 2, "crop_seconds": 0.5, "num_mels": 32, **kwargs})
+    crop_seconds = kwargs.pop("crop_seconds", 0.5)
+    converter = ASiTAudioConverter(
+        kwargs.pop("sample_rate", 16000), num_mels=kwargs.pop("num_mels", 32)
+    )
+    frames = converter.frames_in(crop_seconds, 16) or 1
+    converter = ASiTAudioConverter(converter.sample_rate, frames, converter.num_mels)
+    return pretraining_dataset(
+        folder, **{"converter": converter, "batch_size": 2, "crop_seconds": crop_seconds, **kwargs}
+    )
 
 
 def views(dataset, name="clean"):
@@ -81,9 +98,9 @@ def converter_of_crops():
     return tf.function(converter, [tf.TensorSpec([None, 8000], tf.float32)])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_batches_are_those_that_the_pretrainer_takes(kind, records):
-    dataset = read(records / kind, num_short_crops=3, short_crop_seconds=0.25)
+@pytest.mark.parametrize("content", CONTENTS)
+def test_batches_are_those_that_the_pretrainer_takes(content, records):
+    dataset = read(records / content, num_short_crops=3, short_crop_seconds=0.25)
     assert dataset.element_spec == {
         "clean": tf.TensorSpec([2, 2, 48, 32], tf.float32),
         "short": tf.TensorSpec([2, 3, 16, 32], tf.float32),
@@ -91,9 +108,9 @@ def test_batches_are_those_that_the_pretrainer_takes(kind, records):
     assert dataset.cardinality() == len(list(dataset)) == 6
 
 
-@pytest.mark.parametrize("kind", ["waveform", "encoded"])
-def test_crops_of_waveforms_are_slices_of_the_files(kind, records, noise):
-    dataset = read(records / kind, spectrograms=False, shuffle=False, roll_probability=0)
+@pytest.mark.parametrize("content", ["waveform", "encoded"])
+def test_crops_of_waveforms_are_slices_of_the_files(content, records, noise):
+    dataset = read(records / content, spectrograms=False, shuffle=False, roll_probability=0)
     for path, crops in zip(stored_order(noise), views(dataset)):
         waveform = decode_audio(path)
         waveform = np.pad(waveform, (0, max(0, 8000 - len(waveform))))
@@ -102,13 +119,13 @@ def test_crops_of_waveforms_are_slices_of_the_files(kind, records, noise):
             assert np.any(np.all(windows == crop, axis=1))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_views_are_the_converters_spectrograms_of_crops(kind, records, noise):
+@pytest.mark.parametrize("content", CONTENTS)
+def test_views_are_the_converters_spectrograms_of_crops(content, records, noise):
     arguments = {"shuffle": False, "roll_probability": 0, "seed": 1}
-    found = views(read(records / kind, **arguments))
+    found = views(read(records / content, **arguments))
     for path, pair in zip(stored_order(noise), found):
         waveform = decode_audio(path)
-        if kind != "log_mel" and len(waveform) > 8000:
+        if content != "log_mel" and len(waveform) > 8000:
             continue  # Crops start anywhere; that they are slices is tested above.
         expected = log_mels_from_each_start(waveform)
         for view in pair:
@@ -138,7 +155,7 @@ def test_rolled_log_mels_are_the_same_frames_in_a_circle(records, noise):
 
 def test_starts_of_log_mel_crops_are_uniform(tmp_path, noise):
     same = LabeledClips([str(noise[-1])] * 150, [()] * 150, [])
-    write(same, tmp_path / "records", kind="log_mel", clips_per_shard=150)
+    write(same, tmp_path / "records", content="log_mel", clips_per_shard=150)
     dataset = read(tmp_path / "records", roll_probability=0, seed=1)
     expected = log_mels_from_each_start(decode_audio(noise[-1]))
     found = views(dataset).reshape(300, 48, 32)
@@ -182,10 +199,10 @@ def test_a_log_tells_the_files_of_batches(records, seed):
         assert log.files(epoch, 0, 5)[2:6] == log.files(epoch, 1, 2)
 
 
-@pytest.mark.parametrize("kind", ["waveform", "log_mel"])
-def test_a_seed_repeats_every_pass_whatever_the_parallelism(kind, records):
+@pytest.mark.parametrize("content", ["waveform", "log_mel"])
+def test_a_seed_repeats_every_pass_whatever_the_parallelism(content, records):
     def two_passes(seed, num_workers=None):
-        dataset = read(records / kind, seed=seed, num_workers=num_workers)
+        dataset = read(records / content, seed=seed, num_workers=num_workers)
         return np.stack([views(dataset) for _ in range(2)])
 
     passes = two_passes(seed=1)
@@ -225,20 +242,20 @@ def test_clips_that_do_not_fill_a_batch_are_left_out_or_make_a_smaller_one(recor
 
 
 @pytest.mark.parametrize(
-    ("kind", "kwargs", "message"),
+    ("content", "kwargs", "message"),
     [
         ("waveform", {"sample_rate": 8000}, "sample_rate=16000 instead of 8000"),
         ("log_mel", {"sample_rate": 8000}, "sample_rate=16000 instead of 8000"),
         ("log_mel", {"num_mels": 64}, "num_mels=32 instead of 64"),
     ],
 )
-def test_records_of_another_front_end_are_refused(kind, kwargs, message, records):
+def test_records_of_another_front_end_are_refused(content, kwargs, message, records):
     with pytest.raises(ValueError, match=f"another front end: {message}"):
-        read(records / kind, **kwargs)
+        read(records / content, **kwargs)
 
 
 def test_log_mels_of_another_filterbank_are_refused(tmp_path, noise):
-    index = write(noise, tmp_path / "records", kind="log_mel")
+    index = write(noise, tmp_path / "records", content="log_mel")
     index["front_end"]["low_frequency"] = 50.0
     (tmp_path / "records" / "index.json").write_text(json.dumps(index))
     with pytest.raises(ValueError, match=r"low_frequency=50.0 instead of 20.0"):
@@ -286,6 +303,8 @@ def test_a_damaged_index_is_named(tmp_path, noise):
 
 def test_a_folder_without_records_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"has no index.json"):
+        read_record_index(tmp_path)
+    with pytest.raises(ValueError, match="holds no audio file"):
         read(tmp_path)
 
 
@@ -306,16 +325,16 @@ def test_arguments_are_checked(kwargs, message, records):
         read(records / "waveform", **kwargs)
 
 
-@pytest.mark.parametrize("kind", ["waveform", "encoded"])
-def test_record_dataset_has_the_waveforms_and_paths(kind, records, noise):
-    clips = {path.numpy().decode(): waveform for waveform, path in record_dataset(records / kind)}
+@pytest.mark.parametrize("content", ["waveform", "encoded"])
+def test_audio_dataset_has_the_waveforms_and_paths(content, records, noise):
+    clips = {path.numpy().decode(): waveform for waveform, path in audio_dataset(records / content)}
     assert set(clips) == {str(path) for path in noise}
     for path, waveform in clips.items():
         np.testing.assert_array_equal(waveform, decode_audio(path))
 
 
-def test_record_dataset_refuses_log_mels_and_other_rates(records):
+def test_audio_dataset_refuses_log_mels_and_other_rates(records):
     with pytest.raises(ValueError, match="no waveforms can be made"):
-        record_dataset(records / "log_mel")
+        audio_dataset(records / "log_mel")
     with pytest.raises(ValueError, match="sample_rate=16000 instead of 8000"):
-        record_dataset(records / "waveform", sample_rate=8000)
+        audio_dataset(records / "waveform", sample_rate=8000)

@@ -17,6 +17,7 @@ from keras_asit.data.records import writing as shards
 from keras_asit.data.records.format import RecordFormat
 from keras_asit.models import ASiTAudioConverter
 
+CONVERTER = ASiTAudioConverter(num_mels=32)
 RECIPE = Path(__file__).parents[2] / "recipes" / "write_records.py"
 
 
@@ -27,7 +28,7 @@ def recordings(tmp_path, write_noise):
 
 
 def write(source, folder, **kwargs):
-    arguments = {"clips_per_shard": 3, "num_processes": 1, "verbose": 0, **kwargs}
+    arguments = {"clips_per_shard": 3, "num_workers": 1, "verbose": 0, **kwargs}
     return write_records(source, folder, **arguments)
 
 
@@ -80,7 +81,7 @@ def test_waveforms_beyond_16_bits_are_clipped(tmp_path):
 
 
 def test_log_mels_are_the_filterbanks_in_half_precision(recordings, tmp_path):
-    write(recordings, tmp_path / "records", kind="log_mel", num_mels=32)
+    write(recordings, tmp_path / "records", content="log_mel", converter=CONVERTER)
     filterbank = ASiTAudioConverter(num_mels=32).filterbank
     filterbank = tf.function(filterbank, [tf.TensorSpec([None], tf.float32)])
     for example in examples(tmp_path / "records"):
@@ -92,7 +93,7 @@ def test_log_mels_are_the_filterbanks_in_half_precision(recordings, tmp_path):
 
 
 def test_files_are_kept_as_they_are(recordings, tmp_path):
-    index = write(recordings, tmp_path / "records", kind="encoded")
+    index = write(recordings, tmp_path / "records", content="encoded")
     assert index["sample_rate"] is None
     for example in examples(tmp_path / "records"):
         assert example["audio"][0] == Path(os.fsdecode(example["path"][0])).read_bytes()
@@ -109,7 +110,7 @@ def test_a_long_recording_becomes_pieces_of_the_same_length(tmp_path, write_nois
 
 
 def test_statistics_of_log_mels_are_those_that_a_converter_adapts_to(recordings, tmp_path):
-    index = write(recordings, tmp_path / "records", kind="log_mel", num_mels=32)
+    index = write(recordings, tmp_path / "records", content="log_mel", converter=CONVERTER)
     converter = ASiTAudioConverter(num_mels=32)
     converter.adapt([decode_audio(path) for path in recordings])
     expected = [converter.mean, converter.standard_deviation]
@@ -124,10 +125,10 @@ def test_labels_and_the_names_of_classes_are_kept(recordings, tmp_path):
     assert found == dict(zip(clips.paths, labels))
 
 
-@pytest.mark.parametrize("kind", ["waveform", "encoded", "log_mel"])
-def test_unreadable_files_are_skipped_counted_and_named(kind, recordings, bad_files, tmp_path):
+@pytest.mark.parametrize("content", ["waveform", "encoded", "log_mel"])
+def test_unreadable_files_are_skipped_counted_and_named(content, recordings, bad_files, tmp_path):
     with pytest.warns(UserWarning, match=r"Skipped 4 of 14 audio files: .*\(has no samples\)"):
-        index = write([*recordings, *bad_files], tmp_path / "records", kind=kind)
+        index = write([*recordings, *bad_files], tmp_path / "records", content=content)
     assert index["records"] == 10
     skipped = {file["path"]: file["reason"] for file in index["skipped"]}
     assert set(skipped) == {str(path) for path in bad_files}
@@ -142,7 +143,7 @@ def test_nothing_readable_is_an_error(bad_files, tmp_path):
 
 
 def test_an_interrupted_run_goes_on_and_leaves_the_same_files(recordings, tmp_path, monkeypatch):
-    write(recordings, tmp_path / "whole", kind="log_mel")
+    write(recordings, tmp_path / "whole", content="log_mel")
     made = []
     serialize = shards.serialize_example
 
@@ -154,11 +155,11 @@ def test_an_interrupted_run_goes_on_and_leaves_the_same_files(recordings, tmp_pa
 
     monkeypatch.setattr(shards, "serialize_example", stop_in_the_third_shard)
     with pytest.raises(KeyboardInterrupt):
-        write(recordings, tmp_path / "records", kind="log_mel")
+        write(recordings, tmp_path / "records", content="log_mel")
     assert len(list((tmp_path / "records").glob("*.tfrecord"))) == 2
     with pytest.raises(ValueError, match=r"has no index.json.*not finished"):
         read_record_index(tmp_path / "records")
-    write(recordings, tmp_path / "records", kind="log_mel")
+    write(recordings, tmp_path / "records", content="log_mel")
     # The two finished shards, of three files each, were not made again.
     assert len(made) == 8 + 4
     assert files_of(tmp_path / "records") == files_of(tmp_path / "whole")
@@ -194,10 +195,10 @@ def test_a_shard_with_a_damaged_summary_is_made_again(content, recordings, tmp_p
 
 
 def test_shards_of_other_records_are_made_again(recordings, tmp_path):
-    write(recordings, tmp_path / "expected", kind="log_mel")
-    write(recordings, tmp_path / "records", kind="waveform")
+    write(recordings, tmp_path / "expected", content="log_mel")
+    write(recordings, tmp_path / "records", content="waveform")
     (tmp_path / "records" / "parameters.json").unlink()
-    write(recordings, tmp_path / "records", kind="log_mel")
+    write(recordings, tmp_path / "records", content="log_mel")
     assert files_of(tmp_path / "records") == files_of(tmp_path / "expected")
 
 
@@ -207,7 +208,7 @@ def test_a_file_that_may_have_no_sample_at_a_lower_rate_is_not_kept(tmp_path, wr
         write_noise("whole.wav"),
     ]
     with pytest.warns(UserWarning, match="tiny.wav .*shorter than a millisecond"):
-        index = write(paths, tmp_path / "records", kind="encoded")
+        index = write(paths, tmp_path / "records", content="encoded")
     assert index["records"] == 1
 
 
@@ -226,8 +227,8 @@ def test_damaged_and_missing_shards_are_made_again(recordings, tmp_path):
 @pytest.mark.parametrize(
     ("kwargs", "name"),
     [
-        ({"kind": "encoded"}, "kind"),
-        ({"sample_rate": 8000}, "sample_rate"),
+        ({"content": "encoded"}, "content"),
+        ({"converter": ASiTAudioConverter(8000)}, "sample_rate"),
         ({"max_seconds": 2}, "max_seconds"),
         ({"clips_per_shard": 4}, "clips_per_shard"),
     ],
@@ -286,25 +287,32 @@ def test_shards_with_files_that_stay_unreadable_are_kept(
 def test_of_partial_files_only_its_own_are_deleted(recordings, tmp_path):
     folder = tmp_path / "records"
     write(recordings, folder)
-    kept = {f"a.{32 * '0'}.partial", "clips-00000-of-00004.json.partial", "mine.partial"}
+    kept = {f".a.{32 * '0'}.partial", ".clips-00000-of-00004.json.partial", "mine.partial"}
     own = {
-        f"{name}.{32 * '0'}.partial"
+        f".{name}.{32 * '0'}.partial"
         for name in ("clips-00000-of-00004.tfrecord", "plan.jsonl", "index.json")
     }
     (folder / "folder.partial").mkdir()
     for name in kept | own:
         (folder / name).touch()
     with pytest.raises(ValueError, match="made otherwise"):
-        write(recordings, folder, kind="encoded")
-    assert {path.name for path in folder.glob("*.partial")} == {"folder.partial", *kept, *own}
+        write(recordings, folder, content="encoded")
+    assert {path.name for path in folder.iterdir() if path.suffix == ".partial"} == {
+        "folder.partial",
+        *kept,
+        *own,
+    }
     write(recordings, folder)
-    assert {path.name for path in folder.glob("*.partial")} == {"folder.partial", *kept}
+    assert {path.name for path in folder.iterdir() if path.suffix == ".partial"} == {
+        "folder.partial",
+        *kept,
+    }
 
 
 @pytest.mark.slow
 def test_processes_make_the_same_files_as_one(recordings, tmp_path):
-    write(recordings, tmp_path / "one", kind="log_mel")
-    write(recordings, tmp_path / "two", kind="log_mel", num_processes=2)
+    write(recordings, tmp_path / "one", content="log_mel")
+    write(recordings, tmp_path / "two", content="log_mel", num_workers=2)
     assert files_of(tmp_path / "two") == files_of(tmp_path / "one")
 
 
@@ -312,9 +320,9 @@ def test_beam_makes_the_same_files(recordings, bad_files, tmp_path):
     pytest.importorskip("apache_beam", reason="needs the extra `beam`")
     source = [*recordings, *bad_files]
     with pytest.warns(UserWarning, match="Skipped 4 of 14"):
-        write(source, tmp_path / "plain", kind="log_mel")
+        write(source, tmp_path / "plain", content="log_mel")
     with pytest.warns(UserWarning, match="Skipped 4 of 14"):
-        write(source, tmp_path / "beam", kind="log_mel", beam_options=["--runner=DirectRunner"])
+        write(source, tmp_path / "beam", content="log_mel", beam_options=["--runner=DirectRunner"])
     assert files_of(tmp_path / "beam") == files_of(tmp_path / "plain")
 
 
@@ -327,12 +335,10 @@ def test_without_beam_the_error_names_the_extra(recordings, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"kind": "mp3"}, "`kind` must be one of 'encoded', 'waveform', 'log_mel'"),
-        ({"sample_rate": 0}, "`sample_rate` must be a positive integer"),
-        ({"num_mels": 1.5}, "`num_mels` must be a positive integer"),
+        ({"content": "mp3"}, "`content` must be one of 'encoded', 'waveform', 'log_mel'"),
         ({"max_seconds": 0.5}, "`max_seconds` must be a number of at least 1"),
         ({"clips_per_shard": 0}, "`clips_per_shard` must be a positive integer"),
-        ({"num_processes": 0}, "`num_processes` must be a positive integer"),
+        ({"num_workers": 0}, "`num_workers` must be a positive integer"),
     ],
 )
 def test_arguments_are_checked(kwargs, message, recordings, tmp_path):
@@ -344,7 +350,7 @@ def test_arguments_are_checked(kwargs, message, recordings, tmp_path):
 @pytest.mark.slow
 def test_killed_at_any_moment_the_recipe_goes_on_to_the_same_files(recordings, tmp_path):
     def command(folder):
-        flags = ["--kind", "log_mel", "--clips-per-shard", "1", "--processes", "2"]
+        flags = ["--content", "log_mel", "--clips-per-shard", "1", "--workers", "2"]
         return [sys.executable, RECIPE, tmp_path, folder, *flags]
 
     environment = {**os.environ, "PYTHONPATH": str(RECIPE.parents[1])}

@@ -135,7 +135,7 @@ def records(recordings, tmp_path_factory):
     """A folder of the recordings as log-mels."""
     folder = tmp_path_factory.mktemp("records")
     with pytest.warns(UserWarning, match="Skipped 1 of 9"):
-        write_records(recordings, folder, "log_mel", num_processes=1, verbose=0)
+        write_records(recordings, folder, content="log_mel", num_workers=1, verbose=0)
     return folder
 
 
@@ -201,7 +201,7 @@ def test_says_what_tensorflow_io_needs_where_it_does_not_load(recordings, tmp_pa
 
 @pytest.mark.slow
 def test_records_are_read_without_a_decoder(recordings, tmp_path):
-    write_records(recordings, tmp_path / "records", num_processes=1, verbose=0)
+    write_records(recordings, tmp_path / "records", num_workers=1, verbose=0)
     finished = run(tmp_path / "records", *SMALL, "--decoder", "tensorflow_io")
     assert finished.returncode == 1
     assert "--decoder is for audio files" in finished.stderr

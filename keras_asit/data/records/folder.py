@@ -1,20 +1,20 @@
 """The files of a folder of records: all written atomically, the index last."""
 
-import contextlib
 import hashlib
 import json
 import os
 import re
-import uuid
 from pathlib import Path
+
+from keras_asit._arguments import name_some
+from keras_asit._files import PARTIAL, sha256_of, write_whole
 
 INDEX = "index.json"
 PARAMETERS = "parameters.json"
 PLAN = "plan.jsonl"
-PARTIAL = ".partial"
 # What an attempt that was broken off leaves, and nothing of the user's.
 LEFTOVER = re.compile(
-    r"(clips-\d+-of-\d+\.(tfrecord|json)|(parameters|index)\.json|plan\.jsonl)"
+    r"\.(clips-\d+-of-\d+\.(tfrecord|json)|(parameters|index)\.json|plan\.jsonl)"
     rf"\.[0-9a-f]{{32}}{re.escape(PARTIAL)}"
 )
 
@@ -30,11 +30,10 @@ class RecordFolder:
     """
 
     def __init__(self, path):
-        self.path = Path(path).expanduser().absolute()
+        self.path = absolute(path)
 
     def begin(self, parameters, plan):
         """Claim the folder for `parameters`, or raise `ValueError` if it is of other ones."""
-        self.path.mkdir(parents=True, exist_ok=True)
         lines = "".join(f"{line}\n" for line in plan).encode()
         parameters = {**parameters, "plan_sha256": hashlib.sha256(lines).hexdigest()}
         present = self._read_json(PARAMETERS)
@@ -47,15 +46,15 @@ class RecordFolder:
         for path in self.path.iterdir():
             if LEFTOVER.fullmatch(path.name):
                 path.unlink()
-        self.write(PARAMETERS, as_json(parameters))
-        self.write(PLAN, lines)
+        self.write_json(PARAMETERS, parameters)
+        write_whole(self.path / PLAN, lines)
 
     def finished(self, name, made_of):
         """Return the summary of a shard if it is there, whole and made of this, else `None`."""
         try:
             summary = self._read_json(f"{name}.json")
             same = summary is not None and summary["made_of"] == made_of
-            return summary if same and file_sha256(self.shard(name)) == summary["sha256"] else None
+            return summary if same and sha256_of(self.shard(name)) == summary["sha256"] else None
         except (ValueError, LookupError, TypeError, FileNotFoundError):
             # It is made again.
             return None
@@ -64,23 +63,9 @@ class RecordFolder:
         """Return the path of a shard."""
         return self.path / f"{name}.tfrecord"
 
-    def write(self, name, content):
-        """Write bytes to a file that either is whole or is not there."""
-        with self.replacing(name) as partial:
-            partial.write_bytes(content)
-
-    @contextlib.contextmanager
-    def replacing(self, name):
-        """Give a path to write to; put the file in its place once the disk has all of it."""
-        # Each attempt has a name of its own, since Beam may make a shard twice at once.
-        partial = self.path / f"{name}.{uuid.uuid4().hex}{PARTIAL}"
-        try:
-            yield partial
-            _flush(partial)
-            os.replace(partial, self.path / name)
-            _flush(self.path)
-        finally:
-            partial.unlink(missing_ok=True)
+    def write_json(self, name, content):
+        """Write a file of JSON, always the same for the same content."""
+        write_whole(self.path / name, as_json(content))
 
     def _read_json(self, name):
         path = self.path / name
@@ -92,51 +77,50 @@ class RecordFolder:
             raise ValueError(f"{path} is damaged, delete it: {error}") from None
 
 
-def as_plan_line(name, clips):
-    """Return a shard's line of the plan: its name and its clips, a list of (path, labels)."""
-    return json.dumps({"name": name, "clips": clips})
-
-
-def from_plan_line(line):
-    """Return the name and the clips of a shard."""
-    shard = json.loads(line)
-    return shard["name"], shard["clips"]
-
-
 def as_json(content):
     """Return JSON as bytes, always the same for the same content."""
     return (json.dumps(content, indent=1) + "\n").encode()
 
 
-def file_sha256(path):
-    """Return the SHA-256 of a file, as hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def absolute(folder):
+    """Return the absolute path of a folder."""
+    return Path(folder).expanduser().absolute()
 
 
-def _flush(path):
-    """Wait until the disk has a file, or the names in a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def holds_records(source: str | os.PathLike) -> bool:
+    """Return whether a source is a folder of records, whether or not their writing was finished.
+
+    Args:
+        source: what `keras_asit.data.pretraining_dataset` takes.
+
+    Returns:
+        A bool.
+
+    Example:
+
+    ```python
+    if keras_asit.data.holds_records("recordings"):
+        print(keras_asit.data.read_record_index("recordings")["records"])
+    ```
+    """
+    if not isinstance(source, (str, os.PathLike)) or not os.fspath(source):
+        return False
+    # Records have a plan from the beginning; of a copy, the index and the shards are enough.
+    return any(any(absolute(source).glob(pattern)) for pattern in (PLAN, "clips-*.tfrecord"))
 
 
-MAX_NAMED = 5
-
-
-def read_record_index(folder):
+def read_record_index(folder: str | os.PathLike) -> dict:
     """Return the index of a folder of records, once all its shards are found to be there.
 
     Args:
         folder: str or `os.PathLike`. A folder that `keras_asit.data.write_records` has written.
 
     Returns:
-        A dict with `kind`, `sample_rate`, `max_seconds`, `front_end` (all parameters of the
-        filterbank, for log-mels), `class_names`, `files`, `records` (their number), `mean` and
-        `standard_deviation` (for log-mels), `shards`, a list of dicts with `name`, `files`,
-        `records`, `bytes` and `sha256`, and `skipped`, a list of dicts with `path` and `reason`.
+        A dict with `content`, `sample_rate`, `max_seconds`, `front_end` (all parameters of the
+        filterbank, for log-mels), `class_names`, `multi_label` (whether any file has not exactly
+        one label), `files`, `records` (their number), `mean` and `standard_deviation` (for
+        log-mels), `shards`, a list of dicts with `name`, `files`, `records`, `bytes` and
+        `sha256`, and `skipped`, a list of dicts with `path` and `reason`.
 
     Raises:
         ValueError: If the folder has no index, which is written last, or a shard is missing or
@@ -146,14 +130,14 @@ def read_record_index(folder):
 
     ```python
     index = keras_asit.data.read_record_index("records")
-    print(index["records"], "records of kind", index["kind"])
+    print(index["records"], "records of", index["content"])
     ```
     """
-    folder = Path(folder).expanduser().absolute()
+    folder = absolute(folder)
     path = folder / INDEX
     try:
         index = json.loads(path.read_bytes())
-        shards = {folder / shard["name"]: shard["bytes"] for shard in index["shards"]}
+        sizes = {folder / shard["name"]: shard["bytes"] for shard in index["shards"]}
     except FileNotFoundError:
         raise ValueError(
             f"{folder} has no {INDEX}: it holds no records, or their writing was not finished; "
@@ -161,17 +145,15 @@ def read_record_index(folder):
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged; call `write_records` again. {error!r}") from None
-    missing = [str(shard) for shard in shards if not shard.exists()]
-    other = [
-        str(shard)
-        for shard, size in shards.items()
-        if shard.exists() and shard.stat().st_size != size
-    ]
+    present = {shard: shard.stat().st_size for shard in sizes if shard.exists()}
+    wrong = {
+        "are missing": [shard for shard in sizes if shard not in present],
+        "have another size": [shard for shard in present if present[shard] != sizes[shard]],
+    }
     problems = [
-        f"{len(names)} of {len(shards)} shards {what}: {', '.join(names[:MAX_NAMED])}"
-        + (", ..." if len(names) > MAX_NAMED else "")
-        for what, names in (("are missing", missing), ("have another size", other))
-        if names
+        f"{len(shards)} of {len(sizes)} shards {what}: {name_some(shards)}"
+        for what, shards in wrong.items()
+        if shards
     ]
     if problems:
         raise ValueError(f"{'; '.join(problems)}. Call `write_records` again to repair them.")

@@ -11,7 +11,7 @@ from keras_asit.data.decoding import read_waveform
 from keras_asit.layers import LogMelFilterbank
 from keras_asit.layers.log_mel_filterbank import FLOOR, PREEMPHASIS
 
-KINDS = ("encoded", "waveform", "log_mel")
+CONTENTS = ("encoded", "waveform", "log_mel")
 # A record is a protocol buffer, and those end at 2 GiB.
 LARGEST_FILE = 2**31 - 2**20
 # In seconds: less is no recording, and at a lower sample rate not even a sample long.
@@ -32,19 +32,19 @@ class RecordFormat:
       shift that begins in the piece: the last frames reach over its end, into zeros.
     """
 
-    kind: str
+    content: str
     sample_rate: int
     num_mels: int
     max_seconds: float
 
     def parameters(self):
         """Return what records depend on, as it stands in their index."""
-        encoded = self.kind == "encoded"
+        encoded = self.content == "encoded"
         return {
-            "kind": self.kind,
+            "content": self.content,
             "sample_rate": None if encoded else self.sample_rate,
             "max_seconds": None if encoded else self.max_seconds,
-            "front_end": self.front_end() if self.kind == "log_mel" else None,
+            "front_end": self.front_end() if self.content == "log_mel" else None,
         }
 
     def front_end(self):
@@ -67,13 +67,13 @@ class RecordFormat:
         Raises:
             OSError, RuntimeError, ValueError: If the file cannot be read.
         """
-        if self.kind == "encoded":
+        if self.content == "encoded":
             yield {"audio": _read_encoded(path)}, None
             return
         waveform = read_waveform(path, self.sample_rate)
         for start, piece in _cut(waveform, self.max_seconds * self.sample_rate):
             place = {"start": start, "samples": len(piece)}
-            if self.kind == "waveform":
+            if self.content == "waveform":
                 yield {"audio": _as_int16(piece).tobytes(), **place}, None
             else:
                 log_mels = self._log_mels(piece)

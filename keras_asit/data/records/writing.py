@@ -2,53 +2,48 @@
 
 import functools
 import hashlib
+import json
 import math
 import os
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import connection, get_context, parent_process
 from threading import Thread
 
 import keras
 
-from keras_asit._arguments import check_choice, check_number, check_positive_integer
-from keras_asit._files import locked_folder
+from keras_asit._arguments import check_choice, check_number, check_positive_integer, name_some
+from keras_asit._files import locked_folder, replacing, sha256_of
 from keras_asit.data.labels import LabeledClips
-from keras_asit.data.records.folder import (
-    INDEX,
-    PLAN,
-    RecordFolder,
-    as_json,
-    as_plan_line,
-    file_sha256,
-    from_plan_line,
-)
-from keras_asit.data.records.format import KINDS, RecordFormat, serialize_example
+from keras_asit.data.records.folder import INDEX, PLAN, RecordFolder, as_json
+from keras_asit.data.records.format import CONTENTS, RecordFormat, serialize_example
 from keras_asit.data.sources import read_manifest
+from keras_asit.models import ASiTAudioConverter
 from keras_asit.models.audio_converter import LogMelMoments
 
 MAX_NAMED = 10
 
 
 def write_records(
-    source,
-    folder,
-    kind="waveform",
-    sample_rate=16000,
-    num_mels=128,
-    max_seconds=60.0,
-    clips_per_shard=64,
-    num_processes=None,
-    beam_options=None,
-    verbose=1,
-):
+    source: str | os.PathLike | Sequence[str] | LabeledClips,
+    folder: str | os.PathLike,
+    *,
+    content: str = "waveform",
+    converter: ASiTAudioConverter | None = None,
+    max_seconds: float = 60.0,
+    clips_per_shard: int = 64,
+    num_workers: int | None = None,
+    beam_options: Sequence[str] | None = None,
+    verbose: int = 1,
+) -> dict:
     """Write audio files to a folder of sharded, checksummed TFRecord files, and return its index.
 
     Shards are made in parallel processes, each either whole or not there. The same call goes on
     after an interruption: shards that are there are verified and kept, the others made, and the
     result is the same to the byte as without one. A shard is made again if a file of it has
     changed, by its size or time, or if one that was skipped can now be read. `index.json`, which
-    `keras_asit.data.read_records` needs, is written last.
+    readers need, is written last.
 
     Files that cannot be read are skipped; a warning at the end counts them, and the index names
     each with the reason.
@@ -60,12 +55,12 @@ def write_records(
         source: what `keras_asit.data.read_manifest` takes, or a `LabeledClips`, whose labels the
             records then hold too.
         folder: str or `os.PathLike`. Where to write; another folder for other parameters.
-        kind: str. What records hold: `"encoded"`, the files as they are, for any sample rate and
-            front end; `"waveform"`, waveforms of 16 bits at `sample_rate`; or `"log_mel"`, log-mels
-            in half precision, which is the fastest to read. Defaults to `"waveform"`.
-        sample_rate: int. In Hz; files of another one are resampled. Not for `"encoded"`. Defaults
-            to `16000`.
-        num_mels: int. Mel bins, for `"log_mel"`. Defaults to `128`.
+        content: str. What records hold: `"encoded"`, the files as they are, for any sample rate
+            and front end; `"waveform"`, waveforms of 16 bits; or `"log_mel"`, log-mels in half
+            precision, which is the fastest to read. Defaults to `"waveform"`.
+        converter: `ASiTAudioConverter`. The sample rate, to which other files are resampled, and
+            the mel bins; not the number of frames, nor mean and standard deviation, which can be
+            chosen when reading. Defaults to `None`: 16 kHz and 128 mel bins.
         max_seconds: float. A longer recording is stored in pieces of the same length, each of
             which is a clip of its own from then on. Not for `"encoded"`. Defaults to `60.0`.
         clips_per_shard: int. Files of a shard. Shard i of n has every n-th file from the i-th on.
@@ -73,8 +68,9 @@ def write_records(
             waveform at 16 kHz, or 1.5 MB of log-mels of 128 bins, so that 64 clips of 10 s need
             0.2 GB, but 64 files of 20 minutes 20 GB. Lower it for long recordings. Defaults to
             `64`.
-        num_processes: int. Defaults to `None`: one a processor. With `1` all happens in this one;
-            more of them import the calling script, which needs `if __name__ == "__main__":`.
+        num_workers: int. Number of processes. Defaults to `None`: one a processor. With `1` all
+            happens in this one; more of them import the calling script, which needs
+            `if __name__ == "__main__":`.
         beam_options: list of strs. Options of the Beam pipeline, such as
             `["--runner=DirectRunner"]`. Defaults to `None`: no Beam.
         verbose: int. `1` for a progress bar, `0` for none. Defaults to `1`.
@@ -91,54 +87,54 @@ def write_records(
     Example:
 
     ```python
-    index = keras_asit.data.write_records("recordings", "records", kind="log_mel")
+    index = keras_asit.data.write_records("recordings", "records", content="log_mel")
     print(index["records"], "records,", len(index["skipped"]), "files skipped")
     ```
     """
-    check_choice("kind", kind, KINDS)
-    for name, value in (
-        ("sample_rate", sample_rate),
-        ("num_mels", num_mels),
-        ("clips_per_shard", clips_per_shard),
-    ):
-        check_positive_integer(name, value)
-    sample_rate, num_mels, clips_per_shard = map(int, (sample_rate, num_mels, clips_per_shard))
+    check_choice("content", content, CONTENTS)
     check_number("max_seconds", max_seconds, 1)
-    num_processes = _number_of_processors() if num_processes is None else num_processes
-    check_positive_integer("num_processes", num_processes)
-    clips = _as_labeled(source)
-    record_format = RecordFormat(kind, sample_rate, num_mels, float(max_seconds))
+    check_positive_integer("clips_per_shard", clips_per_shard)
+    if num_workers is not None:
+        check_positive_integer("num_workers", num_workers)
+    if converter is None:
+        converter = ASiTAudioConverter()
+    if not isinstance(source, LabeledClips):
+        paths = read_manifest(source)
+        source = LabeledClips(paths, [()] * len(paths), [])
+    record_format = RecordFormat(
+        content, int(converter.sample_rate), int(converter.num_mels), float(max_seconds)
+    )
     parameters = {
         **record_format.parameters(),
-        "class_names": list(clips.class_names),
-        "clips_per_shard": clips_per_shard,
-        "files": len(clips),
+        "class_names": list(source.class_names),
+        "multi_label": source.multi_label,
+        "clips_per_shard": int(clips_per_shard),
+        "files": len(source),
     }
-    plan = _plan(clips, clips_per_shard)
+    plan = _plan(source, clips_per_shard)
     record_folder = RecordFolder(folder)
     with locked_folder(record_folder.path):
         record_folder.begin(parameters, plan)
         write = functools.partial(write_shard, record_format=record_format, folder=record_folder)
-        progress = keras.utils.Progbar(len(clips), verbose=verbose, unit_name="file")
+        if beam_options is not None:
+            # What remains to be done below is to verify what Beam's workers have left.
+            run_record_pipeline(write, record_folder, beam_options)
+        progress = keras.utils.Progbar(len(source), verbose=verbose, unit_name="file")
         summaries = []
-        for summary in _summaries(write, plan, record_folder, num_processes, beam_options):
+        for summary in (
+            map(write, plan)
+            if num_workers == 1
+            else _in_processes(write, plan, num_workers or _number_of_processors())
+        ):
             summaries.append(summary)
             progress.add(summary["files"])
-        index = _index(parameters, summaries)
-        _report_skipped(index)
-        record_folder.write(INDEX, as_json(index))
+        index = _index(parameters, sorted(summaries, key=lambda summary: summary["name"]))
+        record_folder.write_json(INDEX, index)
     return index
 
 
 def _number_of_processors():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
-def _as_labeled(source):
-    if isinstance(source, LabeledClips):
-        return source
-    paths = read_manifest(source)
-    return LabeledClips(paths, [()] * len(paths), [])
 
 
 def _plan(clips, clips_per_shard):
@@ -148,27 +144,15 @@ def _plan(clips, clips_per_shard):
         (path, [int(index) for index in labels]) for path, labels in zip(clips.paths, clips.labels)
     ]
     return [
-        as_plan_line(f"clips-{shard:05d}-of-{number:05d}", files[shard::number])
+        json.dumps({"name": f"clips-{shard:05d}-of-{number:05d}", "clips": files[shard::number]})
         for shard in range(number)
     ]
 
 
-def _summaries(write, plan, folder, num_processes, beam_options):
-    """Make all shards; yield their summaries as they come."""
-    if beam_options is not None:
-        # What remains to be done below is to verify what Beam's workers have left.
-        run_record_pipeline(write, folder, beam_options)
-    if num_processes == 1:
-        yield from map(write, plan)
-    else:
-        yield from _in_processes(write, plan, num_processes)
-
-
-def _in_processes(write, plan, num_processes):
+def _in_processes(write, plan, number):
     # TensorFlow does not survive a fork.
     context = get_context("spawn")
-    workers = min(num_processes, len(plan))
-    with ProcessPoolExecutor(workers, context, _begin_worker) as pool:
+    with ProcessPoolExecutor(min(number, len(plan)), context, _begin_worker) as pool:
         try:
             for future in as_completed([pool.submit(write, line) for line in plan]):
                 yield future.result()
@@ -192,20 +176,22 @@ def _begin_worker():
 
 
 def _index(parameters, summaries):
-    summaries = sorted(summaries, key=lambda summary: summary["name"])
+    """Return the index of all shards; warn of the files that were skipped."""
     skipped = [file for summary in summaries for file in summary["skipped"]]
-    records = sum(summary["records"] for summary in summaries)
-    if not records:
-        raise ValueError(
-            f"None of {parameters['files']} audio files could be read: {_describe(skipped)}"
+    named = [f"{file['path']} ({file['reason']})" for file in skipped]
+    named = name_some(named, MAX_NAMED, separator="; ")
+    index = {**parameters, "records": sum(summary["records"] for summary in summaries)}
+    if not index["records"]:
+        raise ValueError(f"None of {index['files']} audio files could be read: {named}")
+    if skipped:
+        warnings.warn(
+            f"Skipped {len(skipped)} of {index['files']} audio files: {named}", stacklevel=3
         )
-    index = {**parameters, "records": records}
-    if parameters["kind"] == "log_mel":
+    if index["content"] == "log_mel":
         index["mean"], index["standard_deviation"] = _statistics(summaries)
     names = ("name", "files", "records", "bytes", "sha256")
     index["shards"] = [{name: summary[name] for name in names} for summary in summaries]
-    index["skipped"] = skipped
-    return index
+    return {**index, "skipped": skipped}
 
 
 def _statistics(summaries):
@@ -216,20 +202,6 @@ def _statistics(summaries):
         return moments.mean_and_standard_deviation()
     except ValueError:
         return None, None
-
-
-def _report_skipped(index):
-    skipped = index["skipped"]
-    if skipped:
-        warnings.warn(
-            f"Skipped {len(skipped)} of {index['files']} audio files: {_describe(skipped)}",
-            stacklevel=3,
-        )
-
-
-def _describe(skipped):
-    named = "; ".join(f"{file['path']} ({file['reason']})" for file in skipped[:MAX_NAMED])
-    return f"{named}; ..." if len(skipped) > MAX_NAMED else named
 
 
 def write_shard(line, record_format, folder):
@@ -249,29 +221,36 @@ def write_shard(line, record_format, folder):
     """
     import tensorflow as tf
 
-    name, clips = from_plan_line(line)
+    name, clips = json.loads(line).values()
     # Taken before the files are read: one that changes meanwhile is another one next time.
     states = [_state(path) for path, _ in clips]
     made_of = hashlib.sha256(as_json([record_format.parameters(), line, states])).hexdigest()
-    summary = folder.finished(name, made_of)
-    if summary is not None and not _any_readable(summary["skipped"], record_format):
-        return summary
-    contents = _Contents(record_format)
-    shard = folder.shard(name)
-    with folder.replacing(shard.name) as partial:
+    present = folder.finished(name, made_of)
+    if present is not None:
+        unreadable = (file["path"] for file in present["skipped"])
+        if not any(True for path in unreadable for _ in _contents(record_format, path, [])):
+            return present
+    shard, records, skipped, moments = folder.shard(name), 0, [], LogMelMoments()
+    with replacing(shard) as partial:
         with tf.io.TFRecordWriter(str(partial)) as writer:
             for path, labels in clips:
-                for example in contents.examples(path, labels):
-                    writer.write(example)
+                for features, frames in _contents(record_format, path, skipped):
+                    if frames is not None:
+                        moments.add(frames)
+                    features = {"path": os.fsencode(path), "labels": labels, **features}
+                    writer.write(serialize_example(features))
+                    records += 1
         summary = {
             "name": shard.name,
             "made_of": made_of,
             "files": len(clips),
             "bytes": partial.stat().st_size,
-            "sha256": file_sha256(partial),
-            **contents.summary(),
+            "sha256": sha256_of(partial),
+            "records": records,
+            "skipped": skipped,
+            "moments": moments.as_strings(),
         }
-    folder.write(f"{name}.json", as_json(summary))
+    folder.write_json(f"{name}.json", summary)
     return summary
 
 
@@ -284,47 +263,13 @@ def _state(path):
     return state.st_size, state.st_mtime_ns
 
 
-def _any_readable(skipped, record_format):
-    """Return whether any of the files that were skipped can be read now."""
-    contents = _Contents(record_format)
-    examples = (example for file in skipped for example in contents.examples(file["path"], []))
-    return next(examples, None) is not None
-
-
-class _Contents:
-    """The examples of a shard, and what there is to say of them."""
-
-    def __init__(self, record_format):
-        self.record_format = record_format
-        self.records = 0
-        self.skipped = []
-        self.moments = LogMelMoments()
-
-    def examples(self, path, labels):
-        """Yield the examples of a file; of none if it cannot be read, and note why."""
-        contents = self.record_format.contents(path)
-        while True:
-            # Only reading may fail here: errors of the writer must not pass for a bad file.
-            try:
-                features, frames = next(contents)
-            except StopIteration:
-                return
-            except (OSError, RuntimeError, ValueError) as error:
-                reason = getattr(error, "error_string", error)
-                self.skipped.append({"path": path, "reason": str(reason)})
-                return
-            if frames is not None:
-                self.moments.add(frames)
-            self.records += 1
-            yield serialize_example({"path": os.fsencode(path), "labels": labels, **features})
-
-    def summary(self):
-        """Return counts, skipped files with their reasons, and sums of log-mels, exact."""
-        return {
-            "records": self.records,
-            "skipped": self.skipped,
-            "moments": self.moments.as_strings(),
-        }
+def _contents(record_format, path, skipped):
+    """Yield what records hold of a file; if it cannot be read, note why."""
+    # Errors of who writes them do not come here, and so do not pass for a bad file.
+    try:
+        yield from record_format.contents(path)
+    except (OSError, RuntimeError, ValueError) as error:
+        skipped.append({"path": path, "reason": str(getattr(error, "error_string", error))})
 
 
 def run_record_pipeline(write, folder, options):
