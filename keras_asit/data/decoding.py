@@ -14,7 +14,7 @@ SAMPLE_RATES = (1_000, 1_000_000)
 # What libsndfile reads, and what ffmpeg, the fallback, reads where it is installed.
 AUDIO_SUFFIXES = (
     *(".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp2", ".mp3"),
-    *(".aif", ".aiff", ".aifc", ".caf", ".au", ".snd", ".voc", ".sph", ".avr"),
+    *(".aif", ".aiff", ".aifc", ".caf", ".au", ".snd", ".sph", ".avr"),
 )
 FFMPEG_SUFFIXES = (
     *(".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".aac", ".3gp", ".amr", ".ac3", ".webm", ".weba"),

@@ -24,7 +24,7 @@ def read_manifest(source: str | os.PathLike | Sequence) -> list[str]:
 
             - a folder: every audio file in it and in its subfolders, in sorted order. Audio
               files are known by their suffix (wav, wave, w64, rf64, flac, ogg, oga, opus, mp2,
-              mp3, aif, aiff, aifc, caf, au, snd, voc, sph or avr, in any case; where ffmpeg is
+              mp3, aif, aiff, aifc, caf, au, snd, sph or avr, in any case; where ffmpeg is
               installed also m4a, mp4, aac, webm, mkv, wma and the like, which are left out with
               a warning otherwise); hidden files are left out. Symbolic links to folders are
               followed, but no folder is searched twice;

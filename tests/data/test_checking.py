@@ -69,6 +69,15 @@ def test_files_that_end_early_are_truncated(tmp_path, noise, name):
     assert 0 < record["duration"] < 2
 
 
+def test_the_length_of_an_mp3_file_may_be_an_estimate(tmp_path, noise):
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, noise, 22050, bitrate_mode="CONSTANT", compression_level=0.2)
+    path.write_bytes(path.read_bytes().replace(b"Info", b"\0\0\0\0"))
+    with soundfile.SoundFile(path) as file:
+        assert len(file.read()) < file.frames
+    assert check_audio(path)["verdict"] == "ok"
+
+
 @pytest.mark.parametrize("name", ["a.flac", "a.caf"])
 def test_flac_and_caf_that_end_early_are_unreadable_everywhere(tmp_path, noise, name):
     path = write(tmp_path / name, noise)

@@ -37,7 +37,6 @@ def test_a_folder_is_searched_for_audio_files_in_sorted_order(folder):
         ("a.aifc", "AIFF"),
         ("a.caf", "CAF"),
         ("a.snd", "AU"),
-        ("a.voc", "VOC"),
         ("a.sph", "NIST"),
         ("a.avr", "AVR"),
         ("a.wave", "WAV"),
