@@ -9,9 +9,9 @@ from keras_asit.evaluation import neighbor_accuracy, plot_confusion
 
 
 def test_the_error_names_what_is_missing_and_the_extra_that_has_it():
-    with pytest.raises(ImportError, match=r"'absent'.* pip install 'keras-asit\[pictures\]'"):
-        with of_extra("pictures"):
-            import absent  # noqa: F401
+    message = r"'absent'.* pip install 'keras-asit\[pictures\]'"
+    with pytest.raises(ImportError, match=message), of_extra("pictures"):
+        import absent  # noqa: F401
 
 
 @pytest.mark.parametrize(
