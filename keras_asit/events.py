@@ -11,7 +11,12 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_asit._arguments import as_waveform, check_number, check_positive_integer
+from keras_asit._arguments import (
+    as_waveform,
+    check_instance,
+    check_number,
+    check_positive_integer,
+)
 from keras_asit._files import replacing
 from keras_asit.evaluation.windows import average_windows, window_starts
 from keras_asit.models import ASiTEventDetector
@@ -130,7 +135,12 @@ def score_recording(
     scores = keras_asit.events.score_recording(detector, waveform)  # (625, 7)
     ```
     """
-    _check(detector)
+    check_instance("detector", detector, ASiTEventDetector)
+    if detector.preprocessor is None:
+        raise ValueError(
+            "`detector` reads spectrograms: it has no preprocessor. Make it with one, an "
+            "ASiTAudioClassifierPreprocessor."
+        )
     sample_rate = detector.preprocessor.audio_converter.sample_rate
     check_positive_integer("batch_size", batch_size)
     waveform = as_waveform(waveform)
@@ -147,18 +157,6 @@ def score_recording(
     # A step near an edge of its window has seen the sound on one side only.
     edges = np.minimum(np.arange(num_steps), np.arange(num_steps)[::-1]) + 0.5
     return average_windows(np.concatenate(scores), starts, edges)[:total]
-
-
-def _check(detector):
-    if not isinstance(detector, ASiTEventDetector):
-        raise ValueError(
-            f"`detector` must be an ASiTEventDetector. Received: {type(detector).__name__}"
-        )
-    if detector.preprocessor is None:
-        raise ValueError(
-            "`detector` reads spectrograms: it has no preprocessor. Make it with one, an "
-            "ASiTAudioClassifierPreprocessor."
-        )
 
 
 def write_events(events: Sequence[Event], path: str | os.PathLike) -> None:

@@ -1,17 +1,24 @@
 """Detect sound events in a recording of any length.
 
-    python recipes/detect_events.py ASIT_strong_1.pt RECORDING --labels labels.txt
+    python recipes/detect_events.py asit_base_16k_audioset_strong RECORDING --labels labels.txt
+    python recipes/detect_events.py ASIT_strong_1.pt RECORDING --output events.csv events.png
 
-WEIGHTS is a file published with PretrainedSED (ASIT_strong_1.pt or ASIT_weak.pt), or a saved
-`ASiTEventDetector` (.keras). The events go to standard output and, by the endings of the names, to
-a table (.csv), to Audacity's labels (.txt) and to a picture (.png).
+DETECTOR is a preset (name, folder or handle), a file published with PretrainedSED (ASIT_strong_1.pt
+or ASIT_weak.pt), or a saved `ASiTEventDetector` (.keras). The events go to standard output and, by
+the endings of the names, to a table (.csv), to Audacity's labels (.txt) and to a picture (.png).
 """
 
 import argparse
 from pathlib import Path
 
 import keras
-from command_line import ending_in_one_line
+from command_line import (
+    ending_in_one_line,
+    number_from_zero,
+    overlap,
+    positive_integer,
+    share,
+)
 
 import keras_asit
 
@@ -60,17 +67,19 @@ def read_labels(path, number):
 
 
 def load_detector(arguments):
-    if Path(arguments.weights).suffix == ".keras":
-        detector = keras.saving.load_model(arguments.weights)
-        if not isinstance(detector, keras_asit.models.ASiTEventDetector):
-            raise ValueError(
-                f"{arguments.weights} must hold an ASiTEventDetector. It holds: "
-                f"{type(detector).__name__}"
-            )
-        return detector
-    return keras_asit.conversion.load_event_detector(
-        arguments.weights, num_heads=arguments.num_heads
-    )
+    source = arguments.detector
+    if Path(source).suffix == ".keras":
+        detector = keras.saving.load_model(source)
+        has_preprocessor = getattr(detector, "preprocessor", None) is not None
+        if isinstance(detector, keras_asit.models.ASiTEventDetector) and has_preprocessor:
+            return detector
+        raise ValueError(
+            f"{source} must hold an ASiTEventDetector with a preprocessor. It holds: "
+            f"{type(detector).__name__}"
+        )
+    if Path(source).suffix in (".pt", ".pth"):
+        return keras_asit.conversion.load_event_detector(source, num_heads=arguments.num_heads)
+    return keras_asit.models.ASiTEventDetector.from_preset(source)
 
 
 def save_picture(converter, waveform, events, path):
@@ -79,31 +88,38 @@ def save_picture(converter, waveform, events, path):
     keras_asit.evaluation.plot_events(spectrogram, events, converter=converter).savefig(path)
 
 
+def odd_integer(text):
+    if positive_integer(text) % 2 == 0:
+        raise argparse.ArgumentTypeError(f"must be positive and odd, not {text}")
+    return int(text)
+
+
+def output_path(text):
+    path = Path(text)
+    if path.suffix not in (".csv", ".txt", ".png"):
+        raise argparse.ArgumentTypeError(f"must end in .csv, .txt or .png, not as {text}")
+    return path
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("weights", metavar="WEIGHTS", help="published PyTorch file, or detector.keras")
+
+    def number(flag, default, type, help):
+        add(flag, type=type, default=default, help=f"{help} (default: %(default)s)")
+
+    add("detector", metavar="DETECTOR", help="preset, published PyTorch file, or detector.keras")
     add("recording", metavar="RECORDING", help="an audio file")
     add("--labels", help="text file with the name of a class a line (default: class 0, 1, ...)")
-    add("--output", type=Path, nargs="+", default=[], help="files to write: .csv, .txt, .png")
-    add("--threshold", type=float, default=0.5, help="(default: %(default)s)")
-    add("--overlap", type=float, default=0.5, help="of windows (default: %(default)s)")
-    add("--median-steps", type=int, default=1, help="of the median filter, odd (default: 1, none)")
-    add("--min-seconds", type=float, default=0.0, help="of an event (default: %(default)s)")
+    add("--output", type=output_path, nargs="+", default=[], help="files: .csv, .txt, .png")
+    number("--threshold", 0.5, share, "of probability")
+    number("--overlap", 0.5, overlap, "of windows")
+    number("--median-steps", 1, odd_integer, "length of the median filter, odd; 1 is none")
+    number("--min-seconds", 0.0, number_from_zero, "of an event")
     add("--num-heads", type=int, help="of the published network (default: width // 64)")
-    arguments = parser.parse_args()
-    for path in arguments.output:
-        if path.suffix not in (".csv", ".txt", ".png"):
-            parser.error(f"--output must end in .csv, .txt or .png, not as {path}")
-    if not 0 <= arguments.threshold <= 1:
-        parser.error(f"--threshold must be between 0 and 1, not {arguments.threshold}")
-    if arguments.median_steps < 1 or arguments.median_steps % 2 == 0:
-        parser.error(f"--median-steps must be positive and odd, not {arguments.median_steps}")
-    if not arguments.min_seconds >= 0:
-        parser.error(f"--min-seconds must be at least 0, not {arguments.min_seconds}")
-    return arguments
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -25,9 +25,9 @@ def windows_of(dataset):
     ]
 
 
-def assert_converted(spectrogram, waveform):
+def assert_converted(spectrogram, waveform, atol=1e-4):
     expected = ops.convert_to_numpy(CONVERTER(waveform))
-    np.testing.assert_allclose(spectrogram, expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(spectrogram, expected, rtol=0, atol=atol)
 
 
 # --- Where windows start ---
@@ -108,7 +108,8 @@ def test_batches_mix_files_and_keep_their_order(write_noise):
 def test_files_are_resampled(write_noise):
     path = write_noise("a.wav", 0.9, sample_rate=8000)
     (spectrogram, _), _ = windows_of(window_dataset([path], CONVERTER))
-    assert_converted(spectrogram, decode_audio(path)[:LENGTH])
+    # Above 4 kHz there is next to nothing, whose logarithm is of little precision.
+    assert_converted(spectrogram, decode_audio(path)[:LENGTH], atol=1e-2)
 
 
 def test_unreadable_files_are_skipped_and_keep_their_index(write_noise, bad_files):
