@@ -4,10 +4,19 @@ import keras
 import keras_hub
 import numpy as np
 
-from keras_asit._arguments import as_waveforms, check_number, is_symbolic
+from keras_asit._arguments import is_symbolic
 from keras_asit.models import presets as builtin_presets
 from keras_asit.models.audio_preprocessor import ASiTAudioClassifierPreprocessor
 from keras_asit.models.backbone import ASiTBackbone
+from keras_asit.models.clips import (
+    are_clips,
+    as_dataset,
+    as_spectrogram_input,
+    as_waveform_input,
+    assert_batch,
+    check_dataset,
+    split_clips,
+)
 from keras_asit.models.saving import SavedWhole
 
 
@@ -134,7 +143,7 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
         """
         data = self._checked(x, y, sample_weight, batch_size)
         if validation_split and validation_data is None:
-            data, validation_data = _split(data, validation_split)
+            data, validation_data = split_clips(data, validation_split)
         elif isinstance(validation_data, (list, tuple)):
             parts = keras.utils.unpack_x_y_sample_weight(tuple(validation_data))
             validation_data = self._checked(*parts)
@@ -160,19 +169,19 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
 
     def preprocess_samples(self, x, y=None, sample_weight=None):
         if is_symbolic(x):
-            x = _check_batch(x, self.preprocessor is not None)
+            x = assert_batch(x, self.preprocessor is not None)
         y = None if y is None else self.check_labels(y)
         return super().preprocess_samples(x, y, sample_weight)
 
     def _checked(self, x, y=None, sample_weight=None, batch_size=None):
         """Return clips, labels and weights as arrays, after checks; a dataset as it is."""
-        if not _are_clips(x):
-            _check_dataset(x, y=y, sample_weight=sample_weight, batch_size=batch_size)
+        if not are_clips(x):
+            check_dataset(x, y=y, sample_weight=sample_weight, batch_size=batch_size)
             return x
         if self.preprocessor is None:
-            x = _as_spectrograms(x, self.backbone.spectrogram_shape)
+            x = as_spectrogram_input(x, self.backbone.spectrogram_shape)
         else:
-            x = _as_waveforms(x)
+            x = as_waveform_input(x)
         y = None if y is None else self.check_labels(y)
         weights = None if sample_weight is None else np.asarray(sample_weight, "float32")
         for name, part in (("y", y), ("sample_weight", weights)):
@@ -215,114 +224,3 @@ def check_task(backbone, preprocessor):
                 f"but the preprocessor makes {shape}. Load the one or the other with another "
                 "`spectrogram_shape` or `num_frames`."
             )
-
-
-def as_dataset(data, batch_size=None, shuffle=False):
-    """Return a `tf.data.Dataset` of batches of arrays, shuffled anew in each pass.
-
-    Args:
-        data: tuple of clips, labels and weights; anything else is returned as it is.
-        batch_size: int. Defaults to `None`, 32.
-        shuffle: bool. Defaults to `False`.
-    """
-    import tensorflow as tf
-
-    if not isinstance(data, tuple):
-        return data
-    number = data[0].shape[0]
-    indices = tf.data.Dataset.range(number)
-    if shuffle:
-        indices = indices.shuffle(number, reshuffle_each_iteration=True)
-    # As tensors: TensorFlow would write arrays into the graph, which holds 2 GB at most.
-    data = keras.tree.map_structure(
-        lambda part: part if tf.is_tensor(part) else tf.constant(part),
-        keras.utils.pack_x_y_sample_weight(*data),
-    )
-    return indices.batch(batch_size or 32).map(
-        lambda batch: keras.tree.map_structure(lambda part: tf.gather(part, batch), data)
-    )
-
-
-def _split(data, share):
-    """Return the first clips, and the others, as `keras.Model.fit` splits them."""
-    check_number("validation_split", share, 0, 0.999)
-    if not isinstance(data, tuple) or data[1] is None:
-        raise ValueError(
-            "`validation_split` needs clips and labels at hand; give `validation_data` instead. "
-            f"Received: {type(data).__name__}"
-        )
-    number = data[0].shape[0]
-    stop = int(number * (1 - share))
-    if not 0 < stop < number:
-        raise ValueError(
-            f"`validation_split` leaves no clip of {number} on one side. "
-            f"Received: validation_split={share:g}"
-        )
-
-    def cut(clips):
-        return keras.tree.map_structure(lambda part: None if part is None else part[clips], data)
-
-    return cut(slice(stop)), cut(slice(stop, None))
-
-
-def _are_clips(x):
-    has_shape = hasattr(x, "__array__") and hasattr(x, "shape")
-    return isinstance(x, (list, tuple)) or has_shape or hasattr(x, "row_lengths")
-
-
-def _check_dataset(x, **others):
-    import tensorflow as tf
-
-    if not isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)):
-        raise ValueError(
-            "`x` must be an array or a list of clips, or a tf.data.Dataset of batches; "
-            "tf.data.Dataset.from_generator makes one of a generator. Received: "
-            f"x={type(x).__name__}"
-        )
-    for name, value in others.items():
-        if value is not None:
-            raise ValueError(
-                f"A dataset of batches brings its own `{name}`; leave that out. Received: "
-                f"x={type(x).__name__}, {name}={type(value).__name__}"
-            )
-
-
-def _as_waveforms(x):
-    """Return waveforms as an array, or as a `tf.RaggedTensor` if their lengths differ."""
-    import tensorflow as tf
-
-    waveforms = as_waveforms(list(x) if isinstance(x, tf.RaggedTensor) else x)
-    if isinstance(waveforms, np.ndarray):
-        return waveforms
-    lengths = [len(waveform) for waveform in waveforms]
-    return tf.RaggedTensor.from_row_lengths(np.concatenate(waveforms), lengths)
-
-
-def _as_spectrograms(x, shape):
-    spectrograms = np.asarray(keras.ops.convert_to_numpy(x), "float32")
-    if spectrograms.shape[1:] != tuple(shape):
-        raise ValueError(
-            "Without a preprocessor, inputs are spectrograms of shape (batch, "
-            f"{shape[0]}, {shape[1]}). Received: shape={spectrograms.shape}"
-        )
-    finite = np.isfinite(spectrograms).all(axis=(1, 2))
-    if not finite.all():
-        raise ValueError(
-            f"Spectrograms must be finite. Clip {int(np.argmin(finite))} has values that are not."
-        )
-    return spectrograms
-
-
-def _check_batch(x, are_waveforms):
-    """Check in a graph of TensorFlow that `x` is a batch of clips, and return it."""
-    import tensorflow as tf
-
-    shape = "(batch, samples)" if are_waveforms else "(batch, frames, mels)"
-    if x.shape.rank != shape.count(",") + 1:
-        raise ValueError(
-            f"A dataset must be of batches of known rank, {shape}; call its `batch`. Received: "
-            f"shape={x.shape}"
-        )
-    if are_waveforms:
-        return x
-    return tf.debugging.assert_all_finite(x, "Spectrograms must be finite.")

@@ -10,6 +10,7 @@ import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
+from harness import run_task_test
 from keras import ops
 
 from keras_asit.layers import SpecAugment
@@ -19,8 +20,8 @@ from keras_asit.models import (
     ASiTAudioConverter,
     ASiTBackbone,
 )
+from keras_asit.models.clips import as_dataset
 from keras_asit.models.labels import as_indices, as_shares
-from keras_asit.models.task import as_dataset
 
 NAMES = ["cat", "dog", "cow"]
 
@@ -88,6 +89,24 @@ def test_learns_from_names_and_from_indices_and_says_how_well():
     assert classifier.evaluate(tones(), names, verbose=0)[1] == 1
     split = classifier.fit(tones(), LABELS, validation_split=0.5, verbose=0).history
     assert "val_loss" in split
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_what_holds_for_every_task(raw):
+    classifier = build(raw)
+    clips = np.stack(tones([6000, 6000, 6000]))
+    run_task_test(
+        ASiTAudioClassifier,
+        {
+            "backbone": classifier.backbone,
+            "num_classes": 3,
+            "preprocessor": classifier.preprocessor,
+            "class_names": NAMES,
+            "pooling": "cls_and_mean",
+            "dropout": 0.1,
+        },
+        clips if raw else ops.convert_to_numpy(build().preprocessor(clips)),
+    )
 
 
 def test_arrays_are_shuffled_in_each_epoch_unless_told_otherwise():
