@@ -21,6 +21,7 @@ from command_line import (
     ending_in_one_line,
     finite_number,
     integer_from_zero,
+    is_installed,
     number_between,
     number_from_zero,
     positive_integer,
@@ -29,18 +30,6 @@ from command_line import (
 
 import keras_asit
 from keras_asit.models.presets import GENERATIONS, SIZES
-
-# Flags by the names that `GENERATIONS` has for them.
-GENERATION_FLAGS = {
-    "drop_ratio": "drop_ratio",
-    "num_short_crops": "num_short_crops",
-    "num_patch_prototypes": "patch_prototypes",
-    "trainable_gain": "trainable_gain",
-    "global_loss_weight": "global_weight",
-    "local_loss_weight": "local_weight",
-    "reconstruction_loss_weight": "reconstruction_weight",
-    "temperature_epochs": "temperature_epochs",
-}
 
 # Flags that may differ when a run is continued; all others make it another run.
 NOT_SETTINGS = (
@@ -54,6 +43,7 @@ NOT_SETTINGS = (
 )
 
 # A patch has 16 frames, of 25 ms every 10 ms.
+PATCH_FRAMES = 16
 view_seconds = number_between(0.175)
 temperature = number_between(1e-6)
 
@@ -70,9 +60,10 @@ def pretrain(arguments):
     if arguments.output.exists() and not arguments.output.is_dir():
         raise NotADirectoryError(f"--output must be a folder, but {arguments.output} is a file")
     arguments.output.mkdir(parents=True, exist_ok=True)
+    logs = is_installed("tensorboard", "log for TensorBoard")
+    pictures = is_installed("matplotlib", "picture of reconstructions")
+    optional = {"logs": logs, "pictures": logs and pictures}
     clips, index = read_source(arguments)
-    if arguments.precision != "float32":
-        keras.config.set_dtype_policy(arguments.precision)
     keras.utils.set_random_seed(arguments.seed)
     if arguments.adapt:
         adapt(clips, index, arguments)
@@ -101,7 +92,7 @@ def pretrain(arguments):
         pretrainer,
         lambda start: monitor.watch(build_dataset(clips, arguments, start, checkpoints.log)),
         arguments.epochs,
-        callbacks=build_callbacks(arguments, checkpoints, monitor, first_batch),
+        callbacks=build_callbacks(arguments, checkpoints, monitor, first_batch, optional),
     )
     save_results(pretrainer, arguments)
 
@@ -163,7 +154,9 @@ def build_dataset(clips, arguments, start=None, log=None):
 
 def build_pretrainer(arguments):
     converter = build_converter(arguments)
-    backbone = keras_asit.models.ASiTBackbone(converter.audio_shape(), **dimensions(arguments))
+    backbone = keras_asit.models.ASiTBackbone(
+        converter.audio_shape(), dtype=arguments.precision, **dimensions(arguments)
+    )
     masking = keras_asit.layers.GroupMasking(
         drop_ratio=arguments.drop_ratio,
         kind=arguments.mask_kind,
@@ -173,34 +166,37 @@ def build_pretrainer(arguments):
         seed=arguments.seed,
         dtype="float32",
     )
+    names = (
+        "num_class_prototypes",
+        "trainable_gain",
+        "projection_hidden_dim",
+        "projection_bottleneck_dim",
+        "reconstruction_hidden_dim",
+        "reconstruction_bottleneck_dim",
+        "global_loss_weight",
+        "local_loss_weight",
+        "reconstruction_loss_weight",
+        "student_temperature",
+        "center_momentum",
+    )
     return keras_asit.models.ASiTPretrainer(
         backbone,
         masking=masking,
         converter=converter if arguments.filterbank_on_device else None,
-        num_class_prototypes=arguments.class_prototypes,
-        num_patch_prototypes=arguments.patch_prototypes or None,
-        projection_hidden_dim=arguments.projection_hidden_dim,
-        projection_bottleneck_dim=arguments.projection_bottleneck_dim,
-        reconstruction_hidden_dim=arguments.reconstruction_hidden_dim,
-        reconstruction_bottleneck_dim=arguments.reconstruction_bottleneck_dim,
-        trainable_gain=arguments.trainable_gain,
-        global_loss_weight=arguments.global_weight,
-        local_loss_weight=arguments.local_weight,
-        reconstruction_loss_weight=arguments.reconstruction_weight,
-        student_temperature=arguments.student_temperature,
-        center_momentum=arguments.center_momentum,
+        num_patch_prototypes=arguments.num_patch_prototypes or None,
+        **{name: getattr(arguments, name) for name in names},
     )
 
 
 def build_converter(arguments):
-    samples = round(arguments.crop_seconds * arguments.sample_rate)
-    frames = keras_asit.layers.LogMelFilterbank(arguments.sample_rate).num_frames(samples)
-    return keras_asit.models.ASiTAudioConverter(
-        arguments.sample_rate,
-        num_frames=frames - frames % 16,
-        mean=arguments.mean,
-        standard_deviation=arguments.standard_deviation,
-    )
+    changes = {
+        "sample_rate": arguments.sample_rate,
+        "mean": arguments.mean,
+        "standard_deviation": arguments.standard_deviation,
+    }
+    converter = keras_asit.models.ASiTAudioConverter(**changes)
+    frames = converter.frames_in(arguments.crop_seconds, PATCH_FRAMES)
+    return keras_asit.models.ASiTAudioConverter(num_frames=frames, **changes)
 
 
 def compile_pretrainer(pretrainer, arguments, steps_per_epoch):
@@ -229,18 +225,24 @@ def compile_pretrainer(pretrainer, arguments, steps_per_epoch):
     )
 
 
-def build_callbacks(arguments, checkpoints, monitor, first_batch):
+def build_callbacks(arguments, checkpoints, monitor, first_batch, optional):
     output, logs = arguments.output, arguments.output / "logs"
-    return [
+    callbacks = [
         keras_asit.callbacks.StopOnNonFinite(checkpoints.log.files),
         keras_asit.callbacks.LogSchedules(),
         keras_asit.callbacks.LogTable(output / "losses.csv"),
         # What the monitor measures is in the logs of those after it, not in the losses.
         monitor,
         keras_asit.callbacks.LogTable(output / "progress.csv", every_batches=arguments.log_every),
-        keras.callbacks.TensorBoard(logs, update_freq=arguments.log_every),
-        keras_asit.callbacks.ReconstructionPictures(first_batch, logs / "train"),
     ]
+    if optional["logs"]:
+        callbacks.append(keras.callbacks.TensorBoard(logs, update_freq=arguments.log_every))
+    if optional["pictures"]:
+        pictures = keras_asit.callbacks.ReconstructionPictures(
+            first_batch, logs / "train", converter=build_converter(arguments)
+        )
+        callbacks.append(pictures)
+    return callbacks
 
 
 def save_results(pretrainer, arguments):
@@ -342,18 +344,16 @@ def parse_arguments():
     number(group, "--reconstruction-hidden-dim", 768, positive_integer)
     number(group, "--reconstruction-bottleneck-dim", 128, positive_integer)
     number(group, "--drop-path-rate", 0.1)
-    number(group, "--class-prototypes", 8192, positive_integer)
-    number(group, "--patch-prototypes", None, integer_from_zero, "1024; 0, shared, in generation 2")
+    number(group, "--num-class-prototypes", 8192, positive_integer)
+    number(group, "--num-patch-prototypes", None, integer_from_zero, "1024; 0, shared, in 2")
     group.add_argument(
         "--trainable-gain",
         action=argparse.BooleanOptionalAction,
         help="of the prototypes (default: no, or yes in generation 2)",
     )
-    number(
-        group, "--global-weight", None, number_from_zero, "of the loss; 1, or 0.5 in generation 2"
-    )
-    number(group, "--local-weight", None, number_from_zero, "1, or 0.5 in generation 2")
-    number(group, "--reconstruction-weight", None, number_from_zero, "2, or 1 in generation 2")
+    number(group, "--global-loss-weight", None, number_from_zero, "1, or 0.5 in generation 2")
+    number(group, "--local-loss-weight", None, number_from_zero, "1, or 0.5 in generation 2")
+    number(group, "--reconstruction-loss-weight", None, number_from_zero, "2, or 1 in generation 2")
     number(group, "--student-temperature", 0.1, temperature)
     number(group, "--center-momentum", 0.9, share)
 
@@ -371,9 +371,8 @@ def parse_arguments():
 
     arguments = parser.parse_args()
     for name, value in GENERATIONS[arguments.generation].items():
-        flag = GENERATION_FLAGS[name]
-        if getattr(arguments, flag) is None:
-            setattr(arguments, flag, 0 if value is None else value)
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
     return arguments
 
 

@@ -32,7 +32,7 @@ class LogTable(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, path, *, every_batches=None):
+    def __init__(self, path: str | os.PathLike, *, every_batches: int | None = None):
         super().__init__()
         if every_batches is not None:
             check_positive_integer("every_batches", every_batches)
@@ -63,7 +63,7 @@ class LogTable(keras.callbacks.Callback):
         elif self._left is not None:
             self._write_batch(logs or {})
 
-    def get_state(self):
+    def get_state(self) -> dict:
         """Return the size of the table in bytes, which are on the disk from now on."""
         self._claim()
         with open(self.path, "rb+") as file:
@@ -71,7 +71,7 @@ class LogTable(keras.callbacks.Callback):
             size = file.seek(0, os.SEEK_END)
         return {"size": size, "next_batch": self._next_batch, "left": self._left}
 
-    def set_state(self, state):
+    def set_state(self, state: dict):
         """Cut the table to the size that it had."""
         size = self.path.stat().st_size if self.path.exists() else 0
         if size < state["size"]:

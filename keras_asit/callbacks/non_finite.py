@@ -1,6 +1,7 @@
 """An end to trainings that have gone wrong, and a word about what did it."""
 
 import warnings
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -32,7 +33,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, files=None):
+    def __init__(self, files: Callable[[int, int, int], list[str]] | None = None):
         super().__init__()
         self.files = files
         self._counted = 0.0
@@ -61,11 +62,11 @@ class StopOnNonFinite(keras.callbacks.Callback):
         if self._next_batch and self._counted == self._next_batch:
             raise FloatingPointError(f"In epoch {epoch + 1}, no loss was finite in any step.")
 
-    def get_state(self):
+    def get_state(self) -> dict:
         """Return how many such steps and how many batches the epoch has had."""
         return {"counted": self._counted, "next_batch": self._next_batch}
 
-    def set_state(self, state):
+    def set_state(self, state: dict):
         """Go on counting where `get_state` was called."""
         self._counted, self._next_batch = state["counted"], state["next_batch"]
 

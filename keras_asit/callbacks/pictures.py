@@ -1,10 +1,13 @@
 """Pictures of reconstructions during pre-training, for TensorBoard."""
 
+import os
+
 import keras
 import numpy as np
 
 from keras_asit._arguments import check_positive_integer
 from keras_asit.evaluation.pictures import plot_reconstruction
+from keras_asit.models import ASiTAudioConverter
 
 
 class ReconstructionPictures(keras.callbacks.Callback):
@@ -15,7 +18,9 @@ class ReconstructionPictures(keras.callbacks.Callback):
     Args:
         batch: dict of a batch that the pretrainer is fitted on. The first view of its first
             clips is drawn, with a new mask each time.
-        log_dir: str. TensorBoard's folder.
+        log_dir: str or `os.PathLike`. TensorBoard's folder.
+        converter: the `ASiTAudioConverter` of the views, for seconds and hertz on the axes.
+            Defaults to `None`, one at 16 kHz.
         num_pictures: int. Defaults to `4`.
         every_epochs: int. Defaults to `1`.
 
@@ -28,12 +33,21 @@ class ReconstructionPictures(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, batch, log_dir, *, num_pictures=4, every_epochs=1):
+    def __init__(
+        self,
+        batch: dict,
+        log_dir: str | os.PathLike,
+        *,
+        converter: ASiTAudioConverter | None = None,
+        num_pictures: int = 4,
+        every_epochs: int = 1,
+    ):
         super().__init__()
         check_positive_integer("num_pictures", num_pictures)
         check_positive_integer("every_epochs", every_epochs)
         self.batch = {name: np.array(views)[:num_pictures] for name, views in batch.items()}
         self.log_dir = log_dir
+        self.converter = converter
         self.num_pictures = num_pictures
         self.every_epochs = every_epochs
         self._writer = None
@@ -45,7 +59,7 @@ class ReconstructionPictures(keras.callbacks.Callback):
 
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(self.log_dir))
-        pictures = draw_reconstructions(self.model, self.batch)
+        pictures = draw_reconstructions(self.model, self.batch, self.converter)
         with self._writer.as_default():
             tf.summary.image(
                 "reconstruction", np.stack(pictures), epoch, max_outputs=self.num_pictures
@@ -58,7 +72,7 @@ class ReconstructionPictures(keras.callbacks.Callback):
             self._writer = None
 
 
-def draw_reconstructions(pretrainer, batch):
+def draw_reconstructions(pretrainer, batch, converter=None):
     """Return a picture of the first view of every clip of a batch, as (height, width, 3) bytes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -66,7 +80,8 @@ def draw_reconstructions(pretrainer, batch):
     names = ("clean", "corrupted", "reconstruction", "mask")
     pictures = []
     for panels in zip(*(outputs[name][:, 0] for name in names)):
-        canvas = FigureCanvasAgg(plot_reconstruction(**dict(zip(names, panels))))
+        panels = dict(zip(names, panels))
+        canvas = FigureCanvasAgg(plot_reconstruction(**panels, converter=converter))
         canvas.draw()
         pictures.append(np.asarray(canvas.buffer_rgba())[..., :3])
     return pictures

@@ -33,7 +33,14 @@ class PipelineMonitor(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, batch_size, batches_per_epoch, *, every_batches=50, stall_seconds=300.0):
+    def __init__(
+        self,
+        batch_size: int,
+        batches_per_epoch: int,
+        *,
+        every_batches: int = 50,
+        stall_seconds: float = 300.0,
+    ):
         super().__init__()
         check_positive_integer("batch_size", batch_size)
         check_positive_integer("batches_per_epoch", batches_per_epoch)
@@ -48,7 +55,7 @@ class PipelineMonitor(keras.callbacks.Callback):
         self._watchdog = None
         self._values = dict.fromkeys(("clips_per_second", "hours_left", "waiting_share"), np.nan)
 
-    def watch(self, dataset):
+    def watch(self, dataset: "tf.data.Dataset") -> "tf.data.Dataset":  # noqa: F821
         """Return `dataset` with clocks that tell how long each batch is awaited.
 
         Args:
@@ -145,9 +152,9 @@ class PipelineMonitor(keras.callbacks.Callback):
         """Say that no batch comes, from another thread than the one that waits for it."""
         warnings.warn(message, stacklevel=2)
 
-    def get_state(self):
+    def get_state(self) -> dict:
         """Return nothing: measurements begin anew."""
         return {}
 
-    def set_state(self, state):
+    def set_state(self, state: dict):
         """Do nothing."""

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_asit._arguments import check_positive_integer
 from keras_asit.data import LabeledClips
@@ -46,15 +47,15 @@ class NeighborAccuracy(keras.callbacks.Callback):
 
     def __init__(
         self,
-        spectrograms,
-        labels,
+        spectrograms: ArrayLike,
+        labels: ArrayLike,
         *,
-        test_spectrograms=None,
-        test_labels=None,
-        num_neighbors=1,
-        pooling="cls_and_mean",
-        every_epochs=1,
-        batch_size=32,
+        test_spectrograms: ArrayLike | None = None,
+        test_labels: ArrayLike | None = None,
+        num_neighbors: int = 1,
+        pooling: str = "cls_and_mean",
+        every_epochs: int = 1,
+        batch_size: int = 32,
     ):
         super().__init__()
         for name, value in {
@@ -137,7 +138,7 @@ class ValidateRecordings(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, clips, *, overlap=0.0, batch_size=32):
+    def __init__(self, clips: LabeledClips, *, overlap: float = 0.0, batch_size: int = 32):
         super().__init__()
         if not isinstance(clips, LabeledClips):
             raise ValueError(f"`clips` must be LabeledClips. Received: {type(clips).__name__}")

@@ -21,9 +21,12 @@ def run_here(request):
 
     def run_here(*arguments):
         printed = io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-            patch.setattr(sys, "argv", [recipe.name, *map(str, arguments)])
-            runpy.run_path(str(recipe), run_name="__main__")
+        try:
+            with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+                patch.setattr(sys, "argv", [recipe.name, *map(str, arguments)])
+                runpy.run_path(str(recipe), run_name="__main__")
+        finally:
+            print(printed.getvalue(), end="")
         return printed.getvalue()
 
     return run_here

@@ -19,7 +19,9 @@ from keras_asit.data import audio_dataset, read_record_index, write_records
 from keras_asit.models import ASiTAudioConverter, ASiTBackbone
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "pretrain.py"
-SMALL = ["--size", "tiny", "--batch-size", "4", "--crop-seconds", "0.5", "--class-prototypes", "32"]
+NETWORK = ["--hidden-dim", "16", "--num-layers", "1", "--num-heads", "1"]
+HEADS = ["--num-class-prototypes", "32", "--projection-hidden-dim", "16"]
+SMALL = [*NETWORK, *HEADS, "--batch-size", "4", "--crop-seconds", "0.5"]
 CROPS = ["--num-short-crops", "1", "--short-crop-seconds", "0.3"]
 
 

@@ -1,0 +1,92 @@
+"""The recipe that fine-tunes, killed again and again at random moments."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import data_set_layouts as layouts
+import keras
+import numpy as np
+import pytest
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "finetune.py"
+KILLS = 6
+SMALL = {
+    "hidden-dim": 16,
+    "num-layers": 2,
+    "num-heads": 2,
+    "seconds": 0.355,
+    "epochs": 12,
+    "batch-size": 4,
+    "learning-rate": 3e-3,
+    "dropout": 0.2,
+    "drop-path-rate": 0.2,
+    "max-frames": 8,
+    "max-mels": 4,
+    "noise": 0.1,
+    "max-shift": 4,
+    "mixup": 0.5,
+    "averaging": 0.9,
+    "layer-decay": 0.8,
+    "validation-share": 0.25,
+    "save-every": 1,
+    "verbose": 2,
+}
+
+
+@pytest.fixture
+def start(tmp_path):
+    """A function that starts the recipe with an output folder, on recordings of tones."""
+    sounds = layouts.write_class_folders(tmp_path / "sounds", 20)
+    (sounds / "cat" / "broken.wav").write_bytes(b"no audio")
+    flags = [text for name, value in SMALL.items() for text in (f"--{name}", str(value))]
+
+    def start(output):
+        log = open(tmp_path / f"{output.name}.log", "a")  # noqa: SIM115
+        command = [sys.executable, RECIPE, sounds, *flags, "--output", output]
+        return subprocess.Popen(command, cwd=RECIPE.parents[1], stdout=log, stderr=log)
+
+    return start
+
+
+def newest(output):
+    """Return the names of what is in the folder of checkpoints."""
+    folder = output / "checkpoints"
+    return set(os.listdir(folder)) if folder.is_dir() else set()
+
+
+def kill_at_a_random_moment(process, output, generator):
+    """Kill a process some moments after it has written, or while it writes, a checkpoint."""
+    before, deadline = newest(output), time.monotonic() + 300
+    checkpoints = generator.randrange(1, 12)
+    while process.poll() is None and time.monotonic() < deadline and checkpoints:
+        if newest(output) != before:
+            before, checkpoints = newest(output), checkpoints - 1
+        time.sleep(generator.uniform(0, 0.002))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def weights_of(output):
+    return keras.saving.load_model(output / "classifier.keras", compile=False).get_weights()
+
+
+@pytest.mark.slow
+def test_kills_change_no_weight(start, tmp_path):
+    uninterrupted, killed = tmp_path / "uninterrupted", tmp_path / "killed"
+    assert start(uninterrupted).wait() == 0
+    generator = random.Random(1)
+    for kill in range(KILLS):
+        process = start(killed)
+        kill_at_a_random_moment(process, killed, generator)
+        print(f"kill {kill + 1}: {sorted(newest(killed))}")
+        assert not (killed / "report.json").exists()
+    assert start(killed).wait() == 0
+    for weight, expected in zip(weights_of(killed), weights_of(uninterrupted), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    for name in ("epochs.csv", "report.json", "classes.csv"):
+        assert (killed / name).read_bytes() == (uninterrupted / name).read_bytes()
