@@ -97,31 +97,24 @@ class DistillationLoss(keras.layers.Layer):
 
     def _update_center(self, teacher_logits):
         batch_mean = ops.mean(teacher_logits, axis=tuple(range(len(teacher_logits.shape) - 1)))
-        batch_mean = global_batch_mean(batch_mean)
         momentum = self.center_momentum
-        self.center.assign(self.center * momentum + batch_mean * (1 - momentum))
+        self.center.assign(self.center * momentum + global_batch_mean(batch_mean) * (1 - momentum))
 
-    def _check_views(self, teacher_shape, student_shape):
-        fits = len(teacher_shape) == len(student_shape) >= 3
-        if fits:
-            teacher_views, student_views = teacher_shape[1], student_shape[1]
-            same_batch = None in (teacher_shape[0], student_shape[0]) or (
-                teacher_shape[0] == student_shape[0]
-            )
-            same_rest = tuple(teacher_shape[2:]) == tuple(student_shape[2:])
-            fits = same_batch and same_rest and teacher_shape[-1] == self.num_prototypes
-            fits = fits and (
-                2 <= teacher_views <= student_views
-                if self.views == "other"
-                else teacher_views == student_views
-            )
-        if not fits:
+    def _check_views(self, teacher, student):
+        teacher, student = tuple(teacher), tuple(student)
+        if not (
+            len(teacher) == len(student) >= 3
+            and (None in (teacher[0], student[0]) or teacher[0] == student[0])
+            and teacher[2:] == student[2:]
+            and teacher[-1] == self.num_prototypes
+            and (teacher[1] == student[1] or self.views == "other")
+            and (2 <= teacher[1] <= student[1] or self.views == "same")
+        ):
             raise ValueError(
                 f"With views={self.views!r} and num_prototypes={self.num_prototypes}, logits "
                 "must have shape (batch, views, ..., num_prototypes), with at least two teacher "
                 "views and as many student views or more for 'other', equally many for 'same'. "
-                f"Received: teacher_logits.shape={tuple(teacher_shape)}, "
-                f"student_logits.shape={tuple(student_shape)}"
+                f"Received: teacher_logits.shape={teacher}, student_logits.shape={student}"
             )
 
     def compute_output_shape(self, *args, **kwargs):
@@ -166,10 +159,7 @@ class MaskedReconstructionLoss(keras.losses.Loss):
     """
 
     def __init__(
-        self,
-        reduction: str = "mean_with_sample_weight",
-        name: str = "masked_reconstruction_loss",
-        **kwargs,
+        self, reduction="mean_with_sample_weight", name="masked_reconstruction_loss", **kwargs
     ):
         super().__init__(reduction=reduction, name=name, **kwargs)
 
@@ -193,12 +183,24 @@ def global_batch_mean(value):
     TensorFlow and PyTorch run a step once per replica; JAX runs it once, over global arrays,
     and needs nothing more.
     """
-    return {"tensorflow": _tensorflow_mean, "torch": _torch_mean}.get(
-        keras.config.backend(), lambda value: value
-    )(value)
+    backend = keras.config.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        context = tf.distribute.get_replica_context()
+        if context is not None and context.num_replicas_in_sync > 1:
+            return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
+    elif backend == "torch":
+        from torch import distributed
+
+        if distributed.is_available() and distributed.is_initialized():
+            value = value.clone()
+            distributed.all_reduce(value)
+            return value / distributed.get_world_size()
+    return value
 
 
-def num_replicas():
+def num_replicas() -> int:
     """Return over how many replicas Keras sums gradients: TensorFlow's, else 1.
 
     A replica's loss is to be divided by it. Keras's own losses are; what it logs is multiplied.
@@ -208,22 +210,3 @@ def num_replicas():
     import tensorflow as tf
 
     return tf.distribute.get_strategy().num_replicas_in_sync
-
-
-def _tensorflow_mean(value):
-    import tensorflow as tf
-
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return value
-    return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
-
-
-def _torch_mean(value):
-    from torch import distributed
-
-    if not distributed.is_available() or not distributed.is_initialized():
-        return value
-    value = value.clone()
-    distributed.all_reduce(value)
-    return value / distributed.get_world_size()

@@ -11,17 +11,12 @@ class RankingMetric(keras.metrics.Metric):
 
     Exact results need every score, so there is a capacity. Once it is exceeded the result is
     NaN, and so it is if any score is.
-
-    Args:
-        num_classes: int.
-        capacity: int. The largest number of clips. Defaults to `32768`; each takes 5 bytes a
-            class.
-        name: str.
-        dtype: str. Of the result. Defaults to `None`, float32.
     """
 
+    default_name = None
+
     def __init__(self, num_classes: int, capacity: int = 32768, *, name=None, dtype=None):
-        super().__init__(name=name, dtype=dtype)
+        super().__init__(name=name or self.default_name, dtype=dtype)
         check_positive_integer("num_classes", num_classes)
         check_positive_integer("capacity", capacity)
         self.num_classes = num_classes
@@ -64,10 +59,9 @@ class RankingMetric(keras.metrics.Metric):
     def curves(self):
         """Return how many clips of each class score at least as high as each threshold.
 
-        Returns:
-            A tuple of the numbers of positive and of negative clips: float32 tensors of shape
-            `(num_classes, 1 + capacity)`, from no clip to all of them. Thresholds are the
-            different scores; where there are fewer than columns, the last is repeated.
+        These are the numbers of positive and of negative clips, float32 of shape
+        `(num_classes, 1 + capacity)`, from no clip to all of them. Thresholds are the different
+        scores; where there are fewer than columns, the last is repeated.
         """
         valid = ops.arange(self.capacity, dtype="int32") < self.count
         scores = ops.transpose(ops.where(valid[:, None], self.scores[:-1], -float("inf")))
@@ -96,11 +90,8 @@ class RankingMetric(keras.metrics.Metric):
         return ops.cast(ops.where(broken, float("nan"), value), self.dtype)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "num_classes": self.num_classes,
-            "capacity": self.capacity,
-        }
+        config = {"num_classes": self.num_classes, "capacity": self.capacity}
+        return {**super().get_config(), **config}
 
 
 def mean_over(values, counted):
@@ -137,16 +128,10 @@ class MeanAveragePrecision(RankingMetric):
     `sklearn.metrics.average_precision_score`.
     """
 
-    def __init__(
-        self,
-        num_classes: int,
-        capacity: int = 32768,
-        *,
-        absent: str = "zero",
-        name: str = "mean_average_precision",
-        dtype: str | None = None,
-    ):
-        super().__init__(num_classes, capacity, name=name, dtype=dtype)
+    default_name = "mean_average_precision"
+
+    def __init__(self, num_classes: int, capacity: int = 32768, *, absent: str = "zero", **kwargs):
+        super().__init__(num_classes, capacity, **kwargs)
         check_choice("absent", absent, ("zero", "skip"))
         self.absent = absent
 
@@ -189,8 +174,7 @@ class MeanAUC(RankingMetric):
     Reference: Gemmeke et al., "Audio Set", ICASSP 2017, section 5.
     """
 
-    def __init__(self, num_classes, capacity=32768, *, name="mean_auc", dtype=None):
-        super().__init__(num_classes, capacity, name=name, dtype=dtype)
+    default_name = "mean_auc"
 
     def result(self):
         return self.checked(self.mean_auc())
@@ -230,8 +214,7 @@ class DPrime(MeanAUC):
     Reference: Gemmeke et al., "Audio Set", ICASSP 2017, section 5.
     """
 
-    def __init__(self, num_classes, capacity=32768, *, name="d_prime", dtype=None):
-        super().__init__(num_classes, capacity, name=name, dtype=dtype)
+    default_name = "d_prime"
 
     def result(self):
         return self.checked(2 * ops.erfinv(2 * self.mean_auc() - 1))

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from keras_asit._arguments import check_number
+from keras_asit._arguments import check_instance, check_number
 from keras_asit.schedules import Scaled
 
 LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
+deserialize = keras.optimizers.schedules.deserialize
 # TensorFlow's variables are named by their whole path and a number behind a colon.
 NOT_DECAYED = r"(^|/)(bias|beta|gamma)(:\d+)?$"
 
@@ -90,9 +91,8 @@ class AdamW(keras.optimizers.AdamW):
         self.assign_add(first, (gradient - first) * (1 - self.beta_1))
         self.assign_add(second, (ops.square(gradient) - second) * (1 - self.beta_2))
         if self.amsgrad:
-            largest = self._velocity_hats[index]
-            self.assign(largest, ops.maximum(largest, second))
-            second = largest
+            self.assign(self._velocity_hats[index], ops.maximum(self._velocity_hats[index], second))
+            second = self._velocity_hats[index]
         rate = ops.cast(learning_rate, dtype) * correction_2 / correction_1
         scale = ops.sqrt(second) + self.epsilon * correction_2
         self.assign_sub(variable, first * rate / scale)
@@ -108,9 +108,7 @@ class AdamW(keras.optimizers.AdamW):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         if isinstance(config.get("weight_decay"), dict):
-            schedule = keras.optimizers.schedules.deserialize(
-                config["weight_decay"], custom_objects=custom_objects
-            )
+            schedule = deserialize(config["weight_decay"], custom_objects=custom_objects)
             config = {**config, "weight_decay": schedule}
         return super().from_config(config, custom_objects=custom_objects)
 
@@ -158,10 +156,7 @@ def layerwise_decay(
     Reference: Clark et al., "ELECTRA", arXiv 2003.10555, section 3.1; Bao et al., "BEiT", arXiv
     2106.08254, appendix H.
     """
-    if not isinstance(optimizer, keras.optimizers.Optimizer):
-        raise ValueError(
-            f"`optimizer` must be a keras.optimizers.Optimizer. Received: {optimizer!r}"
-        )
+    check_instance("optimizer", optimizer, keras.optimizers.Optimizer)
     check_number("decay", decay, 0, 1)
     layers = [backbone.patch_embedding, *backbone.transformer_blocks]
     distances = range(len(layers), 0, -1)
@@ -176,9 +171,7 @@ def layerwise_decay(
 def _scaled(optimizer, factor, name):
     config = optimizer.get_config()
     rate = config["learning_rate"]
-    if isinstance(rate, dict):
-        rate = Scaled(keras.optimizers.schedules.deserialize(rate), factor)
-    else:
-        rate *= factor
+    is_schedule = isinstance(rate, dict)
+    rate = Scaled(deserialize(rate), factor) if is_schedule else rate * factor
     name = f"{optimizer.name}_{name}"
     return type(optimizer).from_config({**config, "learning_rate": rate, "name": name})

@@ -7,9 +7,27 @@ from keras import ops
 
 from keras_asit._arguments import check_number, check_positive_integer
 
+LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
+
+
+class _Schedule(LearningRateSchedule):
+    """A schedule whose attributes are its configuration, and which may warm up to `start`."""
+
+    warmup_steps = 0
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        value = self.value(step)
+        if not self.warmup_steps:
+            return value
+        return ops.where(step < self.warmup_steps, self.start * step / self.warmup_steps, value)
+
+    def get_config(self):
+        return dict(vars(self))
+
 
 @keras.saving.register_keras_serializable(package="keras_asit")
-class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
+class WarmupCosine(_Schedule):
     """Linear warm-up from 0, then half a cosine from `start` to `end`.
 
     For the learning rate, and without warm-up for weight decay and the teacher's momentum.
@@ -44,28 +62,15 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         self.total_steps = total_steps
         self.warmup_steps = warmup_steps
 
-    def __call__(self, step):
-        step = ops.cast(step, "float32")
+    def value(self, step):
         cosine_steps = self.total_steps - self.warmup_steps
         progress = ops.clip((step - self.warmup_steps) / cosine_steps, 0.0, 1.0)
         # Written around `end` so that float32 holds a momentum close to 1.
-        cosine = self.end + (self.start - self.end) * (0.5 + 0.5 * ops.cos(math.pi * progress))
-        if not self.warmup_steps:
-            return cosine
-        warmup = self.start * step / self.warmup_steps
-        return ops.where(step < self.warmup_steps, warmup, cosine)
-
-    def get_config(self):
-        return {
-            "start": self.start,
-            "end": self.end,
-            "total_steps": self.total_steps,
-            "warmup_steps": self.warmup_steps,
-        }
+        return self.end + (self.start - self.end) * (0.5 + 0.5 * ops.cos(math.pi * progress))
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
-class WarmupStepDecay(keras.optimizers.schedules.LearningRateSchedule):
+class WarmupStepDecay(_Schedule):
     """Linear warm-up from 0 to `start`, then a multiplication by `decay_rate` at every interval.
 
     Args:
@@ -109,26 +114,13 @@ class WarmupStepDecay(keras.optimizers.schedules.LearningRateSchedule):
         self.decay_steps = decay_steps
         self.warmup_steps = warmup_steps
 
-    def __call__(self, step):
-        step = ops.cast(step, "float32")
+    def value(self, step):
         decays = ops.floor((step - self.first_decay_step) / self.decay_steps) + 1
-        value = self.start * ops.power(float(self.decay_rate), ops.maximum(decays, 0.0))
-        if not self.warmup_steps:
-            return value
-        return ops.where(step < self.warmup_steps, self.start * step / self.warmup_steps, value)
-
-    def get_config(self):
-        return {
-            "start": self.start,
-            "decay_rate": self.decay_rate,
-            "first_decay_step": self.first_decay_step,
-            "decay_steps": self.decay_steps,
-            "warmup_steps": self.warmup_steps,
-        }
+        return self.start * ops.power(float(self.decay_rate), ops.maximum(decays, 0.0))
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
-class LinearRamp(keras.optimizers.schedules.LearningRateSchedule):
+class LinearRamp(_Schedule):
     """Rise or fall linearly from `start` to `end`, then stay there.
 
     For the teacher's temperature.
@@ -160,16 +152,13 @@ class LinearRamp(keras.optimizers.schedules.LearningRateSchedule):
         self.end = end
         self.ramp_steps = ramp_steps
 
-    def __call__(self, step):
-        progress = ops.clip(ops.cast(step, "float32") / self.ramp_steps, 0.0, 1.0)
+    def value(self, step):
+        progress = ops.clip(step / self.ramp_steps, 0.0, 1.0)
         return self.start + (self.end - self.start) * progress
-
-    def get_config(self):
-        return {"start": self.start, "end": self.end, "ramp_steps": self.ramp_steps}
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
-class Scaled(keras.optimizers.schedules.LearningRateSchedule):
+class Scaled(LearningRateSchedule):
     """Multiply a schedule by a constant factor.
 
     Args:
@@ -184,9 +173,9 @@ class Scaled(keras.optimizers.schedules.LearningRateSchedule):
     ```
     """
 
-    def __init__(self, schedule, factor):
+    def __init__(self, schedule: LearningRateSchedule, factor: float):
         super().__init__()
-        if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        if not isinstance(schedule, LearningRateSchedule):
             raise ValueError(
                 "`schedule` must be a LearningRateSchedule. Received: "
                 f"schedule={schedule!r} of type {type(schedule).__name__}"
