@@ -23,10 +23,13 @@ def check_integer_from_zero(name, value):
 def check_number(name, value, low=None, high=None):
     """Raise `ValueError` unless `value` is a finite real number in [`low`, `high`]."""
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or _outside(value, low, high):
-        raise ValueError(
-            f"`{name}` must be a number{_describe_range(low, high)}. Received: {name}={value!r}"
-        )
+    within = is_number and math.isfinite(value)
+    within = within and (low is None or value >= low) and (high is None or value <= high)
+    if not within:
+        limits = {(True, True): f" between {low} and {high}", (True, False): f" of at least {low}"}
+        limits[False, True] = f" of at most {high}"
+        accepted = limits.get((low is not None, high is not None), "")
+        raise ValueError(f"`{name}` must be a number{accepted}. Received: {name}={value!r}")
 
 
 def check_choice(name, value, choices):
@@ -101,18 +104,6 @@ def name_some(items, most=5, *, separator=", "):
     return separator.join(named).encode("utf-8", "backslashreplace").decode()
 
 
-def _outside(value, low, high):
-    return (low is not None and value < low) or (high is not None and value > high)
-
-
-def _describe_range(low, high):
-    if low is not None and high is not None:
-        return f" between {low} and {high}"
-    if low is not None:
-        return f" of at least {low}"
-    return "" if high is None else f" of at most {high}"
-
-
 # Decoders overshoot 1 a little; integers that were only cast to float exceed it by far.
 LARGEST_SAMPLE = 10.0
 
@@ -120,16 +111,9 @@ LARGEST_SAMPLE = 10.0
 def as_waveforms(waveforms):
     """Return waveforms as float32, an array if they are of one length and a list otherwise.
 
-    Args:
-        waveforms: array or tensor of shape `(batch, samples)`, or a list of arrays of shape
-            `(samples,)`; float, in [-1, 1].
-
-    Returns:
-        An array of shape `(batch, samples)`, or a list of arrays of shape `(samples,)`.
-
-    Raises:
-        ValueError: if they have another shape or type, or a clip of them is empty, not finite
-            or out of range; the message has its index.
+    They are an array or tensor of shape `(batch, samples)`, or a list of arrays of shape
+    `(samples,)`; float, in [-1, 1]. `ValueError` has the index of a clip that is empty, not finite
+    or out of range.
     """
     if isinstance(waveforms, (list, tuple)):
         clips = [_as_array(clip) for clip in waveforms]
@@ -181,13 +165,9 @@ def as_waveform(waveform, name="`waveform`"):
 def assert_waveforms(waveforms):
     """Check waveforms in a graph of TensorFlow; return them as float32.
 
-    Args:
-        waveforms: symbolic tensor of shape `(batch, samples)` or `(samples,)`, or a ragged
-            tensor of shape `(batch, None)`.
-
-    Raises:
-        ValueError: on tracing, for another rank or type. What only the values show is a
-            `tf.errors.InvalidArgumentError` when they come.
+    They are `(batch, samples)` or `(samples,)`, or a ragged `(batch, None)`. What the shape and
+    type show is a `ValueError` on tracing; what only the values show is a
+    `tf.errors.InvalidArgumentError` when they come.
     """
     import tensorflow as tf
 

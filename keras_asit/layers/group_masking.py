@@ -82,14 +82,13 @@ class GroupMasking(keras.layers.Layer):
         check_number("replace_probability", replace_probability, 0, 1)
         check_positive_integer("align", align)
         check_number("max_side", max_side, 1e-3, 1)
-        kinds = list(kind) if isinstance(kind, (list, tuple)) else [kind]
-        if not kinds:
+        self.kinds = list(kind) if isinstance(kind, (list, tuple)) else [kind]
+        if not self.kinds:
             raise ValueError(f"`kind` must name at least one of {KINDS}. Received: kind={kind!r}")
-        for name in kinds:
+        for name in self.kinds:
             check_choice("kind", name, KINDS)
         self.drop_ratio = drop_ratio
-        self.kind = kinds if isinstance(kind, tuple) else kind
-        self.kinds = kinds
+        self.kind = list(kind) if isinstance(kind, tuple) else kind
         self.replace_ratio = replace_ratio
         self.replace_probability = replace_probability
         self.align = int(align)

@@ -1,6 +1,7 @@
 """Log-mel filterbank of waveforms, as Kaldi computes it."""
 
 import math
+import types
 
 import keras
 import numpy as np
@@ -90,10 +91,9 @@ class LogMelFilterbank(keras.layers.Layer):
         return max(0, 1 + (num_samples - self.window) // self.shift)
 
     def call(self, waveforms):
+        _check(waveforms)
         ops = operations_for(waveforms)
-        _check_type(waveforms)
         waveforms = ops.convert_to_tensor(waveforms, "float32")
-        _check_waveforms(waveforms.shape)
         if len(waveforms.shape) == 1:
             return self._log_mel(ops, waveforms[None])[0]
         return self._log_mel(ops, waveforms)
@@ -118,19 +118,16 @@ class LogMelFilterbank(keras.layers.Layer):
         where the taper is zero. From the mean of a pre-emphasized frame follows what the
         frame's own mean adds to each of its samples.
         """
-        num_frames = self._num_frames(ops, waveforms)
+        num_samples = ops.shape(waveforms)[-1]
+        num_frames = 1 + (num_samples - self.window) // self.shift
+        if waveforms.shape[-1] is None:
+            num_frames = ops.maximum(0, num_frames)
         previous = ops.concatenate([waveforms[:, :1], waveforms[:, :-1]], axis=-1)
         frames = self._cut(ops, waveforms - PREEMPHASIS * previous, num_frames)
         first = previous[:, :: self.shift][:, :num_frames]
         last = waveforms[:, self.window - 1 :: self.shift][:, :num_frames]
         offset = ops.mean(frames, axis=-1) - PREEMPHASIS / self.window * (last - first)
         return (frames - offset[..., None]) * self._taper
-
-    def _num_frames(self, ops, waveforms):
-        num_samples = waveforms.shape[-1]
-        if num_samples is not None:
-            return self.num_frames(num_samples)
-        return ops.maximum(0, 1 + (ops.shape(waveforms)[-1] - self.window) // self.shift)
 
     def _cut(self, ops, waveforms, num_frames):
         """Cut waveforms into overlapping frames by laying shifted hops side by side."""
@@ -159,17 +156,7 @@ class LogMelFilterbank(keras.layers.Layer):
 
 
 def mel_filters(sample_rate, num_mels, fft_size, low_frequency):
-    """Return triangular filters, linear in mel, as a matrix of (FFT bins without Nyquist, mels).
-
-    Args:
-        sample_rate: int. In Hz.
-        num_mels: int. Number of filters.
-        fft_size: int. Number of samples of the FFT.
-        low_frequency: float. Lower edge of the first filter in Hz.
-
-    Returns:
-        A float32 array of shape `(fft_size // 2, num_mels)`.
-    """
+    """Return triangular filters, linear in mel, as a matrix of (FFT bins without Nyquist, mels)."""
 
     def mel(frequency):
         return 1127.0 * np.log1p(frequency / 700.0)
@@ -191,7 +178,7 @@ def _group_filters(filters, num_groups=4):
     return groups
 
 
-def _check_type(waveforms):
+def _check(waveforms):
     # Lists have no type, and numbers of Python in them are taken as they are.
     dtype = getattr(waveforms, "dtype", None)
     if dtype is not None and "float" not in str(dtype):
@@ -199,13 +186,12 @@ def _check_type(waveforms):
             "Waveforms must be float, in [-1, 1]; divide 16-bit integers by 32768. "
             f"Received: dtype={dtype}"
         )
-
-
-def _check_waveforms(shape):
+    shape = getattr(waveforms, "shape", None)
+    shape = np.shape(waveforms) if shape is None else tuple(shape)
     if len(shape) not in (1, 2):
         raise ValueError(
             "Waveforms must have shape (batch, samples) or (samples,); mix channels down first. "
-            f"Received: shape={tuple(shape)}"
+            f"Received: shape={shape}"
         )
 
 
@@ -215,33 +201,25 @@ def operations_for(x):
     That is `keras.ops`, except for a symbolic TensorFlow tensor (of a `tf.data` pipeline) under
     another backend than TensorFlow: Keras has no public way to run its operations on those.
     """
-    if keras.config.backend() == "tensorflow" or not _is_symbolic_tensorflow(x):
+    is_symbolic_tensorflow = type(x).__module__.startswith("tensorflow") and not hasattr(x, "numpy")
+    if keras.config.backend() == "tensorflow" or not is_symbolic_tensorflow:
         return keras.ops
-    return _TensorFlowOperations()
+    import tensorflow as tf
 
+    def rfft(x, fft_length):
+        spectrum = tf.signal.rfft(x, fft_length=[fft_length])
+        return tf.math.real(spectrum), tf.math.imag(spectrum)
 
-def _is_symbolic_tensorflow(x):
-    return type(x).__module__.startswith("tensorflow") and not hasattr(x, "numpy")
-
-
-class _TensorFlowOperations:
-    """Those functions of `keras.ops` that the audio front end needs, in TensorFlow."""
-
-    def __init__(self):
-        import tensorflow as tf
-
-        self.concatenate = tf.concat
-        self.convert_to_tensor = tf.cast
-        self.log = tf.math.log
-        self.matmul = tf.matmul
-        self.maximum = tf.maximum
-        self.mean = tf.reduce_mean
-        self.pad = tf.pad
-        self.reshape = tf.reshape
-        self.shape = tf.shape
-        self.zeros = tf.zeros
-        self._tf = tf
-
-    def rfft(self, x, fft_length):
-        spectrum = self._tf.signal.rfft(x, fft_length=[fft_length])
-        return self._tf.math.real(spectrum), self._tf.math.imag(spectrum)
+    return types.SimpleNamespace(
+        concatenate=tf.concat,
+        convert_to_tensor=tf.cast,
+        log=tf.math.log,
+        matmul=tf.matmul,
+        maximum=tf.maximum,
+        mean=tf.reduce_mean,
+        pad=tf.pad,
+        reshape=tf.reshape,
+        rfft=rfft,
+        shape=tf.shape,
+        zeros=tf.zeros,
+    )

@@ -63,17 +63,7 @@ class PatchEmbedding(keras.layers.Layer):
         self.grid_shape = self.compute_grid_shape(self.spectrogram_shape)
 
     def compute_grid_shape(self, spectrogram_shape: tuple[int, int]) -> tuple[int, int]:
-        """Return the number of patches along time and along mel of a spectrogram.
-
-        Args:
-            spectrogram_shape: pair of ints, (frames, mels).
-
-        Returns:
-            A pair of ints.
-
-        Raises:
-            ValueError: if not even one patch fits.
-        """
+        """Return the number of patches along time and along mel, at least one of each."""
         sizes = zip(spectrogram_shape, self.patch_size, self.patch_stride)
         grid_shape = tuple((size - patch) // stride + 1 for size, patch, stride in sizes)
         if min(grid_shape) < 1:
@@ -120,12 +110,10 @@ class PatchEmbedding(keras.layers.Layer):
         store["grid_shape"] = np.array(self.grid_shape)
 
     def load_own_variables(self, store):
-        # Weights saved for spectrograms of one shape load into a layer for another. The stores
-        # of weight files have keys, but can be neither iterated nor unpacked.
+        # The stores of weight files have keys, but can be neither iterated nor unpacked.
         values = {name: store[name] for name in list(store.keys()) if name != "grid_shape"}
         saved_shape = tuple(int(side) for side in store["grid_shape"])
-        names = [variable.name for variable in self.weights]
-        position = str(names.index("position_embedding"))
+        position = str([weight.name for weight in self.weights].index("position_embedding"))
         values[position] = resample_positions(values[position], saved_shape, self.grid_shape)
         super().load_own_variables(values)
 
@@ -143,25 +131,19 @@ class PatchEmbedding(keras.layers.Layer):
         }
 
 
-def interpolate_grid(embeddings, old_shape, new_shape):
-    """Resample a grid of embeddings, `(1, old positions, width)`, to another grid shape."""
-    width = embeddings.shape[-1]
-    along_time, along_mel = (
-        ops.cast(_bicubic_matrix(old, new), embeddings.dtype)
-        for old, new in zip(old_shape, new_shape)
-    )
-    grid = ops.reshape(embeddings, (*old_shape, width))
-    grid = ops.einsum("at,bm,tmd->abd", along_time, along_mel, grid)
-    return ops.reshape(grid, (1, new_shape[0] * new_shape[1], width))
-
-
 def resample_positions(positions, old_shape, new_shape):
     """Resample position embeddings, `(1, 1 + old positions, width)`, the first for [CLS]."""
     if old_shape == new_shape:
         return positions
     positions = ops.convert_to_tensor(positions)
-    patch_positions = interpolate_grid(positions[:, 1:], old_shape, new_shape)
-    return ops.concatenate([positions[:, :1], patch_positions], axis=1)
+    along_time, along_mel = (
+        ops.cast(_bicubic_matrix(old, new), positions.dtype)
+        for old, new in zip(old_shape, new_shape)
+    )
+    width = positions.shape[-1]
+    grid = ops.reshape(positions[:, 1:], (*old_shape, width))
+    grid = ops.einsum("at,bm,tmd->abd", along_time, along_mel, grid)
+    return ops.concatenate([positions[:, :1], ops.reshape(grid, (1, -1, width))], axis=1)
 
 
 def _bicubic_matrix(old_size, new_size):
