@@ -12,13 +12,7 @@ import argparse
 from pathlib import Path
 
 import keras
-from command_line import (
-    ending_in_one_line,
-    number_from_zero,
-    overlap,
-    positive_integer,
-    share,
-)
+from command_line import ending_in_one_line, number_from_zero, overlap, positive_integer, share
 
 import keras_asit
 
