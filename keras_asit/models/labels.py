@@ -1,5 +1,7 @@
 """Labels of clips, checked before a task trains on them: each error names the clip."""
 
+import functools
+
 import keras
 import numpy as np
 
@@ -20,7 +22,7 @@ def as_indices(labels, num_classes, class_names=None):
             `tf.data` it is a `tf.errors.InvalidArgumentError` when the batch comes.
     """
     if is_symbolic(labels):
-        check = lambda labels: as_indices(labels, num_classes, class_names)  # noqa: E731
+        check = functools.partial(as_indices, num_classes=num_classes, class_names=class_names)
         return _check_later(check, labels, "int32", labels.shape[:1])
     labels = as_array(labels)
     if labels.ndim not in (1, 2) or labels.shape[1:] not in ((), (1,)):
@@ -44,7 +46,7 @@ def as_shares(labels, shape):
             `tf.errors.InvalidArgumentError` when the batch comes.
     """
     if is_symbolic(labels):
-        check = lambda labels: as_shares(labels, shape)  # noqa: E731
+        check = functools.partial(as_shares, shape=shape)
         return _check_later(check, labels, "float32", (labels.shape[0], *shape))
     labels = as_array(labels)
     if labels.shape[1:] != tuple(shape) or labels.dtype.kind not in "buif":

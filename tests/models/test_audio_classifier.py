@@ -267,6 +267,14 @@ def test_labels_come_in_many_forms(labels):
     np.testing.assert_array_equal(as_indices(labels, 2, ["cat", "dog"]), [0, 1] * 2)
 
 
+def test_labels_of_a_dataset_may_be_names_too():
+    names = tf.data.Dataset.from_tensor_slices(["cat", "dog", "cow"]).batch(2)
+    batches = iter(names.map(lambda batch: as_indices(batch, 2, ["cat", "dog"])))
+    np.testing.assert_array_equal(next(batches), [0, 1])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="'cow' for clip 0"):
+        next(batches)
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
