@@ -129,15 +129,15 @@ class PretrainingTrainer(SavedWhole):
 
         For callbacks that need the optimizer before `fit`, such as `Checkpoints`.
         """
-        given = self._compile_again.keywords
-        missing = [name for name in RECIPE if given[name] is None]
+        given = self._compile_again.keywords if self.compiled else {}
+        missing = [name for name, value in given.items() if name in RECIPE and value is None]
         if missing:
             steps_per_epoch = steps_per_epoch or given["steps_per_epoch"]
             sizes = training_sizes(x, steps_per_epoch, batch_size or given["batch_size"])
-            recipe = pretraining_recipe(*sizes, epochs)
-            # Of TensorFlow, under which the optimizer's variables must be made.
+            # Of TensorFlow, under which the optimizer must be made.
             strategy = getattr(self, "distribute_strategy", None)
             with strategy.scope() if strategy else contextlib.nullcontext():
+                recipe = pretraining_recipe(*sizes, epochs)
                 self._compile_again(**{name: recipe[name] for name in missing})
 
     def schedule_values(self) -> dict:
