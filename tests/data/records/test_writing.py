@@ -18,7 +18,7 @@ from keras_asit.data.records.format import RecordFormat
 from keras_asit.models import ASiTAudioConverter
 
 CONVERTER = ASiTAudioConverter(num_mels=32)
-RECIPE = Path(__file__).parents[2] / "recipes" / "write_records.py"
+RECIPE = Path(__file__).parents[3] / "recipes" / "write_records.py"
 
 
 @pytest.fixture
