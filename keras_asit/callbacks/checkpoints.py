@@ -5,18 +5,21 @@ from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_asit._arguments import check_choice, check_positive_integer
 from keras_asit._files import locked_folder
-from keras_asit.callbacks.checkpoint_folder import CheckpointFolder, storable
+from keras_asit.callbacks.checkpoint_folder import CheckpointFolder
 from keras_asit.callbacks.continuation import (
     CallbackState,
     ContinuedCallbacks,
     Interruption,
     TrainingInterrupted,
+    as_array,
+    assign,
+    description,
     global_generators,
     set_global_generators,
+    variables_of,
 )
 from keras_asit.data import ReadLog, Start
 
@@ -131,7 +134,7 @@ class Checkpoints(keras.callbacks.Callback):
                 f"No checkpoint in {self.folder.folder} was saved at a value of {self.monitor!r} "
                 "that is a number."
             )
-        _assign(_variables(model), best[0])
+        assign(variables_of(model), best[0])
 
     def _fit(self, model, batches, epochs, callbacks, verbose):
         self.set_model(model)
@@ -206,7 +209,7 @@ class Checkpoints(keras.callbacks.Callback):
         if epoch == self._start.epoch and self._start.batch:
             # `fit` and callbacks have just started the epoch anew; it is under way.
             self._saved_batch = self._start.batch
-            _assign(self.model.metrics_variables, self._metrics)
+            assign(self.model.metrics_variables, self._metrics)
             self._set_callbacks(self._restored)
             self._generators = self._restored["generators"]
 
@@ -236,8 +239,8 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _save(self, epoch, batch, monitored=None):
         model = self.model
-        variables = _variables(model)
-        arrays = [_as_array(variable) for variable in variables]
+        variables = variables_of(model)
+        arrays = [as_array(variable) for variable in variables]
         where = f"epoch {epoch + 1 if batch else epoch}"
         for variable, array in zip(variables, arrays):
             if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -261,7 +264,7 @@ class Checkpoints(keras.callbacks.Callback):
                 "unreadable": self.log.unreadable(epoch) if batch else [],
                 "finished": epoch == self._epochs or (not batch and model.stop_training),
                 "monitored": monitored,
-                "variables": _description(variables),
+                "variables": description(variables),
                 "backend": keras.config.backend(),
                 "settings": self.settings,
                 "generators": global_generators(),
@@ -277,13 +280,13 @@ class Checkpoints(keras.callbacks.Callback):
             self._start = Start()
             return None
         arrays, state = newest
-        variables = _variables(self.model)
+        variables = variables_of(self.model)
         self._check_same(state, variables)
-        _assign(variables, arrays)
+        assign(variables, arrays)
         self._arrays_of_callbacks = arrays[len(variables) :]
         set_global_generators(state["generators"])
         # Copies: `fit` resets metrics when it begins.
-        self._metrics = [np.copy(_as_array(v)) for v in self.model.metrics_variables]
+        self._metrics = [np.copy(as_array(v)) for v in self.model.metrics_variables]
         self._restored = state
         self._start = Start(state["epoch"], state["batch"], state["unreadable"])
         self.folder.check_writable(sum(array.nbytes for array in arrays))
@@ -297,7 +300,7 @@ class Checkpoints(keras.callbacks.Callback):
         ]
         if state["backend"] != keras.config.backend():
             differences.append(f"backend was {state['backend']}, is {keras.config.backend()}")
-        if state["variables"] != _description(variables):
+        if state["variables"] != description(variables):
             differences.append("the model or its optimizer has other variables")
         if state["epoch"] > self._epochs:
             differences.append(f"{state['epoch']} epochs were trained, not {self._epochs}")
@@ -316,23 +319,3 @@ class Checkpoints(keras.callbacks.Callback):
             )
         for callback_state, (_, value) in zip(self._callback_states, state["callbacks"]):
             callback_state.set(value, self._arrays_of_callbacks)
-
-
-def _variables(model):
-    """Return every variable once, metrics' and random generators' included."""
-    variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
-    return list({id(variable): variable for variable in variables}.values())
-
-
-def _description(variables):
-    # Without names: Keras counts layers on, and another model of a process has other names.
-    return [[str(variable.dtype), list(variable.shape)] for variable in variables]
-
-
-def _as_array(variable):
-    return storable(ops.convert_to_numpy(variable.value))
-
-
-def _assign(variables, arrays):
-    for variable, array in zip(variables, arrays):
-        variable.assign(array)

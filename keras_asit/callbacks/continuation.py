@@ -189,3 +189,26 @@ def set_global_generators(states):
     generator, *devices = (torch.tensor(state, dtype=torch.uint8) for state in states)
     torch.set_rng_state(generator)
     torch.cuda.set_rng_state_all(devices)
+
+
+def variables_of(model):
+    """Return every variable once, metrics' and random generators' included."""
+    variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    return list({id(variable): variable for variable in variables}.values())
+
+
+def description(variables):
+    """Return what tells the variables of one model from those of another, as JSON can hold it."""
+    # Without names: Keras counts layers on, and another model of a process has other names.
+    return [[str(variable.dtype), list(variable.shape)] for variable in variables]
+
+
+def as_array(variable):
+    """Return the value of a variable as an array that can be written."""
+    return storable(keras.ops.convert_to_numpy(variable.value))
+
+
+def assign(variables, arrays):
+    """Set variables to arrays."""
+    for variable, array in zip(variables, arrays):
+        variable.assign(array)
