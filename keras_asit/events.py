@@ -21,6 +21,8 @@ from keras_asit._files import replacing
 from keras_asit.evaluation.windows import average_windows, window_starts
 from keras_asit.models import ASiTEventDetector
 
+__all__ = ["Event", "find_events", "score_recording", "write_events"]
+
 
 class Event(NamedTuple):
     """A sound event: onset and offset in seconds, label, and mean probability."""
