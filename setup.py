@@ -5,7 +5,15 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 PICTURES = ["matplotlib"]
-TESTS = ["pyarrow", "pytest", "ruff", "scikit-learn>=1.6", "tensorboard", *PICTURES]
+TESTS = [
+    "import-linter>=2.7",
+    "pyarrow",
+    "pytest",
+    "ruff",
+    "scikit-learn>=1.6",
+    "tensorboard",
+    *PICTURES,
+]
 
 setup(
     name="keras-asit",
