@@ -5,6 +5,8 @@ from keras import ops
 
 from keras_asit._arguments import check_choice, check_number, check_positive_integer
 
+__all__ = ["DistillationLoss", "MaskedReconstructionLoss"]
+
 
 @keras.saving.register_keras_serializable(package="keras_asit")
 class DistillationLoss(keras.layers.Layer):

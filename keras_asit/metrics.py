@@ -5,6 +5,8 @@ from keras import ops
 
 from keras_asit._arguments import check_choice, check_positive_integer
 
+__all__ = ["DPrime", "MeanAUC", "MeanAveragePrecision"]
+
 
 class RankingMetric(keras.metrics.Metric):
     """Keep the scores and labels of all clips, and rank the clips of each class.

@@ -9,6 +9,8 @@ from keras import ops
 from keras_asit._arguments import check_instance, check_number
 from keras_asit.schedules import Scaled
 
+__all__ = ["AdamW", "layerwise_decay"]
+
 LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
 deserialize = keras.optimizers.schedules.deserialize
 # TensorFlow's variables are named by their whole path and a number behind a colon.

@@ -7,6 +7,8 @@ from keras import ops
 
 from keras_asit._arguments import check_number, check_positive_integer
 
+__all__ = ["LinearRamp", "Scaled", "WarmupCosine", "WarmupStepDecay"]
+
 LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
 
 
