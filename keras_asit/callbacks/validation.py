@@ -89,6 +89,7 @@ class NeighborAccuracy(keras.callbacks.Callback):
                 logs["neighbor_accuracy"] = self._measure()
 
     def _measure(self):
+        _separate_averages(self.model)
         features, labels = self._embed(self.clips)
         test_features, test_labels = (
             (None, None) if self.test_clips is None else self._embed(self.test_clips)
@@ -147,6 +148,7 @@ class ValidateRecordings(keras.callbacks.Callback):
         self.batch_size = batch_size
 
     def on_epoch_end(self, epoch, logs=None):
+        _separate_averages(self.model)
         probabilities, indices = predict_recordings(
             self.model, self.clips.paths, overlap=self.overlap, batch_size=self.batch_size
         )
@@ -161,3 +163,15 @@ class ValidateRecordings(keras.callbacks.Callback):
         if logs is not None:
             # Where nothing can be compared, the first class would be chosen, and often be right.
             logs[name] = value if np.isfinite(probabilities).all() else float("nan")
+
+
+def _separate_averages(model):
+    """Give averages of weights arrays of their own.
+
+    At the end of a training `keras.callbacks.SwapEMAWeights` makes them the very arrays of the
+    weights, which under JAX a prediction then gives away.
+    """
+    weights = {id(variable.value) for variable in model.variables}
+    for variable in model.optimizer.variables:
+        if id(variable.value) in weights:
+            variable.assign(keras.ops.copy(variable.value))
