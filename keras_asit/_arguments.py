@@ -1,5 +1,6 @@
 """Checks of public arguments and of waveforms, so that one mistake reads the same everywhere."""
 
+import inspect
 import math
 import numbers
 import random
@@ -8,16 +9,14 @@ import keras
 import numpy as np
 
 
-def check_positive_integer(name, value):
-    """Raise `ValueError` unless `value` is an integer of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-
-
-def check_integer_from_zero(name, value):
-    """Raise `ValueError` unless `value` is an integer of at least 0."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
-        raise ValueError(f"`{name}` must be an integer of at least 0. Received: {name}={value!r}")
+def check_integers(low, *, or_none=False, **arguments):
+    """Raise `ValueError` unless each argument is an integer of at least `low`."""
+    accepted = "a positive integer" if low == 1 else f"an integer of at least {low}"
+    accepted += " or None" if or_none else ""
+    for name, value in arguments.items():
+        is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if not (is_integer and value >= low) and not (or_none and value is None):
+            raise ValueError(f"`{name}` must be {accepted}. Received: {name}={value!r}")
 
 
 def check_number(name, value, low=None, high=None):
@@ -66,12 +65,7 @@ def check_shape(name, shape, layout):
 
 def as_seed(seed):
     """Return `seed`, `None` or an integer of at least 0, as an int of Python, or `None`."""
-    is_integer = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
-    if seed is not None and not (is_integer and seed >= 0):
-        raise ValueError(
-            "`seed` must be an integer of at least 0, or None for a random one. "
-            f"Received: seed={seed!r}"
-        )
+    check_integers(0, or_none=True, seed=seed)
     return None if seed is None else int(seed)
 
 
@@ -92,7 +86,7 @@ def as_pair(name, value):
             f"Received: {name}={value!r}"
         )
     for side in pair:
-        check_positive_integer(name, side)
+        check_integers(1, **{name: side})
     return tuple(int(side) for side in pair)
 
 
@@ -102,6 +96,13 @@ def name_some(items, most=5, *, separator=", "):
     named = items[:most] + ["..."] * (len(items) > most)
     # A file's name need not be UTF-8, but what cannot be printed would hide the message.
     return separator.join(named).encode("utf-8", "backslashreplace").decode()
+
+
+def arguments_of(kind, instance):
+    """Return the arguments of class `kind`, which `instance` keeps by their names: its config."""
+    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
+    names = [parameter.name for parameter in parameters if parameter.kind != parameter.VAR_KEYWORD]
+    return {name: getattr(instance, name) for name in names}
 
 
 # Decoders overshoot 1 a little; integers that were only cast to float exceed it by far.

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 from keras_asit._arguments import (
     as_waveform,
     check_instance,
+    check_integers,
     check_number,
-    check_positive_integer,
 )
 from keras_asit._files import replacing
 from keras_asit.evaluation.windows import average_windows, window_starts
@@ -83,7 +83,7 @@ def find_events(
     check_number("step_seconds", step_seconds, 1e-6)
     check_number("threshold", threshold, 0, 1)
     check_number("min_seconds", min_seconds, 0)
-    check_positive_integer("median_steps", median_steps)
+    check_integers(1, median_steps=median_steps)
     if median_steps % 2 == 0:
         raise ValueError(f"`median_steps` must be odd. Received: median_steps={median_steps}")
     # In steps and with a margin: rounded, an event would be too short at some places only.
@@ -144,7 +144,7 @@ def score_recording(
             "ASiTAudioClassifierPreprocessor."
         )
     sample_rate = detector.preprocessor.audio_converter.sample_rate
-    check_positive_integer("batch_size", batch_size)
+    check_integers(1, batch_size=batch_size)
     waveform = as_waveform(waveform)
     num_steps, length = detector.num_steps, detector.window_seconds * sample_rate
     total = math.ceil(len(waveform) * num_steps / length)

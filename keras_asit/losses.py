@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit._arguments import check_choice, check_number, check_positive_integer
+from keras_asit._arguments import arguments_of, check_choice, check_integers, check_number
 
 __all__ = ["DistillationLoss", "MaskedReconstructionLoss"]
 
@@ -58,7 +58,7 @@ class DistillationLoss(keras.layers.Layer):
     ):
         # A loss is computed in float32 whatever the precision of the networks.
         super().__init__(**{**kwargs, "dtype": "float32"})
-        check_positive_integer("num_prototypes", num_prototypes)
+        check_integers(1, num_prototypes=num_prototypes)
         check_choice("views", views, ("other", "same"))
         check_number("student_temperature", student_temperature, 1e-6)
         check_number("center_momentum", center_momentum, 0, 1)
@@ -123,13 +123,7 @@ class DistillationLoss(keras.layers.Layer):
         return ()
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "num_prototypes": self.num_prototypes,
-            "views": self.views,
-            "student_temperature": self.student_temperature,
-            "center_momentum": self.center_momentum,
-        }
+        return {**super().get_config(), **arguments_of(DistillationLoss, self)}
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit._arguments import check_choice, check_positive_integer
+from keras_asit._arguments import check_choice, check_integers
 
 __all__ = ["DPrime", "MeanAUC", "MeanAveragePrecision"]
 
@@ -19,8 +19,7 @@ class RankingMetric(keras.metrics.Metric):
 
     def __init__(self, num_classes: int, capacity: int = 32768, *, name=None, dtype=None):
         super().__init__(name=name or self.default_name, dtype=dtype)
-        check_positive_integer("num_classes", num_classes)
-        check_positive_integer("capacity", capacity)
+        check_integers(1, num_classes=num_classes, capacity=capacity)
         self.num_classes = num_classes
         self.capacity = capacity
         # The last row takes what does not fit.

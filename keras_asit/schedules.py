@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_asit._arguments import check_number, check_positive_integer
+from keras_asit._arguments import check_integers, check_number
 
 __all__ = ["LinearRamp", "Scaled", "WarmupCosine", "WarmupStepDecay"]
 
@@ -57,7 +57,7 @@ class WarmupCosine(_Schedule):
         super().__init__()
         check_number("start", start)
         check_number("end", end)
-        check_positive_integer("total_steps", total_steps)
+        check_integers(1, total_steps=total_steps)
         check_number("warmup_steps", warmup_steps, 0, total_steps - 1)
         self.start = start
         self.end = end
@@ -107,8 +107,7 @@ class WarmupStepDecay(_Schedule):
         super().__init__()
         check_number("start", start)
         check_number("decay_rate", decay_rate, 0, 1)
-        check_positive_integer("first_decay_step", first_decay_step)
-        check_positive_integer("decay_steps", decay_steps)
+        check_integers(1, first_decay_step=first_decay_step, decay_steps=decay_steps)
         check_number("warmup_steps", warmup_steps, 0, first_decay_step)
         self.start = start
         self.decay_rate = decay_rate
@@ -149,7 +148,7 @@ class LinearRamp(_Schedule):
         super().__init__()
         check_number("start", start)
         check_number("end", end)
-        check_positive_integer("ramp_steps", ramp_steps)
+        check_integers(1, ramp_steps=ramp_steps)
         self.start = start
         self.end = end
         self.ramp_steps = ramp_steps

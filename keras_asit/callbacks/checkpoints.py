@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
-from keras_asit._arguments import check_choice, check_positive_integer
+from keras_asit._arguments import check_choice, check_integers
 from keras_asit._files import locked_folder
 from keras_asit.callbacks.checkpoint_folder import CheckpointFolder
 from keras_asit.callbacks.continuation import (
@@ -82,8 +82,8 @@ class Checkpoints(keras.callbacks.Callback):
     ):
         super().__init__()
         if save_freq != "epoch":
-            check_positive_integer("save_freq", save_freq)
-        check_positive_integer("keep", keep)
+            check_integers(1, save_freq=save_freq)
+        check_integers(1, keep=keep)
         check_choice("mode", mode, ("min", "max"))
         self.folder = CheckpointFolder(folder, keep, min if mode == "min" else max)
         self.save_freq = save_freq
@@ -117,7 +117,7 @@ class Checkpoints(keras.callbacks.Callback):
         Returns:
             A `keras.callbacks.History` of the epochs that were trained now.
         """
-        check_positive_integer("epochs", epochs)
+        check_integers(1, epochs=epochs)
         with locked_folder(self.folder.folder):
             self._fit(model, batches, epochs, callbacks, verbose)
         return model.history

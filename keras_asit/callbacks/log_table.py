@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from keras_asit._arguments import check_positive_integer
+from keras_asit._arguments import check_integers
 
 
 class LogTable(keras.callbacks.Callback):
@@ -34,8 +34,7 @@ class LogTable(keras.callbacks.Callback):
 
     def __init__(self, path: str | os.PathLike, *, every_batches: int | None = None):
         super().__init__()
-        if every_batches is not None:
-            check_positive_integer("every_batches", every_batches)
+        check_integers(1, or_none=True, every_batches=every_batches)
         self.path = Path(path)
         self.every_batches = every_batches
         self._is_ours = False

@@ -5,7 +5,7 @@ import os
 import keras
 import numpy as np
 
-from keras_asit._arguments import check_positive_integer
+from keras_asit._arguments import check_integers
 from keras_asit.evaluation.pictures import plot_reconstruction
 from keras_asit.models import ASiTAudioConverter
 
@@ -43,8 +43,7 @@ class ReconstructionPictures(keras.callbacks.Callback):
         every_epochs: int = 1,
     ):
         super().__init__()
-        check_positive_integer("num_pictures", num_pictures)
-        check_positive_integer("every_epochs", every_epochs)
+        check_integers(1, num_pictures=num_pictures, every_epochs=every_epochs)
         self.batch = {name: np.array(views)[:num_pictures] for name, views in batch.items()}
         self.log_dir = log_dir
         self.converter = converter

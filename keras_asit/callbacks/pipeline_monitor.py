@@ -7,7 +7,7 @@ import warnings
 import keras
 import numpy as np
 
-from keras_asit._arguments import check_number, check_positive_integer
+from keras_asit._arguments import check_integers, check_number
 
 
 class PipelineMonitor(keras.callbacks.Callback):
@@ -42,9 +42,8 @@ class PipelineMonitor(keras.callbacks.Callback):
         stall_seconds: float = 300.0,
     ):
         super().__init__()
-        check_positive_integer("batch_size", batch_size)
-        check_positive_integer("batches_per_epoch", batches_per_epoch)
-        check_positive_integer("every_batches", every_batches)
+        check_integers(1, batch_size=batch_size, batches_per_epoch=batches_per_epoch)
+        check_integers(1, every_batches=every_batches)
         check_number("stall_seconds", stall_seconds, 0)
         self.batch_size = batch_size
         self.batches_per_epoch = batches_per_epoch

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_asit._arguments import check_positive_integer
+from keras_asit._arguments import check_integers
 from keras_asit.data import LabeledClips
 from keras_asit.evaluation import neighbor_accuracy, predict_recordings
 from keras_asit.layers import TokenPooling
@@ -58,12 +58,9 @@ class NeighborAccuracy(keras.callbacks.Callback):
         batch_size: int = 32,
     ):
         super().__init__()
-        for name, value in {
-            "num_neighbors": num_neighbors,
-            "every_epochs": every_epochs,
-            "batch_size": batch_size,
-        }.items():
-            check_positive_integer(name, value)
+        check_integers(
+            1, num_neighbors=num_neighbors, every_epochs=every_epochs, batch_size=batch_size
+        )
         self.clips = _check("spectrograms", spectrograms, labels)
         self.test_clips = None
         if test_spectrograms is not None:

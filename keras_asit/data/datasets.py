@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_asit._arguments import (
-    check_integer_from_zero,
+    check_integers,
     check_number,
-    check_positive_integer,
     draw_seed,
 )
 from keras_asit.data.labels import LabeledClips
@@ -71,7 +70,7 @@ def audio_dataset(
         print(path.numpy().decode(), len(waveform) / 32000, "seconds")
     ```
     """
-    check_positive_integer("sample_rate", sample_rate)
+    check_integers(1, sample_rate=sample_rate)
     _check_workers(num_workers)
     order = {"shuffle": shuffle, "seed": draw_seed(seed)}
     if holds_records(source):
@@ -198,7 +197,7 @@ def pretraining_dataset(
     """
     import tensorflow as tf
 
-    check_positive_integer("batch_size", batch_size)
+    check_integers(1, batch_size=batch_size)
     _check_workers(num_workers)
     _check_hosts(num_hosts, host_index)
     crops = {
@@ -338,8 +337,7 @@ def labeled_dataset(
     """
     import tensorflow as tf
 
-    check_positive_integer("sample_rate", sample_rate)
-    check_positive_integer("batch_size", batch_size)
+    check_integers(1, sample_rate=sample_rate, batch_size=batch_size)
     if crop_seconds is not None:
         check_number("crop_seconds", crop_seconds, 1 / sample_rate)
     check_number("mixup", mixup, 0, 1)
@@ -407,13 +405,12 @@ def labeled_dataset(
 
 
 def _check_workers(num_workers):
-    if num_workers is not None:
-        check_positive_integer("num_workers", num_workers)
+    check_integers(1, or_none=True, num_workers=num_workers)
 
 
 def _check_hosts(num_hosts, host_index):
-    check_positive_integer("num_hosts", num_hosts)
-    check_integer_from_zero("host_index", host_index)
+    check_integers(1, num_hosts=num_hosts)
+    check_integers(0, host_index=host_index)
     if host_index >= num_hosts:
         raise ValueError(
             f"`host_index` must be an integer from 0 to {num_hosts - 1}, less than `num_hosts`. "

@@ -7,7 +7,7 @@ import tempfile
 
 import numpy as np
 
-from keras_asit._arguments import LARGEST_SAMPLE, check_number, check_positive_integer
+from keras_asit._arguments import LARGEST_SAMPLE, check_integers, check_number
 
 BLOCK_SAMPLES = 2**22
 SAMPLE_RATES = (1_000, 1_000_000)
@@ -61,7 +61,7 @@ def decode_audio(
     waveform = keras_asit.data.decode_audio("recording.mp3")
     ```
     """
-    check_positive_integer("sample_rate", sample_rate)
+    check_integers(1, sample_rate=sample_rate)
     if max_seconds is not None:
         check_number("max_seconds", max_seconds, 0)
     check_number("offset", offset, 0, 1)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from keras_asit._arguments import check_choice, check_integer_from_zero, name_some
+from keras_asit._arguments import check_choice, check_integers, name_some
 from keras_asit.data.decoding import read_waveform
 from keras_asit.data.graph_decoding import GraphDecoder
 
@@ -36,10 +36,9 @@ class Start:
     unreadable: tuple[int, ...] = ()
 
     def __post_init__(self):
-        check_integer_from_zero("epoch", self.epoch)
-        check_integer_from_zero("batch", self.batch)
+        check_integers(0, epoch=self.epoch, batch=self.batch)
         for clip in self.unreadable:
-            check_integer_from_zero("unreadable", clip)
+            check_integers(0, unreadable=clip)
         object.__setattr__(self, "unreadable", tuple(self.unreadable))
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from keras_asit._arguments import check_integer_from_zero, check_number, check_positive_integer
+from keras_asit._arguments import check_integers, check_number
 from keras_asit.layers.log_mel_filterbank import FLOOR
 
 
@@ -36,10 +36,10 @@ class RandomViews:
         spectrograms=True,
     ):
         check_number("crop_seconds", crop_seconds, 0)
-        check_integer_from_zero("num_short_crops", num_short_crops)
+        check_integers(0, num_short_crops=num_short_crops)
         longest = crop_seconds if num_short_crops else None
         check_number("short_crop_seconds", short_crop_seconds, 0, longest)
-        check_positive_integer("patch_frames", patch_frames)
+        check_integers(1, patch_frames=patch_frames)
         check_number("roll_probability", roll_probability, 0, 1)
         self.converter = converter
         self.shift = converter.filterbank.shift

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_asit._arguments import check_positive_integer
+from keras_asit._arguments import check_integers
 from keras_asit._extras import of_extra
 
 
@@ -50,7 +50,7 @@ def neighbor_accuracy(
     with of_extra("probe"):
         from sklearn.neighbors import KNeighborsClassifier
 
-    check_positive_integer("num_neighbors", num_neighbors)
+    check_integers(1, num_neighbors=num_neighbors)
     features, labels = as_labeled_features("features", features, labels)
     if len(features) < num_neighbors + (test_features is None):
         raise ValueError(

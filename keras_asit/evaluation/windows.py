@@ -7,9 +7,8 @@ import numpy as np
 
 from keras_asit._arguments import (
     check_instance,
-    check_integer_from_zero,
+    check_integers,
     check_number,
-    check_positive_integer,
 )
 from keras_asit.data.passes import clip_passes
 from keras_asit.data.sources import read_manifest
@@ -37,8 +36,8 @@ def window_starts(length: int, window: int, *, overlap: float = 0.0) -> np.ndarr
     keras_asit.evaluation.window_starts(25, 10)  # [0, 8, 15]
     ```
     """
-    check_integer_from_zero("length", length)
-    check_positive_integer("window", window)
+    check_integers(0, length=length)
+    check_integers(1, window=window)
     check_number("overlap", overlap, 0, 0.9)
     rest = max(0, length - window)
     hop = max(1, round(window * (1 - overlap)))
@@ -96,10 +95,9 @@ def window_dataset(
 
     check_instance("converter", converter, ASiTAudioConverter)
     check_number("overlap", overlap, 0, 0.9)
-    check_positive_integer("batch_size", batch_size)
-    check_integer_from_zero("at_least", at_least)
-    if num_workers is not None:
-        check_positive_integer("num_workers", num_workers)
+    check_integers(1, batch_size=batch_size)
+    check_integers(0, at_least=at_least)
+    check_integers(1, or_none=True, num_workers=num_workers)
     length = round(converter.seconds * converter.sample_rate)
 
     def starts(samples):

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit._arguments import as_seed, check_integer_from_zero, check_number, check_shape
+from keras_asit._arguments import arguments_of, as_seed, check_integers, check_number, check_shape
 
 
 class _Augmentation(keras.layers.Layer):
@@ -26,9 +26,6 @@ class _Augmentation(keras.layers.Layer):
 
     def _uniform(self, shape, low=0.0, high=1.0):
         return keras.random.uniform(shape, low, high, dtype="float32", seed=self.seed_generator)
-
-    def get_config(self):
-        return {**super().get_config(), "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
@@ -77,8 +74,7 @@ class SpecAugment(_Augmentation):
         **kwargs,
     ):
         super().__init__(seed=seed, **kwargs)
-        check_integer_from_zero("max_frames", max_frames)
-        check_integer_from_zero("max_mels", max_mels)
+        check_integers(0, max_frames=max_frames, max_mels=max_mels)
         check_number("fill_value", fill_value)
         self.max_frames = int(max_frames)
         self.max_mels = int(max_mels)
@@ -110,12 +106,7 @@ class SpecAugment(_Augmentation):
         return ops.logical_and(positions >= start, positions < start + width)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "max_frames": self.max_frames,
-            "max_mels": self.max_mels,
-            "fill_value": self.fill_value,
-        }
+        return {**super().get_config(), **arguments_of(SpecAugment, self)}
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
@@ -159,7 +150,7 @@ class NoiseAndShift(_Augmentation):
     ):
         super().__init__(seed=seed, **kwargs)
         check_number("amplitude", amplitude, 0)
-        check_integer_from_zero("max_frames", max_frames)
+        check_integers(0, max_frames=max_frames)
         self.amplitude = float(amplitude)
         self.max_frames = int(max_frames)
 
@@ -175,5 +166,4 @@ class NoiseAndShift(_Augmentation):
         return ops.take_along_axis(spectrograms, sources, axis=1)
 
     def get_config(self):
-        config = {"amplitude": self.amplitude, "max_frames": self.max_frames}
-        return {**super().get_config(), **config}
+        return {**super().get_config(), **arguments_of(NoiseAndShift, self)}

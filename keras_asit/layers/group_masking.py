@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_asit._arguments import as_seed, check_choice, check_number, check_positive_integer
+from keras_asit._arguments import arguments_of, as_seed, check_choice, check_integers, check_number
 
 KINDS = ("zeros", "noise", "time", "freq")
 # With 64 clips of two views and 592 frames, as many take 2.5 GB.
@@ -80,7 +80,7 @@ class GroupMasking(keras.layers.Layer):
         check_number("drop_ratio", drop_ratio, 0, 0.9)
         check_number("replace_ratio", replace_ratio, 0, 0.9)
         check_number("replace_probability", replace_probability, 0, 1)
-        check_positive_integer("align", align)
+        check_integers(1, align=align)
         check_number("max_side", max_side, 1e-3, 1)
         self.kinds = list(kind) if isinstance(kind, (list, tuple)) else [kind]
         if not self.kinds:
@@ -198,16 +198,7 @@ class GroupMasking(keras.layers.Layer):
         self.seed_generator.state.assign(store["seed_generator_state"])
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "drop_ratio": self.drop_ratio,
-            "kind": self.kind,
-            "replace_ratio": self.replace_ratio,
-            "replace_probability": self.replace_probability,
-            "align": self.align,
-            "max_side": self.max_side,
-            "seed": self.seed,
-        }
+        return {**super().get_config(), **arguments_of(GroupMasking, self)}
 
 
 def _longest(side, align, max_side):

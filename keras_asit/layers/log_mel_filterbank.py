@@ -6,7 +6,7 @@ import types
 import keras
 import numpy as np
 
-from keras_asit._arguments import check_number, check_positive_integer
+from keras_asit._arguments import arguments_of, check_integers, check_number
 
 FLOOR = 1.1920929e-07
 PREEMPHASIS = 0.97
@@ -64,8 +64,7 @@ class LogMelFilterbank(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
-        check_positive_integer("sample_rate", sample_rate)
-        check_positive_integer("num_mels", num_mels)
+        check_integers(1, sample_rate=sample_rate, num_mels=num_mels)
         check_number("window_seconds", window_seconds, 2 / sample_rate)
         check_number("shift_seconds", shift_seconds, 1 / sample_rate)
         check_number("low_frequency", low_frequency, 0, sample_rate / 2 - 1)
@@ -145,14 +144,7 @@ class LogMelFilterbank(keras.layers.Layer):
         return (*input_shape[:-1], num_frames, self.num_mels)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "sample_rate": self.sample_rate,
-            "num_mels": self.num_mels,
-            "window_seconds": self.window_seconds,
-            "shift_seconds": self.shift_seconds,
-            "low_frequency": self.low_frequency,
-        }
+        return {**super().get_config(), **arguments_of(LogMelFilterbank, self)}
 
 
 def mel_filters(sample_rate, num_mels, fft_size, low_frequency):

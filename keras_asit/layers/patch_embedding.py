@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_asit._arguments import as_pair, check_positive_integer, check_shape
+from keras_asit._arguments import arguments_of, as_pair, check_integers, check_shape
 from keras_asit.layers.mlp import weight_initializer
 
 
@@ -54,7 +54,7 @@ class PatchEmbedding(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_positive_integer("hidden_dim", hidden_dim)
+        check_integers(1, hidden_dim=hidden_dim)
         self.hidden_dim = hidden_dim
         self.spectrogram_shape = as_pair("spectrogram_shape", spectrogram_shape)
         self.patch_size = as_pair("patch_size", patch_size)
@@ -122,13 +122,7 @@ class PatchEmbedding(keras.layers.Layer):
         return (input_shape[0], 1 + grid_shape[0] * grid_shape[1], self.hidden_dim)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "hidden_dim": self.hidden_dim,
-            "spectrogram_shape": self.spectrogram_shape,
-            "patch_size": self.patch_size,
-            "patch_stride": self.patch_stride,
-        }
+        return {**super().get_config(), **arguments_of(PatchEmbedding, self)}
 
 
 def resample_positions(positions, old_shape, new_shape):

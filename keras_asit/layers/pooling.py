@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit._arguments import check_choice, check_positive_integer, check_shape
+from keras_asit._arguments import arguments_of, check_choice, check_integers, check_shape
 
 POOLINGS = ("cls", "mean", "cls_and_mean")
 
@@ -54,7 +54,7 @@ class TokenPooling(keras.layers.Layer):
         return (input_shape[0], 2 * width if self.pooling == "cls_and_mean" else width)
 
     def get_config(self):
-        return {**super().get_config(), "pooling": self.pooling}
+        return {**super().get_config(), **arguments_of(TokenPooling, self)}
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
@@ -80,7 +80,7 @@ class FramePooling(keras.layers.Layer):
 
     def __init__(self, num_mel_patches: int, **kwargs):
         super().__init__(**kwargs)
-        check_positive_integer("num_mel_patches", num_mel_patches)
+        check_integers(1, num_mel_patches=num_mel_patches)
         self.num_mel_patches = num_mel_patches
 
     def build(self, input_shape):
@@ -104,4 +104,4 @@ class FramePooling(keras.layers.Layer):
         return (batch, (number - 1) // self.num_mel_patches, width)
 
     def get_config(self):
-        return {**super().get_config(), "num_mel_patches": self.num_mel_patches}
+        return {**super().get_config(), **arguments_of(FramePooling, self)}

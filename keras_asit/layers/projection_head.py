@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit._arguments import check_positive_integer, check_shape
+from keras_asit._arguments import arguments_of, check_integers, check_shape
 from keras_asit.layers.mlp import MLP, weight_initializer
 
 
@@ -55,11 +55,9 @@ class ProjectionHead(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_positive_integer("num_class_prototypes", num_class_prototypes)
-        if num_patch_prototypes is not None:
-            check_positive_integer("num_patch_prototypes", num_patch_prototypes)
-        check_positive_integer("hidden_dim", hidden_dim)
-        check_positive_integer("bottleneck_dim", bottleneck_dim)
+        check_integers(1, num_class_prototypes=num_class_prototypes)
+        check_integers(1, or_none=True, num_patch_prototypes=num_patch_prototypes)
+        check_integers(1, hidden_dim=hidden_dim, bottleneck_dim=bottleneck_dim)
         self.num_class_prototypes = num_class_prototypes
         self.num_patch_prototypes = num_patch_prototypes
         self.hidden_dim = hidden_dim
@@ -99,14 +97,7 @@ class ProjectionHead(keras.layers.Layer):
         return (batch, self.num_class_prototypes), (batch, patches, num_patch_prototypes)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "num_class_prototypes": self.num_class_prototypes,
-            "num_patch_prototypes": self.num_patch_prototypes,
-            "hidden_dim": self.hidden_dim,
-            "bottleneck_dim": self.bottleneck_dim,
-            "trainable_gain": self.trainable_gain,
-        }
+        return {**super().get_config(), **arguments_of(ProjectionHead, self)}
 
 
 class _Prototypes(keras.layers.Layer):

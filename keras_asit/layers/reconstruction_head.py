@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit._arguments import as_pair, check_positive_integer, check_shape
+from keras_asit._arguments import arguments_of, as_pair, check_integers, check_shape
 from keras_asit.layers.mlp import MLP, weight_initializer
 
 
@@ -47,8 +47,7 @@ class ReconstructionHead(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_positive_integer("hidden_dim", hidden_dim)
-        check_positive_integer("bottleneck_dim", bottleneck_dim)
+        check_integers(1, hidden_dim=hidden_dim, bottleneck_dim=bottleneck_dim)
         self.grid_shape = as_pair("grid_shape", grid_shape)
         self.patch_size = as_pair("patch_size", patch_size)
         self.hidden_dim = hidden_dim
@@ -83,10 +82,4 @@ class ReconstructionHead(keras.layers.Layer):
         return (input_shape[0], rows * frames, columns * mels)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "grid_shape": self.grid_shape,
-            "patch_size": self.patch_size,
-            "hidden_dim": self.hidden_dim,
-            "bottleneck_dim": self.bottleneck_dim,
-        }
+        return {**super().get_config(), **arguments_of(ReconstructionHead, self)}

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit._arguments import as_seed, check_number, check_positive_integer, check_shape
+from keras_asit._arguments import arguments_of, as_seed, check_integers, check_number, check_shape
 from keras_asit.layers.mlp import MLP, weight_initializer
 
 
@@ -51,8 +51,7 @@ class TransformerBlock(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_positive_integer("num_heads", num_heads)
-        check_positive_integer("mlp_dim", mlp_dim)
+        check_integers(1, num_heads=num_heads, mlp_dim=mlp_dim)
         check_number("drop_path_rate", drop_path_rate, 0, 0.999)
         check_number("layer_norm_epsilon", layer_norm_epsilon, 0)
         self.num_heads = num_heads
@@ -120,11 +119,4 @@ class TransformerBlock(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "mlp_dim": self.mlp_dim,
-            "drop_path_rate": self.drop_path_rate,
-            "layer_norm_epsilon": self.layer_norm_epsilon,
-            "seed": self.seed,
-        }
+        return {**super().get_config(), **arguments_of(TransformerBlock, self)}

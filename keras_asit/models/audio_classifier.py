@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from keras_asit._arguments import check_known, check_number, check_positive_integer, is_symbolic
+from keras_asit._arguments import check_integers, check_known, check_number, is_symbolic
 from keras_asit.layers import TokenPooling
 from keras_asit.models.audio_preprocessor import ASiTAudioClassifierPreprocessor
 from keras_asit.models.backbone import ASiTBackbone
@@ -71,7 +71,7 @@ class ASiTAudioClassifier(ASiTTask):
         **kwargs,
     ):
         check_task(backbone, preprocessor)
-        check_positive_integer("num_classes", num_classes)
+        check_integers(1, num_classes=num_classes)
         check_number("dropout", dropout, 0, 0.999)
         _check_class_names(class_names, num_classes)
         check_known("ASiTAudioClassifier", kwargs, ("name", "trainable", "compile"))

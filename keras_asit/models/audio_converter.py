@@ -7,7 +7,7 @@ import keras
 import keras_hub
 import numpy as np
 
-from keras_asit._arguments import as_waveform, as_waveforms, check_number, check_positive_integer
+from keras_asit._arguments import as_waveform, as_waveforms, check_integers, check_number
 from keras_asit.layers import LogMelFilterbank
 from keras_asit.layers.log_mel_filterbank import operations_for
 from keras_asit.models import presets as builtin_presets
@@ -74,7 +74,7 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
-        check_positive_integer("num_frames", num_frames)
+        check_integers(1, num_frames=num_frames)
         check_number("mean", mean)
         check_number("standard_deviation", standard_deviation, 1e-6)
         self.filterbank = LogMelFilterbank(sample_rate, num_mels)
@@ -125,7 +125,7 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         ```
         """
         check_number("seconds", seconds, 0)
-        check_positive_integer("multiple_of", multiple_of)
+        check_integers(1, multiple_of=multiple_of)
         num_frames = self.filterbank.num_frames(round(seconds * self.sample_rate))
         return num_frames - num_frames % multiple_of
 
@@ -209,7 +209,7 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
     def _frames(self, num_frames):
         if num_frames is None:
             return self.num_frames
-        check_positive_integer("num_frames", num_frames)
+        check_integers(1, num_frames=num_frames)
         return num_frames
 
     def compute_output_spec(self, waveforms, num_frames=None):

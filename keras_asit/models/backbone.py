@@ -8,9 +8,9 @@ from keras import ops
 from keras_asit._arguments import (
     as_pair,
     check_instance,
+    check_integers,
     check_known,
     check_number,
-    check_positive_integer,
 )
 from keras_asit.layers import PatchEmbedding, TransformerBlock
 from keras_asit.layers.patch_embedding import resample_positions
@@ -74,7 +74,7 @@ class ASiTBackbone(keras_hub.models.Backbone):
         dtype: str | keras.DTypePolicy | None = None,
         **kwargs,
     ):
-        check_positive_integer("num_layers", num_layers)
+        check_integers(1, num_layers=num_layers)
         check_number("drop_path_rate", drop_path_rate, 0, 0.999)
         check_known("ASiTBackbone", kwargs, ("name", "trainable"))
         spectrogram_shape = as_pair("spectrogram_shape", spectrogram_shape)

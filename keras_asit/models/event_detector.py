@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_asit._arguments import check_known, check_positive_integer
+from keras_asit._arguments import check_integers, check_known
 from keras_asit.models.audio_preprocessor import ASiTAudioClassifierPreprocessor
 from keras_asit.models.backbone import ASiTBackbone
 from keras_asit.models.labels import as_shares
@@ -69,9 +69,8 @@ class ASiTEventDetector(ASiTTask):
     ):
         check_task(backbone, preprocessor)
         num_weak_classes = num_strong_classes if num_weak_classes is None else num_weak_classes
-        check_positive_integer("num_strong_classes", num_strong_classes)
-        check_positive_integer("num_weak_classes", num_weak_classes)
-        check_positive_integer("num_steps", num_steps)
+        check_integers(1, num_strong_classes=num_strong_classes, num_weak_classes=num_weak_classes)
+        check_integers(1, num_steps=num_steps)
         check_known("ASiTEventDetector", kwargs, ("name", "trainable", "compile"))
         head_dtype = head_dtype or backbone.dtype_policy
 

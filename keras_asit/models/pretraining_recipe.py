@@ -2,7 +2,7 @@
 
 import contextlib
 
-from keras_asit._arguments import check_positive_integer
+from keras_asit._arguments import check_integers
 from keras_asit.optimizers import AdamW
 from keras_asit.schedules import LinearRamp, WarmupCosine
 
@@ -53,9 +53,7 @@ def pretraining_recipe(
 
     Reference: Atito et al., "ASiT", arXiv 2211.13189, section IV.
     """
-    check_positive_integer("steps_per_epoch", steps_per_epoch)
-    check_positive_integer("batch_size", batch_size)
-    check_positive_integer("epochs", epochs)
+    check_integers(1, steps_per_epoch=steps_per_epoch, batch_size=batch_size, epochs=epochs)
     steps = epochs * steps_per_epoch
     rate = WarmupCosine(
         learning_rate * batch_size / 256,

@@ -6,7 +6,7 @@ from functools import partial
 import keras
 from keras import ops
 
-from keras_asit._arguments import check_number, check_positive_integer
+from keras_asit._arguments import check_integers, check_number
 from keras_asit.losses import num_replicas
 from keras_asit.models.pretraining_recipe import pretraining_recipe, training_sizes
 from keras_asit.models.saving import SavedWhole
@@ -71,9 +71,7 @@ class PretrainingTrainer(SavedWhole):
             if value is not None:
                 check_number(name, _first_value(value), low, high)
         sizes = {"steps_per_epoch": steps_per_epoch, "batch_size": batch_size}
-        for name, value in sizes.items():
-            if value is not None:
-                check_positive_integer(name, value)
+        check_integers(1, or_none=True, **sizes)
         if skip_non_finite and num_replicas() > 1:
             raise ValueError(
                 "`skip_non_finite` is for one replica. Received: skip_non_finite=True under a "

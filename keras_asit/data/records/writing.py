@@ -13,7 +13,7 @@ from threading import Thread
 
 import keras
 
-from keras_asit._arguments import check_choice, check_number, check_positive_integer, name_some
+from keras_asit._arguments import check_choice, check_integers, check_number, name_some
 from keras_asit._files import locked_folder, replacing, sha256_of
 from keras_asit.data.labels import LabeledClips
 from keras_asit.data.records.folder import INDEX, PLAN, RecordFolder, as_json
@@ -93,9 +93,8 @@ def write_records(
     """
     check_choice("content", content, CONTENTS)
     check_number("max_seconds", max_seconds, 1)
-    check_positive_integer("clips_per_shard", clips_per_shard)
-    if num_workers is not None:
-        check_positive_integer("num_workers", num_workers)
+    check_integers(1, clips_per_shard=clips_per_shard)
+    check_integers(1, or_none=True, num_workers=num_workers)
     if converter is None:
         converter = ASiTAudioConverter()
     if not isinstance(source, LabeledClips):
