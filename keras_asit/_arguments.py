@@ -112,14 +112,14 @@ LARGEST_SAMPLE = 10.0
 def as_waveforms(waveforms):
     """Return waveforms as float32, an array if they are of one length and a list otherwise.
 
-    They are an array or tensor of shape `(batch, samples)`, or a list of arrays of shape
-    `(samples,)`; float, in [-1, 1]. `ValueError` has the index of a clip that is empty, not finite
-    or out of range.
+    They are an array or tensor of shape `(batch, samples)`, a list of arrays of shape `(samples,)`
+    or a ragged tensor; float, in [-1, 1]. `ValueError` has the index of a clip that is empty, not
+    finite or out of range.
     """
-    if isinstance(waveforms, (list, tuple)):
-        clips = [_as_array(clip) for clip in waveforms]
+    if isinstance(waveforms, (list, tuple)) or hasattr(waveforms, "row_lengths"):
+        clips = [as_array(clip) for clip in waveforms]
     else:
-        clips = _as_array(waveforms)
+        clips = as_array(waveforms)
         if clips.ndim != 2:
             raise ValueError(
                 "Waveforms must have shape (batch, samples), or be a list of arrays of shape "
@@ -134,7 +134,7 @@ def as_waveforms(waveforms):
 
 def as_waveform(waveform, name="`waveform`"):
     """Return one waveform as a float32 array of shape `(samples,)`, or raise `ValueError`."""
-    waveform = _as_array(waveform)
+    waveform = as_array(waveform)
     if waveform.ndim != 1:
         raise ValueError(
             f"A waveform must have shape (samples,); mix channels down. Received: {name} of "
@@ -166,16 +166,17 @@ def as_waveform(waveform, name="`waveform`"):
 def assert_waveforms(waveforms):
     """Check waveforms in a graph of TensorFlow; return them as float32.
 
-    They are `(batch, samples)` or `(samples,)`, or a ragged `(batch, None)`. What the shape and
-    type show is a `ValueError` on tracing; what only the values show is a
-    `tf.errors.InvalidArgumentError` when they come.
+    They are `(batch, samples)`, or a ragged `(batch, None)`. What the shape and type show is a
+    `ValueError` on tracing; what only the values show is a `tf.errors.InvalidArgumentError` when
+    they come.
     """
     import tensorflow as tf
 
-    if len(waveforms.shape) not in (1, 2) or not waveforms.dtype.is_floating:
+    if waveforms.shape.rank != 2 or not waveforms.dtype.is_floating:
         raise ValueError(
-            "Waveforms must be float, in [-1, 1], of shape (batch, samples). Received: "
-            f"shape={tuple(waveforms.shape)}, dtype={waveforms.dtype.name}"
+            "A dataset of waveforms must be of batches of known rank, (batch, samples), for which "
+            "call its `batch`, and float, in [-1, 1]. Received: "
+            f"shape={waveforms.shape}, dtype={waveforms.dtype.name}"
         )
     is_ragged = isinstance(waveforms, tf.RaggedTensor)
     samples = waveforms.flat_values if is_ragged else waveforms
@@ -203,5 +204,6 @@ def is_symbolic(value):
     return isinstance(value, (tf.Tensor, tf.RaggedTensor)) and not tf.executing_eagerly()
 
 
-def _as_array(value):
+def as_array(value):
+    """Return a tensor of the backend, or anything that NumPy takes, as an array."""
     return keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else np.asarray(value)

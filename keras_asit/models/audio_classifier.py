@@ -8,7 +8,7 @@ from keras_asit._arguments import check_integers, check_known, check_number, is_
 from keras_asit.layers import TokenPooling
 from keras_asit.models.audio_preprocessor import ASiTAudioClassifierPreprocessor
 from keras_asit.models.backbone import ASiTBackbone
-from keras_asit.models.labels import as_array, as_indices, as_shares
+from keras_asit.models.inputs import as_indices, as_label_array, as_shares
 from keras_asit.models.task import ASiTTask, check_task
 from keras_asit.optimizers import AdamW
 
@@ -144,7 +144,7 @@ class ASiTAudioClassifier(ASiTTask):
 
     def check_labels(self, y):
         """Return labels as the loss takes them: class indices, or a share of each class."""
-        y = y if is_symbolic(y) else as_array(y)
+        y = y if is_symbolic(y) else as_label_array(y)
         columns = tuple(y.shape[1:])
         are_shares = self.multi_label or (columns == (self.num_classes,) and self.num_classes > 1)
         if are_shares:

@@ -3,7 +3,7 @@
 import keras
 import keras_hub
 
-from keras_asit._arguments import as_waveforms, assert_waveforms, is_symbolic
+from keras_asit._arguments import as_waveforms, assert_waveforms, check_instance, is_symbolic
 from keras_asit.models import presets as builtin_presets
 from keras_asit.models.audio_converter import ASiTAudioConverter
 from keras_asit.models.backbone import ASiTBackbone
@@ -48,11 +48,7 @@ class ASiTAudioClassifierPreprocessor(keras_hub.models.Preprocessor):
 
     def __init__(self, audio_converter: ASiTAudioConverter, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(audio_converter, ASiTAudioConverter):
-            raise ValueError(
-                "`audio_converter` must be an ASiTAudioConverter. Received: "
-                f"{type(audio_converter).__name__}"
-            )
+        check_instance("audio_converter", audio_converter, ASiTAudioConverter)
         self.audio_converter = audio_converter
 
     @classmethod
@@ -85,7 +81,7 @@ class ASiTAudioClassifierPreprocessor(keras_hub.models.Preprocessor):
         import tensorflow as tf
 
         if not is_symbolic(x):
-            return self.audio_converter(as_waveforms(list(x) if hasattr(x, "row_lengths") else x))
+            return self.audio_converter(as_waveforms(x))
         x = assert_waveforms(x)
         if not isinstance(x, tf.RaggedTensor):
             return self.audio_converter(x)

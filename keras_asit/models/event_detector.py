@@ -7,7 +7,7 @@ from keras import ops
 from keras_asit._arguments import check_integers, check_known
 from keras_asit.models.audio_preprocessor import ASiTAudioClassifierPreprocessor
 from keras_asit.models.backbone import ASiTBackbone
-from keras_asit.models.labels import as_shares
+from keras_asit.models.inputs import as_shares
 from keras_asit.models.task import ASiTTask, check_task
 from keras_asit.optimizers import AdamW
 

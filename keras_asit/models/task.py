@@ -4,17 +4,16 @@ import keras
 import keras_hub
 import numpy as np
 
-from keras_asit._arguments import is_symbolic
+from keras_asit._arguments import check_instance, is_symbolic
 from keras_asit.models import presets as builtin_presets
 from keras_asit.models.audio_preprocessor import ASiTAudioClassifierPreprocessor
 from keras_asit.models.backbone import ASiTBackbone
-from keras_asit.models.clips import (
-    are_clips,
-    as_dataset,
+from keras_asit.models.inputs import (
+    as_batches,
     as_spectrogram_input,
     as_waveform_input,
-    assert_batch,
-    check_dataset,
+    assert_spectrograms,
+    check_clips,
     split_clips,
 )
 from keras_asit.models.saving import SavedWhole
@@ -141,15 +140,15 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
 
         Unlike KerasHub's tasks, arrays are shuffled in each epoch, as `keras.Model` does.
         """
-        data = self._checked(x, y, sample_weight, batch_size)
+        data = self._checked(x, y, batch_size, sample_weight)
         if validation_split and validation_data is None:
             data, validation_data = split_clips(data, validation_split)
         elif isinstance(validation_data, (list, tuple)):
-            parts = keras.utils.unpack_x_y_sample_weight(tuple(validation_data))
-            validation_data = self._checked(*parts)
+            clips, labels, *weights = validation_data
+            validation_data = self._checked(clips, labels, None, *weights)
         return super().fit(
-            as_dataset(data, batch_size, shuffle),
-            validation_data=as_dataset(validation_data, validation_batch_size or batch_size),
+            as_batches(data, batch_size, shuffle),
+            validation_data=as_batches(validation_data, validation_batch_size or batch_size),
             shuffle=False,
             **kwargs,
         )
@@ -158,31 +157,41 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
         self, x=None, y=None, batch_size: int | None = None, *, sample_weight=None, **kwargs
     ):
         """Evaluate; see `keras.Model.evaluate`."""
-        # Keras evaluates validation data of `fit`, which is a dataset already, in this way too.
-        data = self._checked(x, y, sample_weight, batch_size)
-        return super().evaluate(as_dataset(data, batch_size), **kwargs)
+        data = self._checked(x, y, batch_size, sample_weight)
+        return super().evaluate(as_batches(data, batch_size), **kwargs)
 
     def predict(self, x=None, batch_size: int | None = None, **kwargs):
         """Predict outputs of clips; see `keras.Model.predict`."""
         data = self._checked(x, batch_size=batch_size)
-        return super().predict(as_dataset(data, batch_size), **kwargs)
+        return super().predict(as_batches(data, batch_size), **kwargs)
 
     def preprocess_samples(self, x, y=None, sample_weight=None):
-        if is_symbolic(x):
-            x = assert_batch(x, self.preprocessor is not None)
+        if self.preprocessor is None and is_symbolic(x):
+            x = assert_spectrograms(x)
         y = None if y is None else self.check_labels(y)
         return super().preprocess_samples(x, y, sample_weight)
 
-    def _checked(self, x, y=None, sample_weight=None, batch_size=None):
-        """Return clips, labels and weights as arrays, after checks; a dataset as it is."""
-        if not are_clips(x):
-            check_dataset(x, y=y, sample_weight=sample_weight, batch_size=batch_size)
+    def _checked(self, x, y=None, batch_size=None, sample_weight=None):
+        """Return what is given as a tuple of arrays, after checks, or as the dataset that it is."""
+        import tensorflow as tf
+
+        if isinstance(x, tf.data.Dataset):
+            others = {"y": y, "batch_size": batch_size, "sample_weight": sample_weight}
+            for name, value in others.items():
+                if value is not None:
+                    raise ValueError(
+                        f"A dataset of batches brings its own `{name}`; leave that out. Received: "
+                        f"{name}={type(value).__name__}"
+                    )
             return x
+        check_clips(x)
         if self.preprocessor is None:
             x = as_spectrogram_input(x, self.backbone.spectrogram_shape)
         else:
             x = as_waveform_input(x)
-        y = None if y is None else self.check_labels(y)
+        if y is None:
+            return (x,)
+        y = self.check_labels(y)
         weights = None if sample_weight is None else np.asarray(sample_weight, "float32")
         for name, part in (("y", y), ("sample_weight", weights)):
             for array in keras.tree.flatten(part):
@@ -190,7 +199,7 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
                     raise ValueError(
                         f"`{name}` must be of {x.shape[0]} clips, as `x` is. Received: {len(array)}"
                     )
-        return x, y, weights
+        return keras.utils.pack_x_y_sample_weight(x, y, weights)
 
     def compile_from_config(self, config):
         super().compile_from_config(config)
@@ -209,18 +218,14 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
 
 def check_task(backbone, preprocessor):
     """Raise `ValueError` unless backbone and preprocessor are such, and of one shape."""
-    if not isinstance(backbone, ASiTBackbone):
-        raise ValueError(f"`backbone` must be an ASiTBackbone. Received: {type(backbone).__name__}")
-    if not isinstance(preprocessor, (type(None), ASiTAudioClassifierPreprocessor)):
+    check_instance("backbone", backbone, ASiTBackbone)
+    if preprocessor is None:
+        return
+    check_instance("preprocessor", preprocessor, ASiTAudioClassifierPreprocessor)
+    shape = preprocessor.audio_converter.audio_shape()
+    if shape != backbone.spectrogram_shape:
         raise ValueError(
-            "`preprocessor` must be an ASiTAudioClassifierPreprocessor or None. Received: "
-            f"{type(preprocessor).__name__}"
+            f"The backbone reads spectrograms of {backbone.spectrogram_shape} (frames, mels), but "
+            f"the preprocessor makes {shape}. Load the one or the other with another "
+            "`spectrogram_shape` or `num_frames`."
         )
-    if preprocessor is not None:
-        shape = preprocessor.audio_converter.audio_shape()
-        if shape != backbone.spectrogram_shape:
-            raise ValueError(
-                f"The backbone reads spectrograms of {backbone.spectrogram_shape} (frames, mels), "
-                f"but the preprocessor makes {shape}. Load the one or the other with another "
-                "`spectrogram_shape` or `num_frames`."
-            )

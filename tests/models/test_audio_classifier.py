@@ -20,8 +20,7 @@ from keras_asit.models import (
     ASiTAudioConverter,
     ASiTBackbone,
 )
-from keras_asit.models.clips import as_dataset
-from keras_asit.models.labels import as_indices, as_shares
+from keras_asit.models.inputs import as_batches, as_indices, as_shares
 
 NAMES = ["cat", "dog", "cow"]
 
@@ -111,10 +110,10 @@ def test_what_holds_for_every_task(raw):
 
 def test_arrays_are_shuffled_in_each_epoch_unless_told_otherwise():
     x, y = np.stack([np.full(4000, index / 100, "float32") for index in range(64)]), range(64)
-    passes = as_dataset((x, np.asarray(y), None), 64, shuffle=True)
+    passes = as_batches((x, np.asarray(y)), 64, shuffle=True)
     first, second = (next(iter(passes))[1].numpy().tolist() for _ in range(2))
     assert first != second and sorted(first) == sorted(second) == list(y)
-    ordered = as_dataset((x, np.asarray(y), None), 64)
+    ordered = as_batches((x, np.asarray(y)), 64)
     assert next(iter(ordered))[1].numpy().tolist() == list(y)
 
 

@@ -1,0 +1,187 @@
+"""What comes into a task: clips and their labels, checked; each error names the clip."""
+
+import functools
+import operator
+
+import keras
+import numpy as np
+
+from keras_asit._arguments import as_array, as_waveforms, check_number, is_symbolic
+
+# --- Clips at hand ---
+
+
+def check_clips(x):
+    """Raise `ValueError` unless `x` is an array, a tensor, or a list of arrays."""
+    has_shape = hasattr(x, "__array__") and hasattr(x, "shape")
+    if not (isinstance(x, (list, tuple)) or has_shape or hasattr(x, "row_lengths")):
+        raise ValueError(
+            "`x` must be an array or a list of clips, or a tf.data.Dataset of batches; "
+            "tf.data.Dataset.from_generator makes one of a generator. Received: "
+            f"x={type(x).__name__}"
+        )
+
+
+def as_waveform_input(x):
+    """Return waveforms as an array, or as a `tf.RaggedTensor` if their lengths differ."""
+    import tensorflow as tf
+
+    waveforms = as_waveforms(x)
+    if isinstance(waveforms, np.ndarray):
+        return waveforms
+    lengths = [len(waveform) for waveform in waveforms]
+    return tf.RaggedTensor.from_row_lengths(np.concatenate(waveforms), lengths)
+
+
+def as_spectrogram_input(x, shape):
+    """Return spectrograms as an array of shape `(batch, *shape)`."""
+    spectrograms = as_array(x).astype("float32", copy=False)
+    if spectrograms.shape[1:] != tuple(shape):
+        raise ValueError(
+            "Without a preprocessor, inputs are spectrograms of shape (batch, "
+            f"{shape[0]}, {shape[1]}). Received: shape={spectrograms.shape}"
+        )
+    finite = np.isfinite(spectrograms).all(axis=(1, 2))
+    if not finite.all():
+        raise ValueError(
+            f"Spectrograms must be finite. Clip {int(np.argmin(finite))} has values that are not."
+        )
+    return spectrograms
+
+
+def split_clips(data, share):
+    """Return the first clips, and the others, as `keras.Model.fit` splits them."""
+    check_number("validation_split", share, 0, 0.999)
+    if not isinstance(data, tuple):
+        raise ValueError(
+            "`validation_split` needs clips at hand; give `validation_data` instead. Received: "
+            f"{type(data).__name__}"
+        )
+    number = data[0].shape[0]
+    stop = int(number * (1 - share))
+    if not 0 < stop < number:
+        raise ValueError(
+            f"`validation_split` leaves no clip of {number} on one side. "
+            f"Received: validation_split={share:g}"
+        )
+    parts = slice(stop), slice(stop, None)
+    return [keras.tree.map_structure(operator.itemgetter(part), data) for part in parts]
+
+
+def as_batches(data, batch_size=None, shuffle=False):
+    """Return a `tf.data.Dataset` of batches of arrays, shuffled anew in each pass.
+
+    Args:
+        data: tuple of clips and, where there are such, labels and weights; anything else is
+            returned as it is.
+        batch_size: int. Defaults to `None`, 32.
+        shuffle: bool. Defaults to `False`.
+    """
+    import tensorflow as tf
+
+    if not isinstance(data, tuple):
+        return data
+    number = data[0].shape[0]
+    indices = tf.data.Dataset.range(number)
+    if shuffle:
+        indices = indices.shuffle(number, reshuffle_each_iteration=True)
+    # As tensors: TensorFlow would write arrays into the graph, which holds 2 GB at most.
+    data = keras.tree.map_structure(
+        lambda part: part if tf.is_tensor(part) else tf.constant(part), data
+    )
+    return indices.batch(batch_size or 32).map(
+        lambda batch: keras.tree.map_structure(lambda part: tf.gather(part, batch), data)
+    )
+
+
+def assert_spectrograms(x):
+    """Check in a graph of TensorFlow that `x` is a batch of spectrograms, and return it."""
+    import tensorflow as tf
+
+    if x.shape.rank != 3:
+        raise ValueError(
+            "A dataset must be of batches of known rank, (batch, frames, mels); call its `batch`. "
+            f"Received: shape={x.shape}"
+        )
+    return tf.debugging.assert_all_finite(x, "Spectrograms must be finite.")
+
+
+# --- Labels: in `tf.data`, their errors are `tf.errors.InvalidArgumentError`s as a batch comes ---
+
+
+def as_indices(labels, num_classes, class_names=None):
+    """Return class indices, or names, of shape `(batch,)` or `(batch, 1)` as class indices."""
+    if is_symbolic(labels):
+        check = functools.partial(as_indices, num_classes=num_classes, class_names=class_names)
+        return _check_later(check, labels, "int32", labels.shape[:1])
+    labels = as_label_array(labels)
+    if labels.shape[1:] not in ((), (1,)) or not labels.ndim:
+        raise ValueError(
+            "Labels must be class indices of shape (batch,), or of shape (batch, "
+            f"{num_classes}). Received: shape={labels.shape}"
+        )
+    labels = labels.ravel()
+    if labels.dtype.kind in "SUO":
+        labels = _look_up(labels, class_names)
+    good = (labels >= 0) & (labels < num_classes) & (labels == np.floor(labels))
+    _check(good, labels, f"integers from 0 to {num_classes - 1}")
+    return labels.astype("int32")
+
+
+def as_shares(labels, shape):
+    """Return numbers from 0 to 1 of shape `(batch, *shape)` as float32."""
+    if is_symbolic(labels):
+        check = functools.partial(as_shares, shape=shape)
+        return _check_later(check, labels, "float32", (labels.shape[0], *shape))
+    labels = as_label_array(labels)
+    if labels.shape[1:] != tuple(shape) or labels.dtype.kind not in "buif":
+        raise ValueError(
+            "Labels must be an array of numbers from 0 to 1 of shape (batch, "
+            f"{', '.join(map(str, shape))}). Received: shape={labels.shape}, dtype={labels.dtype}"
+        )
+    _check((labels >= 0) & (labels <= 1), labels, "from 0 to 1")
+    return labels.astype("float32")
+
+
+def as_label_array(labels):
+    """Return labels as an array."""
+    try:
+        return as_array(labels)
+    except ValueError as error:
+        raise ValueError(
+            "Labels must be one a clip, or a column a class. Received: lists of several lengths"
+        ) from error
+
+
+def _check(good, labels, accepted):
+    # A comparison with NaN is false.
+    if not good.all():
+        index = tuple(np.argwhere(~good)[0])
+        raise ValueError(
+            f"Labels must be {accepted}. Received: {labels[index]} for clip {index[0]}"
+        )
+
+
+def _check_later(check, labels, dtype, shape):
+    import tensorflow as tf
+
+    checked = tf.numpy_function(check, [labels], dtype)
+    checked.set_shape(shape)
+    return checked
+
+
+def _look_up(labels, class_names):
+    names = [name.decode() if isinstance(name, bytes) else name for name in labels.tolist()]
+    if class_names is None:
+        raise ValueError(
+            "Labels that are names need `class_names` of the classifier. Give it those, or class "
+            f"indices. Received: {names[0]!r}"
+        )
+    indices = {name: index for index, name in enumerate(class_names)}
+    for clip, name in enumerate(names):
+        if name not in indices:
+            raise ValueError(
+                f"Labels must be numbers or names of classes, {', '.join(class_names)}. Received: "
+                f"{name!r} for clip {clip}"
+            )
+    return np.array([indices[name] for name in names])
