@@ -32,9 +32,6 @@ class DistillationLoss(keras.layers.Layer):
         temperature: float or scalar tensor. The teacher's temperature, usually from a schedule.
         training: bool. Whether to update the center.
 
-    Output shape:
-        `()`.
-
     Example:
 
     ```python
@@ -85,17 +82,14 @@ class DistillationLoss(keras.layers.Layer):
         center = ops.convert_to_tensor(self.center)
         targets = ops.softmax((teacher_logits - center) / temperature, axis=-1)
         log_probabilities = ops.log_softmax(student_logits / self.student_temperature, axis=-1)
-        if self.views == "other":
-            log_probabilities = self._mean_over_other_views(log_probabilities, targets.shape[1])
+        if self.views == "other":  # The mean over all student views but that of the teacher's.
+            total = ops.sum(log_probabilities, axis=1, keepdims=True)
+            log_probabilities = total - log_probabilities[:, : targets.shape[1]]
+            log_probabilities = log_probabilities / (student_logits.shape[1] - 1)
         loss = -ops.mean(ops.sum(targets * log_probabilities, axis=-1))
         if training:
             self._update_center(teacher_logits)
         return loss
-
-    def _mean_over_other_views(self, log_probabilities, teacher_views):
-        student_views = log_probabilities.shape[1]
-        total = ops.sum(log_probabilities, axis=1, keepdims=True)
-        return (total - log_probabilities[:, :teacher_views]) / (student_views - 1)
 
     def _update_center(self, teacher_logits):
         batch_mean = ops.mean(teacher_logits, axis=tuple(range(len(teacher_logits.shape) - 1)))
@@ -129,8 +123,6 @@ class DistillationLoss(keras.layers.Layer):
 @keras.saving.register_keras_serializable(package="keras_asit")
 class MaskedReconstructionLoss(keras.losses.Loss):
     """Mean absolute error over masked pixels only; 0 where nothing is masked.
-
-    Pass the mask as `sample_weight`.
 
     Args:
         reduction: str. As for any Keras loss. Defaults to `"mean_with_sample_weight"`, the mean

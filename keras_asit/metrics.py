@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit._arguments import check_choice, check_integers
+from keras_asit._arguments import arguments_of, check_choice, check_integers
 
 __all__ = ["DPrime", "MeanAUC", "MeanAveragePrecision"]
 
@@ -37,9 +37,6 @@ class RankingMetric(keras.metrics.Metric):
             y_pred: tensor of shape `(batch, num_classes)`; logits or probabilities, because
                 only their order counts.
             sample_weight: must be `None`.
-
-        Raises:
-            ValueError: for other shapes, or weights.
         """
         if sample_weight is not None:
             raise ValueError(f"{type(self).__name__} takes no `sample_weight`.")
@@ -57,14 +54,21 @@ class RankingMetric(keras.metrics.Metric):
         self.labels.assign(ops.scatter_update(self.labels, rows, labels))
         self.count.assign(self.count + batch)
 
-    def curves(self):
+    def result(self):
+        """Return the metric, or NaN if the capacity is exceeded or a score is NaN."""
+        valid = ops.arange(self.capacity, dtype="int32") < self.count
+        any_nan = ops.any(ops.logical_and(ops.isnan(self.scores[:-1]), valid[:, None]))
+        broken = ops.logical_or(any_nan, self.count > self.capacity)
+        value = self.value(*self.curves(valid))
+        return ops.cast(ops.where(broken, float("nan"), value), self.dtype)
+
+    def curves(self, valid):
         """Return how many clips of each class score at least as high as each threshold.
 
         These are the numbers of positive and of negative clips, float32 of shape
         `(num_classes, 1 + capacity)`, from no clip to all of them. Thresholds are the different
         scores; where there are fewer than columns, the last is repeated.
         """
-        valid = ops.arange(self.capacity, dtype="int32") < self.count
         scores = ops.transpose(ops.where(valid[:, None], self.scores[:-1], -float("inf")))
         order = ops.argsort(-scores, axis=1)
         scores = ops.take_along_axis(scores, order, axis=1)
@@ -76,23 +80,11 @@ class RankingMetric(keras.metrics.Metric):
         places = ops.sort(ops.where(last, places, self.capacity - 1), axis=1)
         # Clips that are not there come last, and are neither positive nor negative.
         counted = ops.cast(valid, "float32")[None, :]
-        return tuple(
-            ops.pad(
-                ops.take_along_axis(ops.cumsum(clips, axis=1), places, axis=1), [[0, 0], [1, 0]]
-            )
-            for clips in (labels, counted - labels)
-        )
-
-    def checked(self, value):
-        """Return `value`, or NaN if the capacity is exceeded or a score is NaN."""
-        valid = ops.arange(self.capacity, dtype="int32") < self.count
-        any_nan = ops.any(ops.logical_and(ops.isnan(self.scores[:-1]), valid[:, None]))
-        broken = ops.logical_or(any_nan, self.count > self.capacity)
-        return ops.cast(ops.where(broken, float("nan"), value), self.dtype)
+        sums = [ops.cumsum(clips, axis=1) for clips in (labels, counted - labels)]
+        return [ops.pad(ops.take_along_axis(s, places, axis=1), [[0, 0], [1, 0]]) for s in sums]
 
     def get_config(self):
-        config = {"num_classes": self.num_classes, "capacity": self.capacity}
-        return {**super().get_config(), **config}
+        return {**super().get_config(), **arguments_of(RankingMetric, self)}
 
 
 def mean_over(values, counted):
@@ -136,15 +128,14 @@ class MeanAveragePrecision(RankingMetric):
         check_choice("absent", absent, ("zero", "skip"))
         self.absent = absent
 
-    def result(self):
-        positives, negatives = self.curves()
+    def value(self, positives, negatives):
         precision = positives[:, 1:] / ops.maximum(positives + negatives, 1.0)[:, 1:]
         found = positives[:, 1:] - positives[:, :-1]
         total = positives[:, -1]
         values = ops.sum(found * precision, axis=1) / ops.maximum(total, 1.0)
         present = total > 0
         counted = present if self.absent == "skip" else ops.ones_like(present)
-        return self.checked(mean_over(values, counted))
+        return mean_over(values, counted)
 
     def get_config(self):
         return {**super().get_config(), "absent": self.absent}
@@ -158,11 +149,8 @@ class MeanAUC(RankingMetric):
     with `MeanAveragePrecision`, each result sorts all clips.
 
     Args:
-        num_classes: int.
-        capacity: int. The largest number of clips; beyond it the result is NaN. Defaults to
-            `32768`; each takes 5 bytes a class.
+        num_classes, capacity, dtype: as in `MeanAveragePrecision`.
         name: str. Defaults to `"mean_auc"`.
-        dtype: str. Of the result. Defaults to `None`, float32.
 
     Example:
 
@@ -177,13 +165,8 @@ class MeanAUC(RankingMetric):
 
     default_name = "mean_auc"
 
-    def result(self):
-        return self.checked(self.mean_auc())
-
-    def mean_auc(self):
-        """Return the mean area, without the checks of `result`."""
+    def value(self, *curves):
         # Shares, because float32 does not hold products of counts exactly.
-        curves = self.curves()
         totals = [curve[:, -1:] for curve in curves]
         rates = [curve / ops.maximum(total, 1.0) for curve, total in zip(curves, totals)]
         heights = (rates[0][:, 1:] + rates[0][:, :-1]) / 2
@@ -198,11 +181,8 @@ class DPrime(MeanAUC):
     That is how far apart two normal distributions of variance 1 are that have this AUC.
 
     Args:
-        num_classes: int.
-        capacity: int. The largest number of clips; beyond it the result is NaN. Defaults to
-            `32768`; each takes 5 bytes a class.
+        num_classes, capacity, dtype: as in `MeanAveragePrecision`.
         name: str. Defaults to `"d_prime"`.
-        dtype: str. Of the result. Defaults to `None`, float32.
 
     Example:
 
@@ -217,5 +197,5 @@ class DPrime(MeanAUC):
 
     default_name = "d_prime"
 
-    def result(self):
-        return self.checked(2 * ops.erfinv(2 * self.mean_auc() - 1))
+    def value(self, *curves):
+        return 2 * ops.erfinv(2 * super().value(*curves) - 1)

@@ -15,6 +15,11 @@ LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
 deserialize = keras.optimizers.schedules.deserialize
 # TensorFlow's variables are named by their whole path and a number behind a colon.
 NOT_DECAYED = r"(^|/)(bias|beta|gamma)(:\d+)?$"
+RANGES = {
+    **dict.fromkeys(["learning_rate", "weight_decay", "epsilon"], (0, None)),
+    **dict.fromkeys(["beta_1", "beta_2", "ema_momentum"], (0, 1 - 1e-9)),
+    "clipnorm": (1e-12, None),
+}
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
@@ -55,15 +60,13 @@ class AdamW(keras.optimizers.AdamW):
         name: str = "adamw",
         **kwargs,
     ):
-        _check_numbers(learning_rate, weight_decay, epsilon, clipnorm, kwargs)
-        super().__init__(
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            epsilon=epsilon,
-            clipnorm=clipnorm,
-            name=name,
-            **kwargs,
-        )
+        settings = {"learning_rate": learning_rate, "weight_decay": weight_decay, **kwargs}
+        settings |= {"epsilon": epsilon, "clipnorm": clipnorm}
+        for setting, (low, high) in RANGES.items():
+            # Schedules, and what is not given, are no numbers.
+            if isinstance(settings.get(setting), (numbers.Number, str)):
+                check_number(setting, settings[setting], low, high)
+        super().__init__(name=name, **settings)
         self.exclude_from_weight_decay(var_names=list(not_decayed))
 
     def exclude_from_weight_decay(self, var_list=None, var_names=None):
@@ -113,20 +116,6 @@ class AdamW(keras.optimizers.AdamW):
             schedule = deserialize(config["weight_decay"], custom_objects=custom_objects)
             config = {**config, "weight_decay": schedule}
         return super().from_config(config, custom_objects=custom_objects)
-
-
-def _check_numbers(learning_rate, weight_decay, epsilon, clipnorm, others):
-    """Check what is given as a number; schedules and `None` pass."""
-    ranges = {
-        "learning_rate": (learning_rate, 0, None),
-        "weight_decay": (weight_decay, 0, None),
-        "epsilon": (epsilon, 0, None),
-        "clipnorm": (clipnorm, 1e-12, None),
-        **{name: (others.get(name), 0, 1 - 1e-9) for name in ("beta_1", "beta_2", "ema_momentum")},
-    }
-    for name, (value, low, high) in ranges.items():
-        if isinstance(value, (numbers.Number, str)):
-            check_number(name, value, low, high)
 
 
 def layerwise_decay(

@@ -1,11 +1,11 @@
-"""Schedules of the step for learning rate, weight decay, momentum and temperature."""
+"""Schedules of the step, an int or a scalar tensor from 0 on: of learning rate, momentum, ..."""
 
 import math
 
 import keras
 from keras import ops
 
-from keras_asit._arguments import check_integers, check_number
+from keras_asit._arguments import check_instance, check_integers, check_number
 
 __all__ = ["LinearRamp", "Scaled", "WarmupCosine", "WarmupStepDecay"]
 
@@ -39,9 +39,6 @@ class WarmupCosine(_Schedule):
         end: float. Value from step `total_steps` on.
         total_steps: int. Number of steps, the warm-up's included.
         warmup_steps: int. Defaults to `0`.
-
-    Call arguments:
-        step: int or scalar tensor. Index of the step, from 0.
 
     Example:
 
@@ -81,9 +78,6 @@ class WarmupStepDecay(_Schedule):
         first_decay_step: int. Step of the first decay.
         decay_steps: int. Number of steps from one decay to the next.
         warmup_steps: int, at most `first_decay_step`. Defaults to `0`.
-
-    Call arguments:
-        step: int or scalar tensor. Index of the step, from 0.
 
     Example:
 
@@ -131,9 +125,6 @@ class LinearRamp(_Schedule):
         end: float. Value from step `ramp_steps` on.
         ramp_steps: int. Number of steps of the ramp.
 
-    Call arguments:
-        step: int or scalar tensor. Index of the step, from 0.
-
     Example:
 
     ```python
@@ -176,11 +167,7 @@ class Scaled(LearningRateSchedule):
 
     def __init__(self, schedule: LearningRateSchedule, factor: float):
         super().__init__()
-        if not isinstance(schedule, LearningRateSchedule):
-            raise ValueError(
-                "`schedule` must be a LearningRateSchedule. Received: "
-                f"schedule={schedule!r} of type {type(schedule).__name__}"
-            )
+        check_instance("schedule", schedule, LearningRateSchedule)
         check_number("factor", factor)
         self.schedule = schedule
         self.factor = factor

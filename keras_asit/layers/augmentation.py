@@ -38,20 +38,13 @@ class SpecAugment(_Augmentation):
     Args:
         max_frames: int. Largest number of frames hidden. Defaults to `96`.
         max_mels: int. Largest number of mel bins hidden. Defaults to `24`.
-        fill_value: float. Value of what is hidden. Defaults to `0.0`, which is the data set's
-            mean in a normalized spectrogram.
+        fill_value: float. Value of what is hidden. Defaults to `0.0`, the data set's mean in
+            normalized spectrograms.
         seed: int. Defaults to `None`, a random one.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
-    Call arguments:
-        spectrograms: tensor of the shape below.
-        training: bool. Whether to hide anything. Defaults to `False` outside of `fit`.
-
-    Input shape:
-        `(batch, frames, mels)`.
-
-    Output shape:
-        The same.
+    Input shape: `(batch, frames, mels)`.
+    Output shape: the same.
 
     Example:
 
@@ -124,15 +117,8 @@ class NoiseAndShift(_Augmentation):
         seed: int. Defaults to `None`, a random one.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
-    Call arguments:
-        spectrograms: tensor of the shape below.
-        training: bool. Whether to change anything. Defaults to `False` outside of `fit`.
-
-    Input shape:
-        `(batch, frames, mels)`.
-
-    Output shape:
-        The same.
+    Input shape: `(batch, frames, mels)`.
+    Output shape: the same.
 
     Example:
 

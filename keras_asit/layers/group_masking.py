@@ -45,12 +45,10 @@ class GroupMasking(keras.layers.Layer):
         seed: int. Defaults to `None`, a random one.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
-    Input shape:
-        `(batch, frames, mels)` or `(batch, views, frames, mels)`; frames and mels must be known.
-
-    Output shape:
-        A pair of the same shape as the input: the corrupted spectrograms, and the mask, which
-        is 1 where they were corrupted and 0 elsewhere.
+    Input shape: `(batch, frames, mels)` or `(batch, views, frames, mels)`; frames and mels must
+        be known.
+    Output shape: two of the input's: the corrupted spectrograms, and the mask, which is 1 where
+        they were corrupted and 0 elsewhere.
 
     Example:
 
@@ -97,55 +95,55 @@ class GroupMasking(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def build(self, input_shape):
-        if len(input_shape) not in (3, 4) or None in input_shape[-2:]:
+        sides = tuple(input_shape[-2:])
+        if len(input_shape) not in (3, 4) or None in sides:
             raise ValueError(
                 "Spectrograms must have shape (batch, frames, mels) or (batch, views, frames, "
                 f"mels), with frames and mels known. Received: shape={tuple(input_shape)}"
             )
-        if min(input_shape[-2:]) <= self.align:
+        if min(sides) <= self.align:
             raise ValueError(
                 "Both sides of a spectrogram must be larger than `align`. Received: "
-                f"shape={tuple(input_shape)}, align={self.align}"
+                f"(frames, mels)={sides}, align={self.align}"
             )
-        self._count_rectangles(tuple(input_shape[-2:]))
+        self._count_rectangles(sides)
         self.built = True
 
     def call(self, spectrograms):
         shape = ops.shape(spectrograms)
-        count = shape[0] if len(shape) == 3 else shape[0] * shape[1]
+        views = 1 if len(shape) == 3 else shape[1]
+        corrupted, mask = self._corrupt(ops.reshape(spectrograms, (-1, *shape[-2:])), views)
+        return ops.reshape(corrupted, shape), ops.reshape(mask, shape)
+
+    def _corrupt(self, spectrograms, views):
+        """Corrupt spectrograms of shape (clips * views, frames, mels)."""
+        count, *sides = ops.shape(spectrograms)
         choices = self._uniform((count, 4))
-        replaced = ops.logical_and(choices[:, 0] < self.replace_probability, shape[0] > 1)
+        replaced = ops.logical_and(choices[:, 0] < self.replace_probability, count > views)
         share = ops.where(
             replaced,
             _interpolate(choices[:, 1], min(0.5, self.replace_ratio), self.replace_ratio),
             _interpolate(choices[:, 1], min(0.5, self.drop_ratio), self.drop_ratio),
         )
         kind = ops.floor(choices[:, 2] * len(self.kinds))
-        rows, columns = self._draw_rectangles(count, shape[-2:], kind, replaced)
-        mask = ops.reshape(_cover(rows, columns, share), shape)
-
-        def per_view(values):
-            return ops.reshape(values, (*shape[:-2], 1, 1))
-
+        rows, columns = self._draw_rectangles(count, tuple(sides), kind, replaced)
+        mask = _cover(rows, columns, share)
         content = ops.where(
-            per_view(replaced),
-            _take_other_clips(spectrograms, choices[:, 3]),
-            self._dropped_content(spectrograms, per_view(kind)),
+            replaced[:, None, None],
+            _take_other_clips(spectrograms, views, choices[:, 3]),
+            self._dropped_content(spectrograms, kind[:, None, None]),
         )
-        corrupted = ops.where(mask > 0, content, spectrograms)
-        return corrupted, ops.cast(mask, spectrograms.dtype)
+        return ops.where(mask > 0, content, spectrograms), ops.cast(mask, spectrograms.dtype)
 
     def _uniform(self, shape):
         return keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
 
     def _draw_rectangles(self, count, sides, kind, replaced):
-        """Draw which frames and which bins each rectangle spans.
+        """Draw which frames and which bins each rectangle spans: zeros and ones.
 
-        Returns two arrays of zeros and ones, (count, rectangles, frames) and
-        (count, rectangles, mels).
+        They are of shape (count, rectangles, frames) and (count, rectangles, mels).
         """
-        number = self._count_rectangles(tuple(sides))
-        uniform = self._uniform((count, number, 4))
+        uniform = self._uniform((count, self._count_rectangles(sides), 4))
         rows = self._draw_intervals(uniform[..., 0], uniform[..., 1], sides[0])
         columns = self._draw_intervals(uniform[..., 2], uniform[..., 3], sides[1])
         for index, name in enumerate(self.kinds):
@@ -158,15 +156,7 @@ class GroupMasking(keras.layers.Layer):
 
     def _count_rectangles(self, sides):
         ratio = max(self.drop_ratio, self.replace_ratio)
-        number = _enough_rectangles(sides, self.align, self.max_side, ratio)
-        if number is None:
-            raise ValueError(
-                f"{MOST_RECTANGLES} rectangles do not cover a share of {ratio} of a spectrogram. "
-                f"Choose a larger `max_side`, a smaller `align` or smaller ratios. Received: "
-                f"spectrogram of {sides}, max_side={self.max_side}, align={self.align}, "
-                f"drop_ratio={self.drop_ratio}, replace_ratio={self.replace_ratio}"
-            )
-        return number
+        return _enough_rectangles(sides, self.align, self.max_side, ratio)
 
     def _draw_intervals(self, start, length, side):
         align, longest = self.align, _longest(side, self.align, self.max_side)
@@ -209,8 +199,6 @@ def _longest(side, align, max_side):
 def _enough_rectangles(sides, align, max_side, ratio):
     """Return how many rectangles are drawn: twice those that reach the ratio on average.
 
-    `None` if not even `MOST_RECTANGLES` reach it.
-
     A pixel (t, m) stays uncovered by n rectangles with probability
     (1 - P(t in rows) P(m in columns))^n. The spread of the number needed is far smaller
     than its mean; where even twice the mean does not do, all of them are the mask.
@@ -219,7 +207,13 @@ def _enough_rectangles(sides, align, max_side, ratio):
     uncovered = 1 - chances[0][:, None] * chances[1][None, :]
     numbers = range(1, MOST_RECTANGLES + 1)
     index = bisect.bisect_left(numbers, ratio, key=lambda n: 1 - np.mean(uncovered**n))
-    return 2 * numbers[index] + 16 if index < len(numbers) else None
+    if index == len(numbers):
+        raise ValueError(
+            f"{MOST_RECTANGLES} rectangles do not cover a share of {ratio} of a spectrogram. "
+            "Choose a larger `max_side`, a smaller `align` or smaller ratios. Received: "
+            f"(frames, mels)={sides}, max_side={max_side}, align={align}"
+        )
+    return 2 * numbers[index] + 16
 
 
 def _interval_coverage(side, align, longest):
@@ -263,12 +257,9 @@ def _cover(rows, columns, share):
     return union(enough)
 
 
-def _take_other_clips(spectrograms, uniform):
+def _take_other_clips(spectrograms, views, uniform):
     """Return for each spectrogram one of another clip of the batch, the same view of it."""
-    shape = ops.shape(spectrograms)
-    batch, views = shape[0], 1 if len(shape) == 3 else shape[1]
-    index = ops.arange(batch * views, dtype="int32")
-    steps = 1 + ops.cast(uniform * ops.cast(batch - 1, "float32"), "int32")
-    other = (index + steps * views) % (batch * views)
-    flat = ops.reshape(spectrograms, (-1, *shape[-2:]))
-    return ops.reshape(ops.take(flat, other, axis=0), shape)
+    count = ops.shape(spectrograms)[0]
+    steps = 1 + ops.cast(uniform * ops.cast(count // views - 1, "float32"), "int32")
+    others = (ops.arange(count, dtype="int32") + steps * views) % count
+    return ops.take(spectrograms, others, axis=0)

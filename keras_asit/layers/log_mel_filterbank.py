@@ -16,8 +16,7 @@ PREEMPHASIS = 0.97
 class LogMelFilterbank(keras.layers.Layer):
     """Kaldi-compatible log-mel filterbank: waveforms in, spectrograms out.
 
-    Works inside a model on any backend and inside a `tf.data` pipeline under any backend, with
-    the same numerics.
+    It computes the same in a model on any backend and in a `tf.data` pipeline under any.
 
     The mean of each waveform is removed; frames of 25 ms every 10 ms lie wholly inside the
     waveform (`snip_edges`). Per frame: the mean is removed, pre-emphasis 0.97, symmetric Hann
@@ -32,14 +31,11 @@ class LogMelFilterbank(keras.layers.Layer):
         window_seconds: float. Length of a frame. Defaults to `0.025`.
         shift_seconds: float. Distance between frames. Defaults to `0.01`.
         low_frequency: float. Lower edge of the first filter in Hz. Defaults to `20.0`.
-        **kwargs: Arguments of `keras.layers.Layer`, such as `name`. The computation is always
-            in float32; half precision cannot hold it.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`. The computation is always in
+            float32; half precision cannot hold it.
 
-    Input shape:
-        `(batch, samples)` or `(samples,)`, in [-1, 1].
-
-    Output shape:
-        `(batch, frames, num_mels)` or `(frames, num_mels)` with
+    Input shape: `(batch, samples)` or `(samples,)`, in [-1, 1].
+    Output shape: `(batch, frames, num_mels)` or `(frames, num_mels)`, with
         `frames = 1 + (samples - window) // shift`, or 0 for less than one window.
 
     Example:
@@ -103,10 +99,8 @@ class LogMelFilterbank(keras.layers.Layer):
             return ops.zeros((ops.shape(waveforms)[0], 0, self.num_mels), dtype="float32")
         real, imaginary = ops.rfft(self._frames(ops, waveforms), fft_length=self.fft_size)
         power = real * real + imaginary * imaginary
-        energies = [
-            ops.matmul(power[..., first:last], filters)
-            for first, last, filters in self._filter_groups
-        ]
+        groups = self._filter_groups
+        energies = [ops.matmul(power[..., first:last], filters) for first, last, filters in groups]
         return ops.log(ops.maximum(ops.concatenate(energies, axis=-1), FLOOR))
 
     def _frames(self, ops, waveforms):
@@ -172,14 +166,13 @@ def _group_filters(filters, num_groups=4):
 
 def _check(waveforms):
     # Lists have no type, and numbers of Python in them are taken as they are.
-    dtype = getattr(waveforms, "dtype", None)
-    if dtype is not None and "float" not in str(dtype):
+    dtype = getattr(waveforms, "dtype", "float")
+    if "float" not in str(dtype):
         raise ValueError(
             "Waveforms must be float, in [-1, 1]; divide 16-bit integers by 32768. "
             f"Received: dtype={dtype}"
         )
-    shape = getattr(waveforms, "shape", None)
-    shape = np.shape(waveforms) if shape is None else tuple(shape)
+    shape = tuple(waveforms.shape) if hasattr(waveforms, "shape") else np.shape(waveforms)
     if len(shape) not in (1, 2):
         raise ValueError(
             "Waveforms must have shape (batch, samples) or (samples,); mix channels down first. "

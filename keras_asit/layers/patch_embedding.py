@@ -27,11 +27,8 @@ class PatchEmbedding(keras.layers.Layer):
             than `patch_size`, patches overlap, as in AST. Defaults to `None`, `patch_size`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
-    Input shape:
-        `(batch, frames, mels)`.
-
-    Output shape:
-        `(batch, 1 + patches, hidden_dim)`, [CLS] first.
+    Input shape: `(batch, frames, mels)`.
+    Output shape: `(batch, 1 + patches, hidden_dim)`, [CLS] first.
 
     Example:
 

@@ -17,11 +17,8 @@ class TokenPooling(keras.layers.Layer):
             `"cls_and_mean"`, the two of them side by side. Defaults to `"cls"`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
-    Input shape:
-        `(batch, 1 + patches, width)`, [CLS] first, as `ASiTBackbone` gives it.
-
-    Output shape:
-        `(batch, width)`, or `(batch, 2 * width)` for `"cls_and_mean"`.
+    Input shape: `(batch, 1 + patches, width)`, [CLS] first, as `ASiTBackbone` gives it.
+    Output shape: `(batch, width)`, or `(batch, 2 * width)` for `"cls_and_mean"`.
 
     Example:
 
@@ -65,11 +62,8 @@ class FramePooling(keras.layers.Layer):
         num_mel_patches: int. Number of patches along mel, `backbone.grid_shape[1]`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
-    Input shape:
-        `(batch, 1 + patches, width)`, [CLS] first, then patches in time-major order.
-
-    Output shape:
-        `(batch, patches / num_mel_patches, width)`.
+    Input shape: `(batch, 1 + patches, width)`, [CLS] first, then patches in time-major order.
+    Output shape: `(batch, patches / num_mel_patches, width)`.
 
     Example:
 

@@ -25,11 +25,8 @@ class ProjectionHead(keras.layers.Layer):
             starts at 1; otherwise the norm stays 1. Defaults to `False`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
-    Input shape:
-        `(batch, 1 + patches, width)`, [CLS] first. There may be no patches.
-
-    Output shape:
-        A pair: class logits `(batch, num_class_prototypes)` and patch logits
+    Input shape: `(batch, 1 + patches, width)`, [CLS] first. There may be no patches.
+    Output shape: a pair, class logits `(batch, num_class_prototypes)` and patch logits
         `(batch, patches, num_patch_prototypes)`.
 
     Example:
@@ -66,7 +63,7 @@ class ProjectionHead(keras.layers.Layer):
 
     def build(self, input_shape):
         check_shape("Tokens", input_shape, "(batch, tokens, width)")
-        widths = [self.hidden_dim, self.hidden_dim, self.bottleneck_dim]
+        widths = (self.hidden_dim, self.hidden_dim, self.bottleneck_dim)
         self.mlp = MLP(widths, dtype=self.dtype_policy, name="mlp")
         self.mlp.build((None, None, input_shape[-1]))
         self.class_prototypes = self._add_prototypes(self.num_class_prototypes, "class_prototypes")

@@ -21,11 +21,8 @@ class ReconstructionHead(keras.layers.Layer):
         bottleneck_dim: int. Width of the layer that the convolution reads. Defaults to `128`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
-    Input shape:
-        `(batch, patches, width)`, in time-major order, without [CLS].
-
-    Output shape:
-        `(batch, frames, mels)`, the grid times the patch size.
+    Input shape: `(batch, patches, width)`, in time-major order, without [CLS].
+    Output shape: `(batch, frames, mels)`, the grid times the patch size.
 
     Example:
 

@@ -23,11 +23,8 @@ class TransformerBlock(keras.layers.Layer):
         seed: int. Seed of stochastic depth. Defaults to `None`, a random one.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
-    Input shape:
-        `(batch, tokens, width)`.
-
-    Output shape:
-        The same as the input's.
+    Input shape: `(batch, tokens, width)`.
+    Output shape: the same.
 
     Example:
 
