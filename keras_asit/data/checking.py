@@ -1,11 +1,11 @@
 """What is wrong with audio files, found by processes that may crash or hang."""
 
 import multiprocessing
-import multiprocessing.connection
 import os
 import re
 import signal
 import time
+from multiprocessing.connection import wait
 
 import numpy as np
 
@@ -24,8 +24,8 @@ COLUMNS = ("path", "verdict", "duration", "sample_rate", "channels", "peak", *DE
 def check_audio(path: str | os.PathLike) -> dict:
     """Return a record of what an audio file holds and of what is wrong with it.
 
-    The whole file is read, in blocks, so that memory stays bounded however long it is. What is
-    unreadable here is what the datasets skip; all else they use, whatever its defects.
+    The whole file is read, in blocks of bounded memory. What is unreadable here is what the
+    datasets skip; all else they use, whatever its defects.
 
     Args:
         path: str or `os.PathLike`. Any file that `decode_audio` reads.
@@ -38,8 +38,7 @@ def check_audio(path: str | os.PathLike) -> dict:
           `"silent"` and `"clipped"`.
         - `"duration"`: float, in seconds; of an unreadable file, of the blocks of 4 million
           samples before the damage.
-        - `"sample_rate"`: int, in Hz, and `"channels"`: int. `None` where the header cannot be
-          read.
+        - `"sample_rate"`: int, in Hz, and `"channels"`: int. `None` if the header is unreadable.
         - `"peak"`: float. The largest magnitude of a sample, 1 being full scale.
         - `"unreadable"`: bool.
         - `"truncated"`: bool. Whether the file ends before the length that its header states,
@@ -115,14 +114,14 @@ def _find_truncation(file, num_frames):
 
 
 def isolated_map(function, items, *, num_workers, timeout):
-    """Yield `(result, failure)` of a function for each item, in order.
+    """Yield `(result, failure)` of a function for each item, in order, whatever happens.
 
     `concurrent.futures` gives up when a process dies and waits for one that hangs. Here the
     process is replaced, the item's failure noted, and all goes on.
 
     Args:
         function: A function that processes can import.
-        items: iterable. Taken as workers become free, so that it may be long.
+        items: iterable. Taken as processes become free, so that it may be long.
         num_workers: int. Number of processes.
         timeout: float. Seconds after which an item is given up.
 
@@ -130,75 +129,55 @@ def isolated_map(function, items, *, num_workers, timeout):
         The function's result and `None`; or `None` and a str: `"crashed"`, `"timed out"`, or
         the exception that the function raised.
     """
-    context = _context()
-    items = enumerate(items)
-    finished, following = {}, 0
-    workers = [_Worker(context, function, timeout) for _ in range(num_workers)]
+    items, following = enumerate(items), 0
+    begun, outcomes = {}, {}
+    processes = {}  # By connection, as is what each has begun: an item's index and deadline.
     try:
-        busy = [worker for worker in workers if worker.begin(items)]
-        while busy:
-            soonest = min(worker.deadline for worker in busy)
-            connections = [worker.connection for worker in busy]
-            multiprocessing.connection.wait(connections, max(0, soonest - time.monotonic()))
-            for worker in busy:
-                outcome = worker.outcome()
-                if outcome is not None:
-                    finished[worker.index] = outcome
-                    worker.index = None
-            busy = [worker for worker in busy if worker.index is not None or worker.begin(items)]
-            while following in finished:
-                yield finished.pop(following)
+        while True:
+            while len(processes) < num_workers:
+                connection, process = _start(function)
+                processes[connection] = process
+            idle = [connection for connection in processes if connection not in begun]
+            for connection, (index, item) in zip(idle, items):
+                connection.send(item)
+                begun[connection] = index, time.monotonic() + timeout
+            while following in outcomes:
+                yield outcomes.pop(following)
                 following += 1
+            if not begun:
+                return
+            soonest = min(deadline for _, deadline in begun.values())
+            ready = wait(begun, max(0, soonest - time.monotonic()))
+            for connection, (index, deadline) in list(begun.items()):
+                if connection in ready:
+                    outcome = _receive(connection)
+                elif time.monotonic() >= deadline:
+                    outcome = None, "timed out"
+                else:
+                    continue
+                del begun[connection]
+                outcomes[index] = outcome
+                if outcome[1] in ("crashed", "timed out"):
+                    _stop(connection, processes.pop(connection))
     finally:
-        for worker in workers:
-            worker.stop()
+        for connection, process in processes.items():
+            _stop(connection, process)
 
 
-class _Worker:
-    """A process that answers each item it is sent."""
-
-    def __init__(self, context, function, timeout):
-        self.context = context
-        self.function = function
-        self.timeout = timeout
-        self.index = None
-        self.start()
-
-    def start(self):
-        self.connection, theirs = self.context.Pipe()
-        arguments = (self.function, theirs)
-        self.process = self.context.Process(target=_answer, args=arguments, daemon=True)
-        self.process.start()
-        theirs.close()
-        # Importing takes seconds, which do not count as an item's.
-        self.connection.recv()
-
-    def begin(self, items):
-        """Send the next item, if any; return whether there was one."""
-        self.index, item = next(items, (None, None))
-        if self.index is not None:
-            self.connection.send(item)
-            self.deadline = time.monotonic() + self.timeout
-        return self.index is not None
-
-    def outcome(self):
-        """Return result and failure, or `None` if the item is still being worked on."""
-        failure = "timed out" if time.monotonic() >= self.deadline else None
-        if self.connection.poll():
-            try:
-                return self.connection.recv()
-            except (EOFError, ConnectionError):
-                failure = "crashed"
-        if failure is None:
-            return None
-        self.stop()
-        self.start()
-        return None, failure
-
-    def stop(self):
-        self.process.kill()
-        self.process.join()
-        self.connection.close()
+def _start(function):
+    """Return a connection to a new process, which answers what it is sent, and the process."""
+    context = multiprocessing.get_context("spawn")
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        # Forked from a process that has imported this.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__])
+    connection, theirs = context.Pipe()
+    process = context.Process(target=_answer, args=(function, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    # Importing takes seconds, which do not count as an item's.
+    connection.recv()
+    return connection, process
 
 
 def _answer(function, connection):
@@ -217,10 +196,14 @@ def _answer(function, connection):
         connection.send(answer)
 
 
-def _context():
-    """Return how processes start: forked from one that has imported this, where possible."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    return context
+def _receive(connection):
+    try:
+        return connection.recv()
+    except (EOFError, ConnectionError):
+        return None, "crashed"
+
+
+def _stop(connection, process):
+    process.kill()
+    process.join()
+    connection.close()
