@@ -23,11 +23,7 @@ FFMPEG_SUFFIXES = (
 
 
 def decode_audio(
-    path,
-    *,
-    sample_rate: int = 16000,
-    max_seconds: float | None = None,
-    offset: float = 0.0,
+    path, *, sample_rate: int = 16000, max_seconds: float | None = None, offset: float = 0.0
 ) -> np.ndarray:
     """Return an audio file as a mono waveform at a given sample rate.
 
@@ -78,8 +74,7 @@ def read_waveform(path, sample_rate, max_seconds=None, offset=0.0):
     """Return what `decode_audio` does, but leave it to the caller to name the file in errors."""
     with open_audio(path) as file:
         file_rate = file.samplerate
-        limit = None if max_seconds is None else max(1, round(max_seconds * file_rate))
-        start = 0 if limit is None else round(offset * max(0, file.frames - limit))
+        start, limit = find_stretch(file.frames, file_rate, max_seconds, offset)
         try:
             if start:
                 file.seek(start)
@@ -88,13 +83,20 @@ def read_waveform(path, sample_rate, max_seconds=None, offset=0.0):
             if not start:
                 raise
             samples = ()
-    if start and not len(samples):
-        # Opened anew, for libsndfile's decoders may not recover from a failed seek.
-        with open_audio(path) as file:
-            samples = read_samples(file, limit)
     if not len(samples):
+        if start:
+            # Opened anew, for libsndfile's decoders may not recover from a failed seek.
+            return read_waveform(path, sample_rate, max_seconds)
         raise ValueError("has no samples")
     return resample(samples, file_rate, sample_rate)
+
+
+def find_stretch(num_frames, file_rate, max_seconds, offset):
+    """Return where the stretch that `decode_audio` reads begins, and its length or `None`."""
+    if max_seconds is None:
+        return 0, None
+    length = max(1, round(max_seconds * file_rate))
+    return round(offset * max(0, num_frames - length)), length
 
 
 def open_audio(path, *, fallback=True):

@@ -8,9 +8,9 @@ import warnings
 
 import numpy as np
 
-from keras_asit.data.decoding import open_audio, read_samples, resample
+from keras_asit.data.decoding import find_stretch, open_audio, read_samples, resample
 
-# Container and encoding, as soundfile names them, to operator of tensorflow-io and its type.
+# Container and encoding, as soundfile names them, to operator of tensorflow-io and type asked for.
 OPERATORS = {
     ("WAV", "PCM_U8"): ("decode_wav", "uint8"),
     ("WAV", "PCM_16"): ("decode_wav", "int16"),
@@ -21,11 +21,10 @@ OPERATORS = {
     ("FLAC", "PCM_S8"): ("decode_flac", "uint8"),
     ("FLAC", "PCM_16"): ("decode_flac", "int16"),
     ("FLAC", "PCM_24"): ("decode_flac", "int32"),
-    ("OGG", "VORBIS"): ("decode_vorbis", "float32"),
-    ("MP3", "MPEG_LAYER_III"): ("decode_mp3", "float32"),
+    ("OGG", "VORBIS"): ("decode_vorbis", None),
+    ("MP3", "MPEG_LAYER_III"): ("decode_mp3", None),
 }
 WAV_BYTES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4}
-WAV_TAGS = {"FLOAT": 3}
 # The operators count bytes in 32 bits.
 LARGEST_FILE = 2**31 - 2**20
 # Of full scale. Decoders of one lossy format differ in their rounding, which is far below this.
@@ -57,7 +56,7 @@ class GraphDecoder:
         self.audio = load_tensorflow_io()
         self.sample_rate = sample_rate
         self.max_seconds = max_seconds
-        self.known = {}
+        self.examine = functools.cache(self._examine)
 
     def locate(self, path, offset=0.0):
         """Return what `__call__` needs to decode a file, as numpy arrays. Runs in Python.
@@ -73,16 +72,10 @@ class GraphDecoder:
             OSError, RuntimeError, ValueError: If the file cannot be read or is refused.
         """
         status = os.stat(path)
-        state = status.st_size, status.st_mtime_ns
-        if self.known.get(path, (None,))[0] != state:
-            self.known[path] = state, *self._examine(path)
-        _, numbers, header = self.known[path]
+        numbers, header = self.examine(path, status.st_size, status.st_mtime_ns)
         file_rate, num_frames = numbers[1:3]
-        start, length = 0, num_frames
-        if self.max_seconds is not None:
-            length = min(num_frames, max(1, round(self.max_seconds * file_rate)))
-            start = round(offset * (num_frames - length))
-        return np.asarray([*numbers, start, length], "int64"), header
+        start, length = find_stretch(num_frames, file_rate, self.max_seconds, offset)
+        return np.asarray([*numbers, start, length or num_frames], "int64"), header
 
     def __call__(self, path, numbers, header):
         """Return the waveform of a file, float32 of shape `(samples,)`, inside a graph.
@@ -94,46 +87,37 @@ class GraphDecoder:
         """
         import tensorflow as tf
 
-        samples = self._decode(path, numbers, header)
-        file_rate = numbers[1]
-
         def resampled(samples, file_rate):
             return resample(samples, int(file_rate), self.sample_rate)
 
-        waveform = tf.cond(
-            file_rate == self.sample_rate,
-            lambda: samples,
-            lambda: tf.numpy_function(resampled, [samples, file_rate], tf.float32),
-        )
+        samples = self._decode(path, numbers, header)
+        waveform = tf.numpy_function(resampled, [samples, numbers[1]], tf.float32)
         return tf.ensure_shape(waveform, [None])
 
     def _decode(self, path, numbers, header):
         """Return the mean of the channels, from `start` on, at the file's own rate."""
         import tensorflow as tf
 
-        index, _, num_frames, channels, data, num_bytes, start, length = tf.unstack(numbers, 8)
-        content = tf.io.read_file(path)
-        shape = tf.stack([num_frames, channels])
+        index, _, num_frames, channels, first, num_bytes, start, length = tf.unstack(numbers, 8)
+        content = tf.strings.substr(tf.io.read_file(path), first, num_bytes)
+        sound = tf.strings.join([header, content])
 
         def decode(subtype, operator, dtype):
-            sound = content
-            arguments = {"shape": shape}
-            if operator in ("decode_wav", "decode_flac"):
+            arguments = {"shape": tf.stack([num_frames, channels])}
+            if dtype is not None:
                 arguments["dtype"] = tf.as_dtype(dtype)
-            if operator == "decode_wav":
-                sound = tf.strings.join([header, tf.strings.substr(content, data, num_bytes)])
             samples = getattr(self.audio, operator)(sound, **arguments)
             mean = tf.reduce_mean(_as_float(samples, subtype), axis=1)
             # Only now, because slices of two dimensions take five times as long as all the rest.
             return mean[start : start + length]
 
         decoders = [
-            functools.partial(decode, subtype, operator, dtype)
-            for (_, subtype), (operator, dtype) in OPERATORS.items()
+            functools.partial(decode, subtype, *operator)
+            for (_, subtype), operator in OPERATORS.items()
         ]
         return tf.switch_case(tf.cast(index, tf.int32), decoders)
 
-    def _examine(self, path):
+    def _examine(self, path, size, _):
         """Return numbers and header of a file, or raise why it is not for the operators."""
         import tensorflow as tf
 
@@ -142,20 +126,19 @@ class GraphDecoder:
             encoding = file.format.removesuffix("EX"), file.subtype
             if encoding not in OPERATORS:
                 raise ValueError(f"is {file.format} with {file.subtype}, {NOT_DECODED}")
-            if os.path.getsize(path) > LARGEST_FILE:
+            if size > LARGEST_FILE:
                 raise ValueError(f"is larger than 2 GiB, {NOT_DECODED}")
             expected = read_samples(file)
             if not len(expected):
                 raise ValueError("has no samples")
             if len(expected) != file.frames:
-                raise ValueError(
-                    f"states {file.frames} samples and has {len(expected)}, {NOT_DECODED}"
-                )
-            is_wav = encoding[0] == "WAV"
-            header, num_bytes = _wav_header(file) if is_wav else (b"", 0)
-            data = _find_data(path) if is_wav else 0
-        index = list(OPERATORS).index(encoding)
-        numbers = [index, file.samplerate, file.frames, file.channels, data, num_bytes]
+                stated = f"states {file.frames} samples and has {len(expected)}"
+                raise ValueError(f"{stated}, {NOT_DECODED}")
+            header, first, num_bytes = b"", 0, size
+            if encoding[0] == "WAV":
+                header, first, num_bytes = _find_samples(path, file)
+            index = list(OPERATORS).index(encoding)
+            numbers = [index, file.samplerate, file.frames, file.channels, first, num_bytes]
         whole = tf.constant([*numbers, 0, len(expected)], tf.int64)
         try:
             samples = self._decode(tf.constant(os.fsencode(path)), whole, header).numpy()
@@ -180,36 +163,26 @@ def _as_float(samples, subtype):
     return tf.cast(samples, tf.float32) * (1 / (samples.dtype.max + 1))
 
 
-def _wav_header(file):
-    """Return the plainest header of a wav file's samples, and their number of bytes.
+def _find_samples(path, file):
+    """Return the plainest header for a wav file's samples, where they begin, and how many bytes.
 
     The operator knows few of the chunks that a wav file may have, and trusts what they state.
     """
-    tag, width = WAV_TAGS.get(file.subtype, 1), WAV_BYTES[file.subtype]
+    tag, width = 3 if file.subtype == "FLOAT" else 1, WAV_BYTES[file.subtype]
     rate, align = file.samplerate, file.channels * width
     num_bytes = file.frames * align
     sound = (16, tag, file.channels, rate, rate * align, align, 8 * width)
     fields = (b"RIFF", 36 + num_bytes, b"WAVE", b"fmt ", *sound, b"data", num_bytes)
-    return struct.pack("<4sI4s4sIHHIIHH4sI", *fields), num_bytes
-
-
-def _find_data(path):
-    """Return where the samples of a wav file begin."""
-    with open(path, "rb") as file:
-        file.seek(12)
-        while len(chunk := file.read(8)) == 8:
+    header = struct.pack("<4sI4s4sIHHIIHH4sI", *fields)
+    with open(path, "rb") as chunks:
+        chunks.seek(12)
+        while len(chunk := chunks.read(8)) == 8:
             name, size = struct.unpack("<4sI", chunk)
             if name == b"data":
-                return file.tell()
+                return header, chunks.tell(), num_bytes
             # Chunks begin at even places.
-            file.seek(size + size % 2, os.SEEK_CUR)
+            chunks.seek(size + size % 2, os.SEEK_CUR)
     raise ValueError("has no chunk of samples that tensorflow-io could decode")
-
-
-INSTALLATION = (
-    "In an environment of its own, install the extra `tfio`, which pins both: pip install "
-    '"keras-asit[tfio]". Or choose decoder="soundfile", which needs neither.'
-)
 
 
 def load_tensorflow_io():
@@ -221,22 +194,20 @@ def load_tensorflow_io():
     """
     import tensorflow as tf
 
-    needs = (
-        'decoder="tensorflow_io" needs the native operators of tensorflow-io 0.37 beside '
-        f"TensorFlow 2.17. Found: TensorFlow {tf.__version__} and"
-    )
+    found = "no tensorflow-io"
     with warnings.catch_warnings():
         # Beside another TensorFlow the import warns, at length, of what is reported here.
         warnings.simplefilter("ignore")
         try:
             audio = importlib.import_module("tensorflow_io").audio
-        except ImportError as error:
-            raise ImportError(f"{needs} no tensorflow-io ({error}). {INSTALLATION}") from error
-        try:
+            found = "a tensorflow-io whose operators do not load beside it"
             # The library is loaded when an operator is first used.
             audio.encode_wav(tf.zeros([1, 1], tf.int16), 16000)
-        except (NotImplementedError, OSError, tf.errors.OpError) as error:
+        except (ImportError, NotImplementedError, OSError, tf.errors.OpError) as error:
             raise ImportError(
-                f"{needs} a tensorflow-io whose operators do not load beside it. {INSTALLATION}"
+                'decoder="tensorflow_io" needs the native operators of tensorflow-io 0.37 beside '
+                f"TensorFlow 2.17. Found: TensorFlow {tf.__version__} and {found} ({error}). In an "
+                'environment of its own, install the extra `tfio`: pip install "keras-asit[tfio]". '
+                'Or choose decoder="soundfile", which needs neither.'
             ) from error
     return audio
