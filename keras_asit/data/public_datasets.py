@@ -1,11 +1,17 @@
 """Data sets as they are distributed, with their own splits."""
 
-import csv
 import os
 
 from keras_asit._arguments import check_choice
 from keras_asit.data.labels import LabeledClips
-from keras_asit.data.sources import check_files, search_folder
+from keras_asit.data.sources import (
+    check_files,
+    open_manifest,
+    read_columns,
+    read_lines,
+    search_folder,
+    subfolders,
+)
 
 
 def read_esc50(folder: str | os.PathLike, fold: int) -> dict[str, LabeledClips]:
@@ -32,20 +38,14 @@ def read_esc50(folder: str | os.PathLike, fold: int) -> dict[str, LabeledClips]:
     check_choice("fold", fold, range(1, 6))
     folder = _check_folder(folder)
     table = os.path.join(folder, "meta", "esc50.csv")
-    clips = list(csv.DictReader(_read_lines(table, "ESC-50")))
-    columns = ("filename", "fold", "target", "category")
-    if not clips or not set(columns) <= clips[0].keys():
-        raise ValueError(f"{table} must have a line a clip, in columns {', '.join(columns)}.")
+    with open_manifest(table) as file:
+        clips = read_columns(file, ("filename",), ("fold",), ("target",), ("category",))
     rows = [
-        (
-            "test" if int(clip["fold"]) == fold else "train",
-            os.path.join(folder, "audio", clip["filename"]),
-            int(clip["target"]),
-        )
-        for clip in clips
+        ("test" if int(part) == fold else "train", os.path.join(folder, "audio", name), category)
+        for name, part, _, category in clips
     ]
-    names = dict(sorted((int(clip["target"]), clip["category"]) for clip in clips))
-    return _divide(rows, table, ("train", "test"), names)
+    targets = {category: int(target) for _, _, target, category in clips}
+    return _divide(rows, table, ("train", "test"), sorted(targets, key=targets.get))
 
 
 def read_speech_commands(folder: str | os.PathLike) -> dict[str, LabeledClips]:
@@ -62,8 +62,7 @@ def read_speech_commands(folder: str | os.PathLike) -> dict[str, LabeledClips]:
         A dict of `LabeledClips`, `"train"`, `"validation"` and `"test"`.
 
     Raises:
-        ValueError: if the folder does not exist or has another layout, or a list names files
-            that are missing.
+        ValueError: if the folder does not exist or has another layout, or files are missing.
 
     Example:
 
@@ -74,19 +73,16 @@ def read_speech_commands(folder: str | os.PathLike) -> dict[str, LabeledClips]:
     Reference: Warden, "Speech Commands", arXiv 1804.03209, section 7.
     """
     folder = _check_folder(folder)
-    words = sorted(
-        entry.name
-        for entry in os.scandir(folder)
-        if entry.is_dir() and not entry.name.startswith((".", "_background_noise_"))
-    )
+    words = [name for name in subfolders(folder) if name != "_background_noise_"]
     splits = {}
     for split, name in (("validation", "validation_list.txt"), ("test", "testing_list.txt")):
-        lines = _read_lines(os.path.join(folder, name), "Speech Commands")
-        splits |= {os.path.abspath(os.path.join(folder, line)): split for line in lines}
+        with open_manifest(os.path.join(folder, name)) as file:
+            paths = [os.path.abspath(os.path.join(folder, line)) for line in read_lines(file)]
+        splits |= dict.fromkeys(paths, split)
     found = {path for word in words for path in search_folder(os.path.join(folder, word))}
     splits |= dict.fromkeys(sorted(found - splits.keys()), "train")
     rows = [(split, path, path.split(os.sep)[-2]) for path, split in splits.items()]
-    return _divide(rows, folder, ("train", "validation", "test"), dict(zip(words, words)))
+    return _divide(rows, folder, ("train", "validation", "test"), words)
 
 
 def read_spoken_digits(folder: str | os.PathLike, task: str = "digit") -> dict[str, LabeledClips]:
@@ -103,8 +99,7 @@ def read_spoken_digits(folder: str | os.PathLike, task: str = "digit") -> dict[s
         A dict of `LabeledClips`, `"train"` and `"test"`.
 
     Raises:
-        ValueError: if the folder does not exist, a file has another name, or there is none for one
-            of the two.
+        ValueError: if the folder does not exist, a file has another name, or a split has none.
 
     Example:
 
@@ -144,15 +139,14 @@ def read_voxceleb1(
     Args:
         folder: str. The folder of the speakers' folders (`id10001`, ...), or the one above it
             if that is called `wav`.
-        split_file: str. The data set's `iden_split.txt`. Defaults to `None`: the one in
-            `folder`.
+        split_file: str. The data set's `iden_split.txt`. Defaults to `None`: that of `folder`.
 
     Returns:
         A dict of `LabeledClips`, `"train"`, `"validation"` and `"test"`; classes are speakers.
 
     Raises:
-        ValueError: if the folder does not exist, or the split file is missing, of another form
-            or names missing files.
+        ValueError: if the folder does not exist, the split file has another form, or either it
+            or files that it names are missing.
 
     Example:
 
@@ -168,7 +162,9 @@ def read_voxceleb1(
     folder = wav if os.path.isdir(wav) else folder
     names = {"1": "train", "2": "validation", "3": "test"}
     rows = []
-    for number, line in enumerate(_read_lines(split_file, "VoxCeleb1"), start=1):
+    with open_manifest(split_file) as file:
+        lines = read_lines(file)
+    for number, line in enumerate(lines, start=1):
         fields = line.split()
         if len(fields) != 2 or fields[0] not in names or "/" not in fields[1]:
             raise ValueError(
@@ -189,25 +185,17 @@ def _check_folder(folder):
     return os.path.abspath(folder)
 
 
-def _read_lines(path, data_set):
-    """Return the lines of a file that a data set must have, without empty ones."""
-    if not os.path.isfile(path):
-        raise ValueError(f"{data_set} must have a file {path}; check the path of its folder.")
-    with open(path, encoding="utf-8") as file:
-        return [line.strip() for line in file if line.strip()]
+def _divide(rows, origin, splits, class_names=None):
+    """Return `LabeledClips` of each of `splits`, from rows of split, path and class.
 
-
-def _divide(rows, origin, splits, names=None):
-    """Return `LabeledClips` of each of `splits`, from rows of split, path and label.
-
-    `origin` names the paths, which are checked. `names` are those of all labels, in their order;
-    by default labels are names, in sorted order.
+    `origin` names the paths, which are checked. Classes are in sorted order by default.
     """
-    check_files([path for _, path, _ in rows], origin)
-    names = names or {label: label for label in sorted({label for *_, label in rows})}
-    indices = {label: (index,) for index, label in enumerate(names)}
-    labels = [indices[label] for *_, label in rows]
-    clips = LabeledClips([path for _, path, _ in rows], labels, list(names.values()))
+    if not rows:
+        raise ValueError(f"{origin} names no audio file.")
+    paths = check_files([path for _, path, _ in rows], origin)
+    class_names = class_names or sorted({name for *_, name in rows})
+    indices = {name: (index,) for index, name in enumerate(class_names)}
+    clips = LabeledClips(paths, [indices[name] for *_, name in rows], class_names)
     return {
         split: clips.select([index for index, row in enumerate(rows) if row[0] == split])
         for split in splits

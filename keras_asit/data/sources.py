@@ -22,27 +22,25 @@ def read_manifest(source: str | os.PathLike | Sequence) -> list[str]:
     Args:
         source: str, `os.PathLike`, or list of them. One of
 
-            - a folder: every audio file in it and in its subfolders, in sorted order. Audio
-              files are known by their suffix (wav, wave, w64, rf64, flac, ogg, oga, opus, mp2,
-              mp3, aif, aiff, aifc, caf, au, snd, sph or avr, in any case; where ffmpeg is
-              installed also m4a, mp4, aac, webm, mkv, wma and the like, which are left out with
-              a warning otherwise); hidden files are left out. Symbolic links to folders are
-              followed, but no folder is searched twice;
+            - a folder: every audio file in it and in its subfolders, in sorted order, known by
+              its suffix (wav, wave, w64, rf64, flac, ogg, oga, opus, mp2, mp3, aif, aiff, aifc,
+              caf, au, snd, sph or avr, in any case; where ffmpeg is installed also m4a, mp4,
+              aac, webm, mkv, wma and the like, which are left out with a warning otherwise).
+              Hidden files are left out. Links to folders are followed, but no folder is
+              searched twice;
             - a list of paths of audio files;
             - a manifest: a `.txt` file with one path a line; a `.csv` file with a header, its
               path column being the first of `path`, `file`, `filename` and `wav` that it has;
               a `.json` file as AST has them, `{"data": [{"wav": ...}, ...]}`; or a segments
-              file of AudioSet, a `.csv` whose first lines start with `#`, whose audio files lie
-              in its folder or below and are named as `read_labeled_clips` describes. Relative
-              paths start at the manifest's folder.
+              file of AudioSet, whose audio files lie in its folder or below, named as for
+              `read_labeled_clips`. Relative paths start at the manifest's folder.
 
     Returns:
         A list of strs, in the order of the source.
 
     Raises:
         ValueError: If the source does not exist, names no audio file, or cannot be read as a
-            manifest, or if files that it names do not exist or are named more than once (all
-            of them are counted at once).
+            manifest, or if files of it are missing or named twice: all of them at once, counted.
         OSError: If a folder, or one in it, cannot be searched.
 
     Example:
@@ -71,10 +69,8 @@ def read_manifest(source: str | os.PathLike | Sequence) -> list[str]:
 def read_rows(source, *, labeled=False, audio_folder=None):
     """Return (absolute path, list of labels) of each file that a folder or a manifest names.
 
-    Args:
-        source: str or `os.PathLike`.
-        labeled: bool. Whether there must be labels; else those of the rows mean nothing.
-        audio_folder: str. Where relative paths start instead of the manifest's folder.
+    Unless `labeled`, the labels mean nothing. Relative paths start at `audio_folder`, by default
+    the manifest's folder.
     """
     if not isinstance(source, (str, os.PathLike)) or not os.fspath(source):
         raise ValueError(
@@ -96,7 +92,7 @@ def read_rows(source, *, labeled=False, audio_folder=None):
     folder = os.path.abspath(os.path.expanduser(audio_folder or os.path.dirname(source)))
     with open_manifest(source) as file:
         if suffix == ".txt":
-            rows = [(line.strip(), "") for line in file if line.strip()]
+            rows = [(line, "") for line in read_lines(file)]
         elif suffix == ".json":
             rows = _read_json(file, labeled)
         elif file.read(1) == "#":
@@ -128,9 +124,7 @@ def _read_folder(folder, labeled):
         if not paths:
             raise ValueError(f"Folder {folder!r} holds no audio file; {_accepted()}.")
         return [(path, []) for path in paths]
-    classes = sorted(
-        entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."
-    )
+    classes = subfolders(folder)
     named = [(path, os.path.relpath(path, folder).split(os.sep)) for path in paths]
     rows = [(path, parts[:1]) for path, parts in named if len(parts) > 1 and parts[0] in classes]
     if not rows:
@@ -151,6 +145,12 @@ def _read_folder(folder, labeled):
 def _accepted():
     suffixes = AUDIO_SUFFIXES + FFMPEG_SUFFIXES if has_ffmpeg() else AUDIO_SUFFIXES
     return f"accepted are {', '.join(suffixes)}"
+
+
+def subfolders(folder):
+    """Return the names of the subfolders of a folder, sorted, hidden ones left out."""
+    entries = os.scandir(folder)
+    return sorted(entry.name for entry in entries if entry.is_dir() and entry.name[0] != ".")
 
 
 def search_folder(folder):
@@ -208,6 +208,8 @@ def _refuse_folder(error):
 @contextlib.contextmanager
 def open_manifest(path):
     """Open a manifest; of what cannot be read in it as text, CSV or JSON, say which file it is."""
+    if not os.path.isfile(path):
+        raise ValueError(f"Manifest {os.fspath(path)!r} does not exist; check the path.")
     # Spreadsheets put a byte order mark in front, which utf-8-sig drops.
     with open(path, encoding="utf-8-sig", newline="") as file:
         try:
@@ -217,6 +219,11 @@ def open_manifest(path):
             if isinstance(error, UnicodeDecodeError):
                 form = "UTF-8 text; save it so"
             raise ValueError(f"Manifest {path!r} is not {form}: {error}") from None
+
+
+def read_lines(file):
+    """Return the lines of a text file without blanks around them, empty ones left out."""
+    return [line.strip() for line in file if line.strip()]
 
 
 def _read_json(file, labeled):
@@ -242,9 +249,9 @@ def read_columns(file, *columns):
     rows.fieldnames = header = [name.strip() for name in rows.fieldnames or []]
     chosen = [next((name for name in names if name in header), None) for names in columns]
     if None in chosen:
-        accepted = " and a column named one of ".join(", ".join(names) for names in columns)
+        accepted = ", ".join(" or ".join(names) for names in columns)
         raise ValueError(
-            f"Manifest {file.name!r} must have a header with a column named one of {accepted}. "
+            f"Manifest {file.name!r} must have a header with the columns {accepted}. "
             f"Its columns: {', '.join(header) or 'none'}"
         )
     lines = []

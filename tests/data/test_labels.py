@@ -99,7 +99,7 @@ def test_relative_paths_may_start_elsewhere(files):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("labels.csv", "path,kind\na.wav,dog\n", "one of label, labels"),
+        ("labels.csv", "path,kind\na.wav,dog\n", "label or labels"),
         ("labels.json", '{"data": [{"wav": "a.wav"}]}', "must have the form"),
         ("labels.json", "not json", "labels.json' is not valid JSON"),
         ("labels.json", '{"data": [{"wav": 5, "labels": "a"}]}', "must have the form"),

@@ -45,7 +45,7 @@ def test_esc50_tests_one_fold_and_trains_on_the_others(tmp_path):
 
 
 def test_esc50_of_another_layout(tmp_path):
-    with pytest.raises(ValueError, match=r"must have a file .*meta/esc50\.csv"):
+    with pytest.raises(ValueError, match=r"meta/esc50\.csv' does not exist"):
         read_esc50(tmp_path, 1)
     folder = layouts.write_esc50(tmp_path)
     with pytest.raises(ValueError, match="fold=6"):
@@ -55,6 +55,9 @@ def test_esc50_of_another_layout(tmp_path):
         read_esc50(folder, 1)
     (folder / "meta" / "esc50.csv").write_text("file,label\na.wav,dog\n")
     with pytest.raises(ValueError, match="columns filename, fold, target"):
+        read_esc50(folder, 1)
+    (folder / "meta" / "esc50.csv").write_text("filename,fold,target,category\n")
+    with pytest.raises(ValueError, match=r"meta/esc50\.csv names no audio file"):
         read_esc50(folder, 1)
 
 
