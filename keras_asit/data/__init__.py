@@ -1,8 +1,8 @@
 """From audio files to the batches that ASiT learns from."""
 
 from keras_asit.data.checking import check_audio
-from keras_asit.data.datasets import audio_dataset, labeled_dataset, pretraining_dataset
 from keras_asit.data.decoding import decode_audio
+from keras_asit.data.labeled_batches import labeled_dataset
 from keras_asit.data.labels import (
     LabeledClips,
     balanced_weights,
@@ -10,6 +10,7 @@ from keras_asit.data.labels import (
     read_labeled_clips,
 )
 from keras_asit.data.passes import ReadLog, Start
+from keras_asit.data.pretraining_batches import pretraining_dataset
 from keras_asit.data.public_datasets import (
     read_esc50,
     read_speech_commands,
@@ -18,6 +19,7 @@ from keras_asit.data.public_datasets import (
 )
 from keras_asit.data.records import holds_records, read_record_index, write_records
 from keras_asit.data.sources import read_manifest
+from keras_asit.data.waveforms import audio_dataset
 
 __all__ = [
     "LabeledClips",

@@ -1,16 +1,12 @@
-"""Passes over audio files: where they start, their order and seeds, and what could not be read."""
+"""Passes over clips: where they start, what tells them apart, and what was read in them."""
 
 import dataclasses
 import itertools
-import os
-import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from keras_asit._arguments import check_choice, check_integers, name_some
-from keras_asit.data.decoding import read_waveform
-from keras_asit.data.graph_decoding import GraphDecoder
+from keras_asit._arguments import check_integers, draw_seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,221 +90,88 @@ class ReadLog:
         self._passes = {}
 
 
-DECODERS = ("soundfile", "tensorflow_io")
-END = -1
-MAX_NAMED = 10
+class Passes:
+    """Passes over audio files or over shards of records, each with an order and seeds of its own.
 
-
-def clip_passes(
-    paths,
-    *,
-    sample_rate,
-    shuffle=False,
-    seed=0,
-    num_workers=None,
-    at_least=1,
-    weights=None,
-    max_seconds=None,
-    decoder="soundfile",
-    batch_size=1,
-    num_hosts=1,
-    host_index=0,
-    start=None,
-    log=None,
-):
-    """Return a dataset whose every iteration is another pass over audio files.
-
-    The first pass over a dataset of some seed is the same on every run, and so is the second,
-    which differs from the first.
+    The first pass with some seed is the same on every run, and so is the second, which differs from
+    the first. A subclass has `clips()`, a dataset whose every iteration is another pass, of dicts:
+    `"audio"`, a float32 waveform or float16 log-mels `(frames, mels)`; `"samples"`, the length of
+    the waveform; `"path"`, a string; `"labels"`, indices of classes; and `"seed"`, int64 of shape
+    `(2,)`, another one for each clip in each pass.
 
     Args:
-        paths: list of strs. Audio files.
-        sample_rate: int. Sample rate of the waveforms in Hz.
+        counts: list of ints. How many clips each file or shard has.
         shuffle: bool. Whether each pass has an order of its own. Defaults to `False`.
-        seed: int. Defaults to `0`.
-        num_workers: int. Number of files decoded at once. Defaults to `None`: `tf.data` chooses.
-        at_least: int. A pass with fewer readable clips than this is an error. Defaults to `1`.
-        weights: array of probabilities of the files. Where given, a pass draws with replacement.
-        max_seconds: float. Of longer files, a stretch of this length at a random place is read.
-        decoder: str. `"soundfile"`, or `"tensorflow_io"` for the operators of tensorflow-io.
+        seed: int, or `None` for a random one. Defaults to `0`.
         batch_size: int. Clips of a batch, in which `start` and `log` count. Defaults to `1`.
-        num_hosts: int. Hosts that read every n-th file each, all as many. Defaults to `1`.
+        num_workers: int. Clips decoded at once. Defaults to `None`: `tf.data` chooses.
+        num_hosts: int. Hosts that read every n-th part each, all as many clips. Defaults to `1`.
         host_index: int. Which of them this is. Defaults to `0`.
         start: `Start`. Defaults to `None`, the first batch of the first pass.
         log: `ReadLog` to note passes in. Defaults to `None`.
 
-    Returns:
-        A `tf.data.Dataset` of `(waveform, path, seed)`. Seeds are int64, of shape `(2,)`; each
-        file has another one in each pass, and each time that it is drawn with weights. The second
-        number, modulo the number of files, is the index of the file.
-
-    Raises:
-        ValueError: If there is no such decoder.
-        ImportError: If the operators of tensorflow-io are asked for and do not load.
-    """
-    import tensorflow as tf
-
-    check_choice("decoder", decoder, DECODERS)
-    graph_decoder = None
-    if decoder == "tensorflow_io":
-        graph_decoder = GraphDecoder(sample_rate, max_seconds)
-    passes = _Passes(
-        paths, shuffle, seed, at_least, weights, batch_size, (num_hosts, host_index), start, log
-    )
-
-    def begin(_):
-        clips = tf.numpy_function(passes.begin, [], tf.int64)
-        return tf.ensure_shape(clips, [None, 2])
-
-    def read_file(path, offset):
-        return read_waveform(path, sample_rate, max_seconds, offset), os.fsencode(path)
-
-    def decode(clip):
-        def read(clip):
-            return passes.read(clip, read_file, (np.zeros(0, "float32"), b""))
-
-        waveform, path = tf.numpy_function(read, [clip], [tf.float32, tf.string])
-        return tf.ensure_shape(waveform, [None]), tf.ensure_shape(path, []), clip
-
-    def locate_file(path, offset):
-        return os.fsencode(path), *graph_decoder.locate(path, offset)
-
-    def decode_in_graph(clip):
-        def locate(clip):
-            return passes.read(clip, locate_file, (b"", np.zeros(0, "int64"), b""))
-
-        path, numbers, header = tf.numpy_function(locate, [clip], [tf.string, tf.int64, tf.string])
-        path, header = tf.ensure_shape(path, []), tf.ensure_shape(header, [])
-        waveform = tf.cond(
-            tf.size(numbers) > 0,
-            lambda: graph_decoder(path, numbers, header),
-            lambda: tf.zeros([0]),
-        )
-        return waveform, path, clip
-
-    def is_clip(waveform, _, clip):
-        # Elements come here in order: at the end of a pass, all its files have been decoded.
-        return tf.cond(
-            clip[1] == END,
-            lambda: tf.ensure_shape(tf.numpy_function(passes.end, [clip], tf.bool), []),
-            lambda: tf.size(waveform) > 0,
-        )
-
-    decoded = (
-        tf.data.Dataset.range(1)
-        .map(begin)
-        .unbatch()
-        .map(
-            decode if graph_decoder is None else decode_in_graph,
-            num_parallel_calls=num_workers or tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-    )
-    return decoded.filter(is_clip)
-
-
-@dataclasses.dataclass
-class _Pass:
-    """A pass under way: how many clips it has, which of them are unreadable, and why."""
-
-    num_clips: int
-    unreadable: list
-    reasons: dict = dataclasses.field(default_factory=dict)
-
-
-class _Passes:
-    """What happens in Python during passes; tensors come and go as numpy arrays.
-
-    A clip of a pass is the pass's random number and the index of a file, or `END`. The number
-    tells passes apart, because several may be under way at once, and one that is broken off never
-    ends; and with the index it is the seed of the clip. Where files are drawn with replacement,
-    the number of files is added to the index as often as clips came before in the pass, because a
-    file that comes again needs another seed.
+    Attributes:
+        num_clips: int. How many clips a pass has.
     """
 
-    def __init__(self, paths, shuffle, seed, at_least, weights, batch_size, host, start, log):
-        self.paths = paths
+    def __init__(
+        self,
+        counts,
+        *,
+        shuffle=False,
+        seed=0,
+        batch_size=1,
+        num_workers=None,
+        num_hosts=1,
+        host_index=0,
+        start=None,
+        log=None,
+    ):
+        check_integers(1, batch_size=batch_size, num_hosts=num_hosts)
+        check_integers(1, or_none=True, num_workers=num_workers)
+        check_integers(0, host_index=host_index)
+        if host_index >= num_hosts:
+            raise ValueError(
+                f"`host_index` must be an integer from 0 to {num_hosts - 1}, less than "
+                f"`num_hosts`. Received: host_index={host_index!r}"
+            )
+        counts = np.asarray(counts, "int64")
+        shares = [np.flatnonzero(counts)[host::num_hosts] for host in range(num_hosts)]
+        self.parts = shares[host_index]
+        self.num_clips = min(int(counts[share].sum()) for share in shares)
         self.shuffle = shuffle
-        self.seed = seed
-        self.at_least = at_least
-        self.weights = weights
+        self.seed = draw_seed(seed)
         self.batch_size = batch_size
-        self.num_hosts, self.host_index = host
+        self.num_workers = num_workers
         self.start = start or Start()
         self.log = log or ReadLog()
         self.epochs = itertools.count(self.start.epoch)
-        self.under_way = {}
-        self.warned = set()
 
     def begin(self):
-        """Return the clips of a new pass."""
+        """Return of a new pass the entries, what is unreadable, and how many clips to leave out.
+
+        Entries are an int64 array with a row a file or shard: the pass's random number, which
+        tells apart passes that are under way at once, and the file or shard.
+        """
         epoch = next(self.epochs)
-        generator = np.random.default_rng([self.seed, epoch])
-        number = generator.integers(2**63)
-        clips = self._draw(generator)
         started = epoch == self.start.epoch
         unreadable = list(self.start.unreadable) if started else []
+        generator = np.random.default_rng([self.seed, epoch])
+        number = generator.integers(2**63)
+        parts = self.draw(generator)
+        entries = np.stack([np.full_like(parts, number), parts], axis=1)
 
         def files(first_batch, last_batch):
             first, stop = first_batch * self.batch_size, (last_batch + 1) * self.batch_size
-            return [str(self._path(clip)) for clip in _without(clips, unreadable)[first:stop]]
+            return self.files(entries, unreadable, first, stop)
 
         self.log.begin(epoch, files, unreadable)
-        self.under_way[int(number)] = _Pass(len(clips), unreadable)
-        left_out = self.start.batch * self.batch_size if started else 0
-        rest = np.append(_without(clips, unreadable)[left_out:], END)
-        return np.stack([np.full_like(rest, number), rest], axis=1)
+        return entries, unreadable, self.start.batch * self.batch_size if started else 0
 
-    def _draw(self, generator):
-        clips = np.arange(len(self.paths))
-        if self.weights is not None:
-            drawn = generator.choice(clips, len(clips), p=self.weights)
-            return drawn + len(clips) * clips
-        share = clips[self.host_index :: self.num_hosts]
-        if self.shuffle:
-            generator.shuffle(share)
-        return share[: len(clips) // self.num_hosts]
+    def draw(self, generator):
+        """Return the parts of a pass in their order."""
+        return generator.permutation(self.parts) if self.shuffle else self.parts
 
-    def _path(self, clip):
-        return self.paths[clip % len(self.paths)]
-
-    def read(self, clip, read_file, nothing):
-        """Return what a function of a path and an offset reads; note a clip that it cannot."""
-        number, clip = clip
-        if clip == END:
-            return nothing
-        path = self._path(clip)
-        try:
-            return read_file(path, np.random.default_rng([number, clip]).random())
-        except (OSError, RuntimeError, ValueError) as error:
-            this = self.under_way[int(number)]
-            this.reasons[path] = str(getattr(error, "error_string", error))
-            this.unreadable.append(int(clip))
-            return nothing
-
-    def end(self, clip):
-        """Warn about the files that could not be read. Return False: an end is no clip."""
-        this = self.under_way.pop(int(clip[0]))
-        readable = this.num_clips - len(this.unreadable)
-        if readable < self.at_least:
-            raise ValueError(
-                f"Of {this.num_clips} audio files, {readable} could be read; at least "
-                f"{self.at_least} must be. Unreadable: {_describe(this.reasons)}"
-            )
-        new = {path: why for path, why in this.reasons.items() if path not in self.warned}
-        if new:
-            self.warned.update(new)
-            warnings.warn(
-                f"Skipped {len(new)} of {this.num_clips} audio files: {_describe(new)}",
-                stacklevel=1,
-            )
-        return np.False_
-
-
-def _without(clips, unreadable):
-    return clips[~np.isin(clips, list(unreadable))]
-
-
-def _describe(reasons):
-    named = [f"{path} ({why})" for path, why in sorted(reasons.items())]
-    return name_some(named, MAX_NAMED, separator="; ")
+    def files(self, entries, unreadable, first, stop):
+        """Return the paths of the clips of a pass from one on, up to another."""
+        raise NotImplementedError

@@ -10,7 +10,7 @@ from keras_asit._arguments import (
     check_integers,
     check_number,
 )
-from keras_asit.data.passes import clip_passes
+from keras_asit.data.file_passes import FilePasses
 from keras_asit.data.sources import read_manifest
 from keras_asit.models import ASiTAudioConverter
 
@@ -103,18 +103,17 @@ def window_dataset(
     def starts(samples):
         return window_starts(int(samples), length, overlap=overlap)
 
-    def cut(waveform, _, entry):
+    def cut(clip):
+        waveform = clip["audio"]
         if pad_with_silence:
             waveform = tf.pad(waveform, [[0, tf.maximum(0, length - tf.size(waveform))]])
         firsts = tf.numpy_function(starts, [tf.size(waveform)], tf.int64)
         windows = tf.data.Dataset.from_tensor_slices(tf.ensure_shape(firsts, [None]))
-        return windows.map(lambda first: (waveform[first : first + length], entry[1]))
+        return windows.map(lambda first: (waveform[first : first + length], clip["seed"][1]))
 
-    paths = read_manifest(source)
-    clips = clip_passes(
-        paths, sample_rate=converter.sample_rate, num_workers=num_workers, at_least=at_least
-    )
-    windows = clips.flat_map(cut).map(lambda window, index: (converter(window), index))
+    settings = {"num_workers": num_workers, "at_least": at_least}
+    passes = FilePasses(read_manifest(source), converter.sample_rate, **settings)
+    windows = passes.clips().flat_map(cut).map(lambda window, index: (converter(window), index))
     return windows.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 

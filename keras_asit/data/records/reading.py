@@ -1,14 +1,13 @@
 """Passes over the clips of a folder of records."""
 
 import io
-import itertools
 import os
 
 import numpy as np
 
 from keras_asit._files import sha256_of
 from keras_asit.data.decoding import read_waveform
-from keras_asit.data.passes import Start
+from keras_asit.data.passes import Passes
 from keras_asit.data.records.folder import absolute, read_record_index
 from keras_asit.data.records.format import RecordFormat
 
@@ -16,63 +15,56 @@ from keras_asit.data.records.format import RecordFormat
 CYCLE = 8
 
 
-class RecordPasses:
+class RecordPasses(Passes):
     """Passes over the records of a folder, or over the share of them that is a host's.
 
-    The first pass with some seed is the same on every run, and so is the second, which differs from
-    the first. Shuffled, each pass has an order of shards of its own and within each shard an order
-    of records; eight shards take turns.
+    Shuffled, each pass has an order of shards of its own and within each shard an order of records;
+    eight shards take turns.
 
     Args:
         folder: str or `os.PathLike`.
-        shuffle: bool. Without, clips come in the order in which they are stored.
-        seed: int.
-        batch_size: int. Clips of a batch, in which `start` and `log` count. Defaults to `1`.
-        num_hosts: int. Hosts that read shards of their own, all as many clips. Defaults to `1`.
-        host_index: int. Which of them this is. Defaults to `0`.
-        start: `Start`. Defaults to `None`, the first batch of the first pass.
-        log: `ReadLog` to note passes in. Defaults to `None`.
-
-    Attributes:
-        index: dict. The index of the folder.
-        num_clips: int. How many clips a pass has.
+        sample_rate: int. In Hz, to which encoded files are resampled.
+        num_mels: int. Mel bins that log-mels must have.
+        waveforms: bool. Whether clips must be waveforms. Defaults to `True`.
+        decoder: str. `"soundfile"`.
+        **passes: Arguments of `Passes`.
 
     Raises:
-        ValueError: If the folder holds no finished records, or has fewer shards than hosts.
+        ValueError: If an argument is invalid, the folder holds no finished records, or those of
+            another front end, or fewer shards than there are hosts.
     """
+
+    of = "records"
 
     def __init__(
         self,
         folder,
+        sample_rate,
         *,
-        shuffle,
-        seed,
-        batch_size=1,
-        num_hosts=1,
-        host_index=0,
-        start=None,
-        log=None,
+        num_mels=None,
+        waveforms=True,
+        decoder="soundfile",
+        **passes,
     ):
+        if decoder != "soundfile":
+            raise ValueError(
+                "Another `decoder` is for audio files; records are read without one. Received: "
+                f"decoder={decoder!r}"
+            )
         self.folder = absolute(folder)
         self.index = read_record_index(folder)
-        self.shuffle = shuffle
-        self.seed = seed
-        self.batch_size = batch_size
-        self.start = start or Start()
-        self.log = log
+        self.sample_rate = sample_rate
         self.whole = set()
-        counts = [shard["records"] for shard in self.index["shards"]]
-        filled = [shard for shard, count in enumerate(counts) if count]
-        if len(filled) < num_hosts:
+        self._check(num_mels, waveforms)
+        self.counts = [shard["records"] for shard in self.index["shards"]]
+        super().__init__(self.counts, **passes)
+        if not self.num_clips:
             raise ValueError(
-                f"{len(filled)} shards do not suffice for {num_hosts} hosts; write records with "
-                "fewer `clips_per_shard`."
+                f"{sum(map(bool, self.counts))} shards do not suffice for {passes['num_hosts']} "
+                "hosts; write records with fewer `clips_per_shard`."
             )
-        shares = [filled[host::num_hosts] for host in range(num_hosts)]
-        self.shards = shares[host_index]
-        self.num_clips = min(sum(counts[shard] for shard in share) for share in shares)
 
-    def check(self, sample_rate, num_mels=None, *, waveforms=False):
+    def _check(self, num_mels, waveforms):
         """Raise `ValueError` unless records are what this front end would make of the files."""
         index, content = self.index, self.index["content"]
         if content == "log_mel" and waveforms:
@@ -80,10 +72,10 @@ class RecordPasses:
                 f"{self.folder} holds log-mels, of which no waveforms can be made; write records "
                 "with content 'waveform'."
             )
-        wanted = RecordFormat(content, sample_rate, num_mels, index["max_seconds"]).parameters()
+        wanted = RecordFormat(content, self.sample_rate, num_mels, index["max_seconds"])
         made, wanted = (
             {"sample_rate": each["sample_rate"], **(each["front_end"] or {})}
-            for each in (index, wanted)
+            for each in (index, wanted.parameters())
         )
         different = [
             f"{name}={made.get(name)!r} instead of {wanted[name]!r}"
@@ -96,75 +88,56 @@ class RecordPasses:
                 "with the same one, or write the records again."
             )
 
-    def clips(self, sample_rate, num_workers=None):
-        """Return a dataset whose every iteration is another pass.
-
-        Args:
-            sample_rate: int. In Hz, to which encoded files are resampled.
-            num_workers: int. Clips decoded at once. Defaults to `None`: `tf.data` chooses.
-
-        Returns:
-            A `tf.data.Dataset` of `(clip, path, seed, samples, labels)`: a float32 waveform or
-            float16 log-mels of shape `(frames, mels)`; a string; int64 of shape `(2,)`, another
-            one for each clip in each pass; how long the waveform is; and the indices of classes.
-        """
+    def clips(self):
         import tensorflow as tf
 
-        return self._records(self.start, self.log).map(
-            self._decoder(sample_rate),
-            num_parallel_calls=num_workers or tf.data.AUTOTUNE,
-            deterministic=True,
-        )
+        def begin():
+            entries, _, left_out = self.begin()
+            return entries, np.int64(left_out)
 
-    def _records(self, start, log=None):
-        """Return a dataset of passes over the features of records, not decoded."""
+        def one_pass(_):
+            entries, left_out = tf.numpy_function(begin, [], [tf.int64, tf.int64])
+            entries = tf.ensure_shape(entries, [len(self.parts), 2])
+            return self._examples(entries).skip(tf.ensure_shape(left_out, []))
+
+        workers = self.num_workers or tf.data.AUTOTUNE
+        examples = tf.data.Dataset.range(1).flat_map(one_pass)
+        clips = examples.map(self._decode, workers, deterministic=True)
+        if self.start.batch:
+            return clips
+        return clips.apply(tf.data.experimental.assert_cardinality(self.num_clips))
+
+    def files(self, entries, unreadable, first, stop):
+        examples = self._examples(entries).skip(first).take(stop - first)
+        paths = examples.map(lambda example, _: _parse(example)["path"])
+        return [os.fsdecode(path) for path in paths.as_numpy_iterator()]
+
+    def _examples(self, entries):
+        """Return a dataset of the serialized records of one pass, each with its seed."""
         import tensorflow as tf
 
-        epochs = itertools.count(start.epoch)
-        counts = tf.constant([shard["records"] for shard in self.index["shards"]], tf.int64)
-
-        def begin(_):
-            return tf.ensure_shape(tf.numpy_function(order, [], tf.int64), [len(self.shards), 2])
-
-        def order():
-            epoch = next(epochs)
-            if log is not None:
-                log.begin(epoch, lambda first, last: self._files(epoch, first, last))
-            return self._order(epoch)
+        counts = tf.constant(self.counts, tf.int64)
 
         def open_shard(entry):
             path = tf.numpy_function(self._verified, [entry[1]], tf.string)
-            examples = tf.data.TFRecordDataset(path).batch(counts[entry[1]])
-            return examples.flat_map(lambda batch: self._ordered(_parse(batch), entry))
+            count = counts[entry[1]]
+            order = tf.range(count)
+            if self.shuffle:
+                chances = tf.random.stateless_uniform([count], entry, dtype=tf.float64)
+                order = tf.cast(tf.argsort(chances), tf.int64)
 
-        entries = tf.data.Dataset.range(1).map(begin).unbatch()
-        cycle = min(CYCLE, len(self.shards)) if self.shuffle else 1
-        records = entries.interleave(open_shard, cycle, 1, cycle, deterministic=True)
-        records = records.take(self.num_clips)
-        if not start.batch:
-            return records
-        # Of the first pass only.
-        numbers = itertools.chain([start.batch * self.batch_size], itertools.repeat(0))
+            def reorder(examples):
+                # Places in a shard are below 2**32 by far.
+                return tf.data.Dataset.from_tensor_slices(order).map(
+                    lambda place: (examples[place], tf.stack([entry[0], entry[1] * 2**32 + place]))
+                )
 
-        def rest(_):
-            return records.skip(tf.numpy_function(lambda: np.int64(next(numbers)), [], tf.int64))
+            return tf.data.TFRecordDataset(path).batch(count).flat_map(reorder)
 
-        return tf.data.Dataset.range(1).flat_map(rest)
-
-    def _order(self, epoch):
-        """Return for each shard of a pass the pass's random number and the shard's index."""
-        generator = np.random.default_rng([self.seed, epoch])
-        number = generator.integers(2**63)
-        order = np.asarray(self.shards, "int64")
-        if self.shuffle:
-            generator.shuffle(order)
-        return np.stack([np.full_like(order, number), order], axis=1)
-
-    def _files(self, epoch, first_batch, last_batch):
-        records = self._records(Start(epoch, first_batch))
-        records = records.take((last_batch + 1 - first_batch) * self.batch_size)
-        paths = records.map(lambda features, _: features["path"])
-        return [os.fsdecode(path) for path in paths.as_numpy_iterator()]
+        cycle = min(CYCLE, len(self.parts)) if self.shuffle else 1
+        shards = tf.data.Dataset.from_tensor_slices(entries)
+        records = shards.interleave(open_shard, cycle, 1, cycle, deterministic=True)
+        return records.take(self.num_clips)
 
     def _verified(self, shard):
         """Return the path of a shard, whose content is what was written.
@@ -186,57 +159,37 @@ class RecordPasses:
             self.whole.add(shard)
         return os.fsencode(path)
 
-    def _ordered(self, features, entry):
-        """Return a dataset of the records of a shard, each with its seed."""
+    def _decode(self, example, seed):
+        """Return the clip of a serialized record."""
         import tensorflow as tf
 
-        order = tf.range(tf.size(features["samples"], tf.int64))
-        if self.shuffle:
-            chances = tf.random.stateless_uniform(tf.shape(order), entry, dtype=tf.float64)
-            order = tf.cast(tf.argsort(chances), tf.int64)
+        clip = _parse(example)
+        audio, content = clip["audio"], self.index["content"]
+        if content == "encoded":
+            audio = tf.numpy_function(self._read, [audio, clip["path"]], tf.float32)
+            audio = tf.ensure_shape(audio, [None])
+            clip["samples"] = tf.size(audio, tf.int64)
+        elif content == "waveform":
+            audio = tf.cast(tf.io.decode_raw(audio, tf.int16), tf.float32) * (1 / 32768)
+        else:
+            audio = tf.io.decode_raw(audio, tf.float16)
+            audio = tf.reshape(audio, [-1, self.index["front_end"]["num_mels"]])
+        return {**clip, "audio": audio, "seed": seed}
 
-        def record(place):
-            # Places in a shard are below 2**32 by far.
-            seed = tf.stack([entry[0], entry[1] * 2**32 + place])
-            return {name: values[place] for name, values in features.items()}, seed
-
-        return tf.data.Dataset.from_tensor_slices(order).map(record)
-
-    def _decoder(self, sample_rate):
-        """Return a function from a record's features and seed to its clip and what goes with it."""
-        import tensorflow as tf
-
-        content = self.index["content"]
-
-        def encoded(audio, path):
-            try:
-                return read_waveform(io.BytesIO(audio), sample_rate)
-            except (OSError, RuntimeError, ValueError) as error:
-                name = os.fsdecode(path)
-                raise ValueError(f"Record of {name} cannot be decoded: {error}") from None
-
-        def decode(features, seed):
-            audio, path, samples = (features[name] for name in ("audio", "path", "samples"))
-            if content == "encoded":
-                clip = tf.numpy_function(encoded, [audio, path], tf.float32)
-                clip = tf.ensure_shape(clip, [None])
-                samples = tf.size(clip, tf.int64)
-            elif content == "waveform":
-                clip = tf.cast(tf.io.decode_raw(audio, tf.int16), tf.float32) * (1 / 32768)
-            else:
-                clip = tf.io.decode_raw(audio, tf.float16)
-                clip = tf.reshape(clip, [-1, self.index["front_end"]["num_mels"]])
-            return clip, path, seed, samples, features["labels"]
-
-        return decode
+    def _read(self, audio, path):
+        try:
+            return read_waveform(io.BytesIO(audio), self.sample_rate)
+        except (OSError, RuntimeError, ValueError) as error:
+            name = os.fsdecode(path)
+            raise ValueError(f"Record of {name} cannot be decoded: {error}") from None
 
 
-def _parse(examples):
-    """Return the features of a batch of serialized examples."""
+def _parse(example):
+    """Return the features of a serialized example."""
     import tensorflow as tf
 
     text = tf.io.FixedLenFeature([], tf.string)
     none = tf.io.FixedLenFeature([], tf.int64, default_value=0)
-    labels = tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)
+    labels = tf.io.RaggedFeature(tf.int64)
     features = {"audio": text, "path": text, "samples": none, "labels": labels}
-    return tf.io.parse_example(examples, features)
+    return tf.io.parse_single_example(example, features)

@@ -6,8 +6,7 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from keras_asit.data import passes as clip_passes
-from keras_asit.data import pretraining_dataset
+from keras_asit.data import file_passes, pretraining_dataset
 from keras_asit.models import ASiTAudioConverter
 
 # Far below a view's spread of 0.3 to 1; backends differ by this much in almost silent frames.
@@ -135,13 +134,13 @@ def test_half_of_the_clips_are_rolled(write_noise):
 
 def test_each_clip_is_decoded_once_a_pass(clips, monkeypatch):
     decoded = []
-    read_waveform = clip_passes.read_waveform
+    read_waveform = file_passes.read_waveform
 
     def count_and_read(path, *args):
         decoded.append(path)
         return read_waveform(path, *args)
 
-    monkeypatch.setattr(clip_passes, "read_waveform", count_and_read)
+    monkeypatch.setattr(file_passes, "read_waveform", count_and_read)
     batches(dataset_of(clips, num_short_crops=2, short_crop_seconds=0.25))
     assert len(decoded) == len(set(decoded)) == 6
 
@@ -233,14 +232,14 @@ def test_of_a_long_file_only_a_stretch_is_read(tmp_path, monkeypatch):
     ramp = np.linspace(-0.9, 0.9, 30 * 16000)
     soundfile.write(tmp_path / "long.wav", ramp, 16000)
     lengths = []
-    read_waveform = clip_passes.read_waveform
+    read_waveform = file_passes.read_waveform
 
     def measure(*args):
         waveform = read_waveform(*args)
         lengths.append(len(waveform))
         return waveform
 
-    monkeypatch.setattr(clip_passes, "read_waveform", measure)
+    monkeypatch.setattr(file_passes, "read_waveform", measure)
     arguments = {"batch_size": 1, "crop_seconds": 0.5, "max_seconds": 2.0, "spectrograms": False}
     dataset = pretraining_dataset(tmp_path, seed=3, roll_probability=0.0, **arguments)
     passes = [next(iter(dataset))["clean"].numpy() for _ in range(8)]

@@ -1,0 +1,187 @@
+"""Passes over audio files, of which some may turn out to be unreadable."""
+
+import dataclasses
+import os
+import warnings
+
+import numpy as np
+
+from keras_asit._arguments import check_choice, name_some
+from keras_asit.data.decoding import read_waveform
+from keras_asit.data.graph_decoding import GraphDecoder
+from keras_asit.data.passes import Passes
+
+DECODERS = ("soundfile", "tensorflow_io")
+# In the place of a file, at the end of a pass.
+END = -1
+MAX_NAMED = 10
+
+
+class FilePasses(Passes):
+    """Passes over audio files.
+
+    The second number of a clip's seed, modulo the number of files, is the index of its file. Where
+    files are drawn with replacement, the number of files is added to it as often as clips came
+    before in the pass, because a file that comes again needs another seed.
+
+    Args:
+        paths: list of strs.
+        sample_rate: int. Sample rate of the waveforms in Hz.
+        labels: list of tuples of ints. Defaults to `None`: clips have none.
+        at_least: int. A pass with fewer readable clips than this is an error. Defaults to `1`.
+        weights: array of probabilities of the files. Where given, a pass draws with replacement.
+        max_seconds: float. Of longer files, a stretch of this length at a random place is read.
+        decoder: str. `"soundfile"`, or `"tensorflow_io"` for the operators of tensorflow-io.
+        **passes: Arguments of `Passes`.
+
+    Raises:
+        ValueError: If there is no such decoder.
+        ImportError: If the operators of tensorflow-io are asked for and do not load.
+    """
+
+    of = "audio files"
+
+    def __init__(
+        self,
+        paths,
+        sample_rate,
+        *,
+        labels=None,
+        at_least=1,
+        weights=None,
+        max_seconds=None,
+        decoder="soundfile",
+        **passes,
+    ):
+        check_choice("decoder", decoder, DECODERS)
+        super().__init__([1] * len(paths), **passes)
+        self.paths = paths
+        self.sample_rate = sample_rate
+        self.labels = labels
+        self.at_least = at_least
+        self.weights = weights
+        self.max_seconds = max_seconds
+        self.graph_decoder = None
+        if decoder == "tensorflow_io":
+            self.graph_decoder = GraphDecoder(sample_rate, max_seconds)
+        self.under_way = {}
+        self.warned = set()
+
+    def clips(self):
+        import tensorflow as tf
+
+        def begin(_):
+            return tf.ensure_shape(tf.numpy_function(self._begin, [], tf.int64), [None, 2])
+
+        def is_clip(clip):
+            # Clips come here in order: at the end of a pass, all its files have been decoded.
+            return tf.cond(
+                clip["seed"][1] == END,
+                lambda: tf.ensure_shape(tf.numpy_function(self._end, [clip["seed"]], tf.bool), []),
+                lambda: clip["samples"] > 0,
+            )
+
+        entries = tf.data.Dataset.range(1).map(begin).unbatch()
+        workers = self.num_workers or tf.data.AUTOTUNE
+        return entries.map(self._decode, workers, deterministic=True).filter(is_clip)
+
+    def draw(self, generator):
+        if self.weights is None:
+            return super().draw(generator)[: self.num_clips]
+        return generator.choice(self.parts, self.num_clips, p=self.weights) + (
+            self.num_clips * self.parts
+        )
+
+    def files(self, entries, unreadable, first, stop):
+        return [self._path(clip) for _, clip in _without(entries, unreadable)[first:stop]]
+
+    def _path(self, clip):
+        return str(self.paths[clip % len(self.paths)])
+
+    def _begin(self):
+        entries, unreadable, left_out = self.begin()
+        number = entries[0, 0]
+        self.under_way[int(number)] = _Pass(len(entries), unreadable)
+        return np.append(_without(entries, unreadable)[left_out:], [[number, END]], axis=0)
+
+    def _decode(self, entry):
+        """Return the clip of an entry, without samples if there is none that can be read."""
+        import tensorflow as tf
+
+        in_graph = self.graph_decoder is not None
+        types = [tf.int64, tf.string] if in_graph else [tf.float32]
+        path, labels, *content = tf.numpy_function(
+            self._read, [entry], [tf.string, tf.int64, *types]
+        )
+        path = tf.ensure_shape(path, [])
+        audio = content[0]
+        if in_graph:
+            numbers, header = content[0], tf.ensure_shape(content[1], [])
+            audio = tf.cond(
+                tf.size(numbers) > 0,
+                lambda: self.graph_decoder(path, numbers, header),
+                lambda: tf.zeros([0]),
+            )
+        return {
+            "audio": tf.ensure_shape(audio, [None]),
+            "samples": tf.size(audio, tf.int64),
+            "path": path,
+            "labels": tf.ensure_shape(labels, [None]),
+            "seed": entry,
+        }
+
+    def _read(self, entry):
+        """Return path, labels, and the waveform or what the graph decodes; note a failure."""
+        number, clip = entry
+        path = self._path(clip)
+        labels = () if self.labels is None else self.labels[clip % len(self.paths)]
+        in_graph = self.graph_decoder is not None
+        content = (np.zeros(0, "int64"), b"") if in_graph else (np.zeros(0, "float32"),)
+        try:
+            if clip != END:
+                offset = np.random.default_rng([number, clip]).random()
+                if in_graph:
+                    content = self.graph_decoder.locate(path, offset)
+                else:
+                    content = (read_waveform(path, self.sample_rate, self.max_seconds, offset),)
+        except (OSError, RuntimeError, ValueError) as error:
+            this = self.under_way[int(number)]
+            this.reasons[path] = str(getattr(error, "error_string", error))
+            this.unreadable.append(int(clip))
+        return os.fsencode(path), np.asarray(labels, "int64"), *content
+
+    def _end(self, entry):
+        """Warn about the files that could not be read. Return False: an end is no clip."""
+        this = self.under_way.pop(int(entry[0]))
+        readable = this.num_clips - len(this.unreadable)
+        if readable < self.at_least:
+            raise ValueError(
+                f"Of {this.num_clips} audio files, {readable} could be read; at least "
+                f"{self.at_least} must be. Unreadable: {_describe(this.reasons)}"
+            )
+        new = {path: why for path, why in this.reasons.items() if path not in self.warned}
+        if new:
+            self.warned.update(new)
+            warnings.warn(
+                f"Skipped {len(new)} of {this.num_clips} audio files: {_describe(new)}",
+                stacklevel=1,
+            )
+        return np.False_
+
+
+@dataclasses.dataclass
+class _Pass:
+    """A pass under way: how many clips it has, which of them are unreadable, and why."""
+
+    num_clips: int
+    unreadable: list
+    reasons: dict = dataclasses.field(default_factory=dict)
+
+
+def _without(entries, unreadable):
+    return entries[~np.isin(entries[:, 1], unreadable)]
+
+
+def _describe(reasons):
+    named = [f"{path} ({why})" for path, why in sorted(reasons.items())]
+    return name_some(named, MAX_NAMED, separator="; ")
