@@ -73,18 +73,23 @@ class ASiTAudioClassifier(ASiTTask):
         check_task(backbone, preprocessor)
         check_integers(1, num_classes=num_classes)
         check_number("dropout", dropout, 0, 0.999)
-        _check_class_names(class_names, num_classes)
+        if class_names is not None and not len(class_names) == len(set(class_names)) == num_classes:
+            raise ValueError(
+                f"`class_names` must be {num_classes} different names (`num_classes`). Received: "
+                f"{len(class_names)}, {len(set(class_names))} of them different"
+            )
         check_known("ASiTAudioClassifier", kwargs, ("name", "trainable", "compile"))
-        head_dtype = head_dtype or backbone.dtype_policy
-        plain_dtype = _without_quantization(head_dtype)
+        head_dtype = keras.dtype_policies.get(head_dtype or backbone.dtype_policy)
+        # Layers without weights cannot be quantized.
+        compute_dtype = head_dtype.compute_dtype
 
         # === Layers ===
         self.backbone = backbone
         self.preprocessor = preprocessor
         self.augmentation = augmentation
-        self.pooler = TokenPooling(pooling, dtype=plain_dtype, name="pooler")
+        self.pooler = TokenPooling(pooling, dtype=compute_dtype, name="pooler")
         self.output_dropout = keras.layers.Dropout(
-            dropout, dtype=plain_dtype, name="output_dropout"
+            dropout, dtype=compute_dtype, name="output_dropout"
         )
         self.output_dense = keras.layers.Dense(
             int(num_classes),
@@ -109,16 +114,20 @@ class ASiTAudioClassifier(ASiTTask):
         self.pooling = pooling
         self.dropout = dropout
 
+    @property
+    def head_dtype(self) -> keras.DTypePolicy:
+        """The precision of the linear layer."""
+        return self.output_dense.dtype_policy
+
     def compile(self, optimizer="auto", loss="auto", *, metrics="auto", **kwargs):
-        """Configure training.
+        """Configure training, as `keras.Model.compile` does.
 
         Args:
-            optimizer: As in `keras.Model.compile`. Defaults to `"auto"`: `AdamW` with a
-                learning rate of 5e-5.
-            loss: As in `keras.Model.compile`. Defaults to `"auto"`: cross-entropy of class
-                indices, or with `multi_label` the binary one.
-            metrics: As in `keras.Model.compile`. Defaults to `"auto"`: accuracy, or with
-                `multi_label` the area under the precision-recall curve (`keras.metrics.AUC`).
+            optimizer: Defaults to `"auto"`: `AdamW` with a learning rate of 5e-5.
+            loss: Defaults to `"auto"`: cross-entropy of class indices, or with `multi_label` the
+                binary one.
+            metrics: Defaults to `"auto"`: accuracy, or with `multi_label` the area under the
+                precision-recall curve.
             **kwargs: Other arguments of `keras.Model.compile`.
         """
         if optimizer == "auto":
@@ -129,14 +138,9 @@ class ASiTAudioClassifier(ASiTTask):
         elif loss == "auto":
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits)
         if metrics == "auto" and self.multi_label:
+            sizes = {"multi_label": True, "num_labels": self.num_classes}
             metrics = [
-                keras.metrics.AUC(
-                    curve="PR",
-                    multi_label=True,
-                    num_labels=self.num_classes,
-                    from_logits=from_logits,
-                    name="auc_pr",
-                )
+                keras.metrics.AUC(curve="PR", from_logits=from_logits, name="auc_pr", **sizes)
             ]
         elif metrics == "auto":
             metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
@@ -151,18 +155,13 @@ class ASiTAudioClassifier(ASiTTask):
             labels = as_shares(y, (self.num_classes,))
         else:
             labels = as_indices(y, self.num_classes, self.class_names)
-        if are_shares and isinstance(self.loss, keras.losses.SparseCategoricalCrossentropy):
+        kinds = ["class indices", "shares of classes"]
+        losses = ["SparseCategoricalCrossentropy", "CategoricalCrossentropy"]
+        if isinstance(self.loss, getattr(keras.losses, losses[not are_shares])):
             raise ValueError(
-                "Labels are shares of classes, as one-hot ones are, but the loss takes class "
-                "indices. Give those, or compile with `loss=keras.losses."
-                "CategoricalCrossentropy(from_logits=True)` and metrics to match. Received: "
-                f"labels of shape {tuple(y.shape)}"
-            )
-        if not are_shares and isinstance(self.loss, keras.losses.CategoricalCrossentropy):
-            raise ValueError(
-                "Labels are class indices, but the loss takes shares of classes, as one-hot labels "
-                'are. Give those (`keras.ops.one_hot`), or compile with `loss="auto"`. Received: '
-                f"labels of shape {tuple(y.shape)}"
+                f"Labels of shape {tuple(y.shape)} are {kinds[are_shares]}, but the loss takes "
+                f"{kinds[not are_shares]}. Give those, or compile with `loss=keras.losses."
+                f"{losses[are_shares]}(from_logits=True)` and metrics to match."
             )
         return labels
 
@@ -177,33 +176,3 @@ class ASiTAudioClassifier(ASiTTask):
     @property
     def _outputs_are_probabilities(self):
         return self.activation in (keras.activations.softmax, keras.activations.sigmoid)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_classes": self.num_classes,
-            "class_names": self.class_names,
-            "multi_label": self.multi_label,
-            "pooling": self.pooling,
-            "dropout": self.dropout,
-            "activation": keras.activations.serialize(self.activation),
-            "augmentation": keras.saving.serialize_keras_object(self.augmentation),
-            "head_dtype": keras.dtype_policies.serialize(self.output_dense.dtype_policy),
-        }
-
-
-def _without_quantization(dtype):
-    """Return the policy of layers that have no weights to quantize."""
-    policy = keras.dtype_policies.get(dtype)
-    if getattr(policy, "quantization_mode", None) is None:
-        return policy
-    return keras.dtype_policies.get(policy.name.split("_from_")[1])
-
-
-def _check_class_names(class_names, num_classes):
-    names = range(num_classes) if class_names is None else list(class_names)
-    if len(names) != num_classes or len(set(names)) != len(names):
-        raise ValueError(
-            f"`class_names` must be {num_classes} different names (`num_classes`). Received: "
-            f"{len(names)}, {len(set(names))} of them different"
-        )

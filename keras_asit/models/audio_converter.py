@@ -95,8 +95,9 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         Returns:
             An `ASiTAudioConverter`.
         """
-        if preset in builtin_presets.PRESETS:
-            return cls(**{**builtin_presets.PRESETS[preset]["converter"], **kwargs})
+        arguments = builtin_presets.arguments_of(preset, "converter")
+        if arguments is not None:
+            return cls(**{**arguments, **kwargs})
         return super().from_preset(preset, **kwargs)
 
     @property

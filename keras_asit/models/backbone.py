@@ -162,11 +162,9 @@ class ASiTBackbone(keras_hub.models.Backbone):
         )
         ```
         """
-        builtin = builtin_presets.PRESETS.get(preset)
-        if builtin and not (load_weights and builtin["file"]):
-            if load_weights:
-                builtin_presets.warn_of_random_start(preset)
-            return cls(**{**builtin["backbone"], **kwargs})
+        arguments = builtin_presets.arguments_of(preset, "backbone", load_weights)
+        if arguments is not None:
+            return cls(**{**arguments, **kwargs})
         folder = builtin_presets.locate(preset)
         return super().from_preset(folder, load_weights=load_weights, **kwargs)
 

@@ -77,10 +77,9 @@ class ASiTEventDetector(ASiTTask):
         # === Layers ===
         self.backbone = backbone
         self.preprocessor = preprocessor
-        self.strong_head = keras.layers.Dense(
-            num_strong_classes, dtype=head_dtype, name="strong_head"
-        )
-        self.weak_head = keras.layers.Dense(num_weak_classes, dtype=head_dtype, name="weak_head")
+        dense = keras.layers.Dense
+        self.strong_head = dense(num_strong_classes, dtype=head_dtype, name="strong_head")
+        self.weak_head = dense(num_weak_classes, dtype=head_dtype, name="weak_head")
 
         # === Functional Model ===
         inputs = backbone.input
@@ -97,27 +96,28 @@ class ASiTEventDetector(ASiTTask):
         self.num_steps = num_steps
 
     @property
+    def head_dtype(self) -> keras.DTypePolicy:
+        """The precision of both heads."""
+        return self.strong_head.dtype_policy
+
+    @property
     def window_seconds(self) -> float:
         """The duration of a window: one 10-ms shift a frame, and the 20 ms after the last."""
         return (self.backbone.spectrogram_shape[0] + 2) / 100
 
     def compile(self, optimizer="auto", loss="auto", **kwargs):
-        """Configure training.
+        """Configure training, as `keras.Model.compile` does.
 
         Args:
-            optimizer: As in `keras.Model.compile`. Defaults to `"auto"`: `AdamW` with a
-                learning rate of 5e-5.
-            loss: As in `keras.Model.compile`. Defaults to `"auto"`: binary cross-entropy of
-                both outputs.
+            optimizer: Defaults to `"auto"`: `AdamW` with a learning rate of 5e-5.
+            loss: Defaults to `"auto"`: binary cross-entropy of both outputs.
             **kwargs: Other arguments of `keras.Model.compile`.
         """
         if optimizer == "auto":
             optimizer = AdamW(5e-5)
         if loss == "auto":
-            loss = {
-                name: keras.losses.BinaryCrossentropy(from_logits=True)
-                for name in ("strong", "weak")
-            }
+            cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
+            loss = {"strong": cross_entropy, "weak": cross_entropy}
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
 
     def check_labels(self, y):
@@ -132,15 +132,6 @@ class ASiTEventDetector(ASiTTask):
                 f"{list(y) if isinstance(y, dict) else type(y).__name__}"
             )
         return {name: as_shares(labels, shapes[name]) for name, labels in y.items()}
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_strong_classes": self.num_strong_classes,
-            "num_weak_classes": self.num_weak_classes,
-            "num_steps": self.num_steps,
-            "head_dtype": keras.dtype_policies.serialize(self.strong_head.dtype_policy),
-        }
 
 
 def _pool_tokens(tokens, num_steps):

@@ -21,8 +21,6 @@ SIZES = {
 # `keras_asit.conversion` adds its own.
 CONVERSIONS = {}
 
-_PARAMETERS = {"tiny": 5_445_312, "small": 21_507_456, "base": 85_482_240}
-
 # What the two generations of the method do differently in pre-training.
 GENERATIONS = {
     1: {
@@ -48,60 +46,42 @@ GENERATIONS = {
 }
 
 
-def _architecture(size, sample_rate=16000, num_frames=592, *, parameters=None, **metadata):
+def _preset(size, parameters, sample_rate=16000, *, num_frames=592, file=None, labels=None):
+    """Return a preset: an architecture, or a published file that may be fine-tuned on labels."""
+    trained = "Pre-trained without labels on AudioSet." if file else "No weights: starts at random."
+    if labels:
+        trained += f" Then fine-tuned on AudioSet's labels of {labels}."
+    license = "MIT, that of the repository that publishes the file; none is stated for the file"
+    shape = (num_frames, 128)
     return {
         "metadata": {
-            "params": parameters or _PARAMETERS[size],
+            "description": f"ASiT-{size} for {sample_rate // 1000}-kHz audio. {trained}",
+            "params": parameters,
             "sample_rate": sample_rate,
-            "spectrogram_shape": (num_frames, 128),
-            **metadata,
+            "spectrogram_shape": shape,
+            "source": f"{RELEASE_URL}/{file}" if file else "arXiv 2211.13189",
+            "license": license if file else "Apache 2.0",
         },
-        "backbone": {"spectrogram_shape": (num_frames, 128), **SIZES[size]},
+        "backbone": {"spectrogram_shape": shape, **SIZES[size]},
         "converter": {"sample_rate": sample_rate, "num_frames": num_frames},
-        "file": None,
-        "task": None,
+        "file": file,
+        "task": "ASiTEventDetector" if labels else None,
     }
 
 
-def _published(file, description, *, task=None, **kwargs):
-    preset = _architecture(
-        "base",
-        description=f"{description} Pre-trained without labels on AudioSet at 16 kHz.",
-        source=f"{RELEASE_URL}/{file}",
-        license="MIT, that of the repository that publishes the file; none is stated for the file",
-        **kwargs,
-    )
-    return {**preset, "file": file, "task": task}
-
-
 PRESETS = {
-    f"asit_{size}_{rate // 1000}k": _architecture(
-        size,
-        rate,
-        description=(
-            f"Architecture of ASiT-{size} for {rate // 1000}-kHz audio, 6 seconds. It has no "
-            "weights: it starts at random."
-        ),
-        source="arXiv 2211.13189",
-        license="Apache 2.0",
-    )
-    for rate in (16000, 32000)
-    for size in SIZES
-} | {
-    "asit_base_16k_audioset": _published("ASIT_ssl.pt", "ASiT-base."),
-    "asit_base_16k_audioset_weak": _published(
-        "ASIT_weak.pt",
-        "ASiT-base, then fine-tuned on AudioSet's labels of clips, for 10 seconds.",
-        task="ASiTEventDetector",
-        num_frames=998,
-        parameters=85_635_840,
+    "asit_tiny_16k": _preset("tiny", 5_445_312),
+    "asit_small_16k": _preset("small", 21_507_456),
+    "asit_base_16k": _preset("base", 85_482_240),
+    "asit_tiny_32k": _preset("tiny", 5_445_312, 32000),
+    "asit_small_32k": _preset("small", 21_507_456, 32000),
+    "asit_base_32k": _preset("base", 85_482_240, 32000),
+    "asit_base_16k_audioset": _preset("base", 85_482_240, file="ASIT_ssl.pt"),
+    "asit_base_16k_audioset_weak": _preset(
+        "base", 85_635_840, num_frames=998, file="ASIT_weak.pt", labels="clips"
     ),
-    "asit_base_16k_audioset_strong": _published(
-        "ASIT_strong_1.pt",
-        "ASiT-base, then fine-tuned on AudioSet's labels of events in time, for 10 seconds.",
-        task="ASiTEventDetector",
-        num_frames=998,
-        parameters=85_635_840,
+    "asit_base_16k_audioset_strong": _preset(
+        "base", 85_635_840, num_frames=998, file="ASIT_strong_1.pt", labels="events in time"
     ),
 }
 
@@ -114,6 +94,20 @@ def listed_presets():
 def may_hold(preset, task):
     """Return whether a preset can be one of a task, by the name of its class."""
     return preset not in PRESETS or PRESETS[preset]["task"] == task
+
+
+def arguments_of(preset, part, load_weights=False):
+    """Return the arguments of a `"backbone"` or `"converter"`, or `None` if a file is needed."""
+    builtin = PRESETS.get(preset)
+    if builtin is None or (load_weights and builtin["file"]):
+        return None
+    if load_weights:
+        warnings.warn(
+            f"{preset!r} is an architecture without weights: it starts at random. Pass "
+            "`load_weights=False` to show that this is meant.",
+            stacklevel=3,
+        )
+    return builtin[part]
 
 
 def locate(preset):
@@ -130,7 +124,7 @@ def locate(preset):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{preset}-") as work:
             made = Path(work) / "preset"
-            path = Path(_fetch(preset, Path(work)))
+            path = _fetch(preset, Path(work))
             CONVERSIONS[path.suffix](preset, path, made)
             try:
                 made.rename(folder)
@@ -144,15 +138,6 @@ def cache_folder():
     """Return the folder that converted presets are kept in, below Keras's own."""
     home = os.environ.get("KERAS_HOME", Path.home() / ".keras")
     return Path(home) / "models" / "keras_asit"
-
-
-def warn_of_random_start(name):
-    """Say that a preset without weights was asked for with them."""
-    warnings.warn(
-        f"{name!r} is an architecture without weights: it starts at random. Pass "
-        "`load_weights=False` to show that this is meant.",
-        stacklevel=3,
-    )
 
 
 def _fetch(name, work):
@@ -169,10 +154,9 @@ def _fetch(name, work):
         return path
     url = f"{source.rstrip('/')}/{file}"
     try:
-        return keras.utils.get_file(file, url, cache_dir=work, cache_subdir="download")
+        return Path(keras.utils.get_file(file, url, cache_dir=work, cache_subdir="download"))
     except Exception as error:  # Keras raises nothing more specific.
         raise OSError(
             f"{url} could not be downloaded for {name!r}: {error}. Without a connection, set the "
-            f"environment variable {SOURCE_VARIABLE} to a copy of {file}, to a folder that holds "
-            "it, or to another base URL."
+            f"environment variable {SOURCE_VARIABLE} to {file}, its folder, or another base URL."
         ) from error

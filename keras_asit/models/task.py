@@ -3,8 +3,9 @@
 import keras
 import keras_hub
 import numpy as np
+from keras.saving import deserialize_keras_object, serialize_keras_object
 
-from keras_asit._arguments import check_instance, is_symbolic
+from keras_asit._arguments import arguments_of, check_instance, is_symbolic
 from keras_asit.models import presets as builtin_presets
 from keras_asit.models.audio_preprocessor import ASiTAudioClassifierPreprocessor
 from keras_asit.models.backbone import ASiTBackbone
@@ -49,15 +50,11 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
         Without, the preset must be one of such a task, and is loaded whole.
 
         Args:
-            preset: str. The name of a built-in preset, a folder that `save_to_preset` wrote for a
-                backbone and its converter or for a task, or a `hf://` or `kaggle://` handle.
-            load_weights: bool. Whether to load weights, or to start at random. Defaults to
-                `True`.
-            spectrogram_shape: pair of ints, (frames, mels). Another shape than the preset's;
-                positions are interpolated. Like the next two, it needs the number of classes.
-                Defaults to `None`.
-            patch_stride: int or pair of ints. Another one than the preset's; positions are
-                interpolated. Defaults to `None`.
+            preset: str. As in `ASiTBackbone.from_preset`; a folder with a converter or of a task.
+            load_weights: bool. As in `ASiTBackbone.from_preset`.
+            spectrogram_shape: pair of ints, (frames, mels), that positions are interpolated for.
+                Like the next two, it needs the number of classes. Defaults to `None`, the preset's.
+            patch_stride: int or pair of ints. Defaults to `None`, the preset's.
             drop_path_rate: float in [0, 1). Stochastic depth in fine-tuning. Defaults to `None`,
                 the preset's.
             **kwargs: Constructor arguments, such as the number of classes.
@@ -77,16 +74,17 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
         )
         ```
         """
-        changes = {
-            "spectrogram_shape": spectrogram_shape,
-            "patch_stride": patch_stride,
-            "drop_path_rate": drop_path_rate,
-        }
+        changes = {"spectrogram_shape": spectrogram_shape, "patch_stride": patch_stride}
+        changes["drop_path_rate"] = drop_path_rate
         changes = {name: value for name, value in changes.items() if value is not None}
         if cls.size_argument in kwargs:
             return cls._from_backbone(preset, load_weights, changes, **kwargs)
+        missing = ValueError(
+            f"`{cls.size_argument}` must be given unless the preset is of an {cls.__name__} that "
+            f"stays as it is. Received: preset={preset!r}, {changes or 'no changes'}"
+        )
         if changes or not builtin_presets.may_hold(preset, cls.__name__):
-            raise ValueError(cls._size_is_missing(preset, changes))
+            raise missing
         if "dtype" in kwargs:
             kwargs = {"head_dtype": kwargs["dtype"], **kwargs}
         folder = builtin_presets.locate(preset)
@@ -95,7 +93,7 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
         except (TypeError, FileNotFoundError) as error:  # There is but a backbone.
             if f"'{cls.size_argument}'" not in str(error) and "converter" not in str(error):
                 raise
-            raise ValueError(cls._size_is_missing(preset, changes)) from error
+            raise missing from error
 
     @classmethod
     def _from_backbone(cls, preset, load_weights, changes, dtype=None, **kwargs):
@@ -116,13 +114,6 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
                 ) from error
         return cls(backbone, **kwargs)
 
-    @classmethod
-    def _size_is_missing(cls, preset, changes):
-        return (
-            f"`{cls.size_argument}` must be given unless the preset is of an {cls.__name__} that "
-            f"stays as it is. Received: preset={preset!r}, {changes or 'no changes'}"
-        )
-
     def fit(
         self,
         x=None,
@@ -140,12 +131,12 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
 
         Unlike KerasHub's tasks, arrays are shuffled in each epoch, as `keras.Model` does.
         """
-        data = self._checked(x, y, batch_size, sample_weight)
+        data = self._checked(x, y, sample_weight, batch_size)
         if validation_split and validation_data is None:
             data, validation_data = split_clips(data, validation_split)
         elif isinstance(validation_data, (list, tuple)):
-            clips, labels, *weights = validation_data
-            validation_data = self._checked(clips, labels, None, *weights)
+            parts = keras.utils.unpack_x_y_sample_weight(tuple(validation_data))
+            validation_data = self._checked(*parts)
         return super().fit(
             as_batches(data, batch_size, shuffle),
             validation_data=as_batches(validation_data, validation_batch_size or batch_size),
@@ -157,7 +148,7 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
         self, x=None, y=None, batch_size: int | None = None, *, sample_weight=None, **kwargs
     ):
         """Evaluate; see `keras.Model.evaluate`."""
-        data = self._checked(x, y, batch_size, sample_weight)
+        data = self._checked(x, y, sample_weight, batch_size)
         return super().evaluate(as_batches(data, batch_size), **kwargs)
 
     def predict(self, x=None, batch_size: int | None = None, **kwargs):
@@ -171,18 +162,17 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
         y = None if y is None else self.check_labels(y)
         return super().preprocess_samples(x, y, sample_weight)
 
-    def _checked(self, x, y=None, batch_size=None, sample_weight=None):
-        """Return what is given as a tuple of arrays, after checks, or as the dataset that it is."""
+    def _checked(self, x, y=None, sample_weight=None, batch_size=None):
+        """Return clips, labels and weights as a tuple of arrays, or the dataset that `x` is."""
         import tensorflow as tf
 
         if isinstance(x, tf.data.Dataset):
-            others = {"y": y, "batch_size": batch_size, "sample_weight": sample_weight}
-            for name, value in others.items():
-                if value is not None:
-                    raise ValueError(
-                        f"A dataset of batches brings its own `{name}`; leave that out. Received: "
-                        f"{name}={type(value).__name__}"
-                    )
+            others = {"y": y, "sample_weight": sample_weight, "batch_size": batch_size}
+            given = [f"`{name}`" for name, value in others.items() if value is not None]
+            if given:
+                raise ValueError(
+                    f"A dataset of batches brings its own {' and '.join(given)}; leave that out."
+                )
             return x
         check_clips(x)
         if self.preprocessor is None:
@@ -191,24 +181,29 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
             x = as_waveform_input(x)
         if y is None:
             return (x,)
-        y = self.check_labels(y)
         weights = None if sample_weight is None else np.asarray(sample_weight, "float32")
-        for name, part in (("y", y), ("sample_weight", weights)):
-            for array in keras.tree.flatten(part):
-                if array is not None and len(array) != x.shape[0]:
-                    raise ValueError(
-                        f"`{name}` must be of {x.shape[0]} clips, as `x` is. Received: {len(array)}"
-                    )
-        return keras.utils.pack_x_y_sample_weight(x, y, weights)
+        data = keras.utils.pack_x_y_sample_weight(x, self.check_labels(y), weights)
+        for part in keras.tree.flatten(data[1:]):
+            if len(part) != x.shape[0]:
+                raise ValueError(
+                    f"`y` and `sample_weight` must be of {x.shape[0]} clips, as `x` is. Received: "
+                    f"{len(part)}"
+                )
+        return data
 
     def compile_from_config(self, config):
         super().compile_from_config(config)
         self.optimizer.build(self.trainable_variables)
 
+    def get_config(self):
+        arguments = arguments_of(type(self), self)
+        config = {name: serialize_keras_object(value) for name, value in arguments.items()}
+        return {**config, "name": self.name}
+
     @classmethod
     def from_config(cls, config):
         objects = {
-            name: keras.saving.deserialize_keras_object(value)
+            name: deserialize_keras_object(value)
             for name, value in config.items()
             # What is given to `from_preset` is an object already.
             if isinstance(value, dict)

@@ -212,7 +212,7 @@ def test_bad_waveforms_are_named(clips, message):
         ([0, 1, 3, 0, 0, 0], "Received: 3 for clip 2"),
         ([0, -1, 0, 0, 0, 0], "Received: -1 for clip 1"),
         (["cat", "cow", "horse", "dog", "dog", "dog"], "'horse' for clip 2"),
-        ([0, 1, 2], "`y` must be of 6 clips"),
+        ([0, 1, 2], "`y` and `sample_weight` must be of 6 clips"),
         (np.full((6, 3), 2.0), "from 0 to 1. Received: 2.0 for clip 0"),
         (np.zeros((6, 4)), r"Received: shape=\(6, 4\)"),
     ],

@@ -128,7 +128,7 @@ def test_it_can_be_trained_with_another_loss():
         ({"frames": np.zeros((2, 3))}, r"Received: \['frames'\]"),
         ({"strong": np.zeros((2, 9, 3))}, r"shape \(batch, 10, 3\). Received: shape=\(2, 9, 3\)"),
         ({"weak": np.array([[0, 0, 0], [0, 2, 0]])}, "Received: 2 for clip 1"),
-        ({"weak": np.zeros((3, 3))}, "`y` must be of 2 clips"),
+        ({"weak": np.zeros((3, 3))}, "`y` and `sample_weight` must be of 2 clips"),
     ],
 )
 def test_bad_labels_are_named(labels, message):
