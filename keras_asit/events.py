@@ -11,12 +11,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_asit._arguments import (
-    as_waveform,
-    check_instance,
-    check_integers,
-    check_number,
-)
+from keras_asit._arguments import as_waveform, check_instance, check_integers, check_number
 from keras_asit._files import replacing
 from keras_asit.evaluation.windows import average_windows, window_starts
 from keras_asit.models import ASiTEventDetector
@@ -56,9 +51,6 @@ def find_events(
     Returns:
         A list of `Event(onset, offset, label, score)`, by onset; the score is the mean
         probability over the event.
-
-    Raises:
-        ValueError: if an argument does not fit.
 
     Example:
 
@@ -101,11 +93,7 @@ def find_events(
 
 
 def score_recording(
-    detector: ASiTEventDetector,
-    waveform: ArrayLike,
-    *,
-    overlap: float = 0.5,
-    batch_size: int = 8,
+    detector: ASiTEventDetector, waveform: ArrayLike, *, overlap: float = 0.5, batch_size: int = 8
 ) -> np.ndarray:
     """Score a recording of any length by overlapping windows.
 
@@ -116,16 +104,12 @@ def score_recording(
     Args:
         detector: an `ASiTEventDetector` with a preprocessor.
         waveform: array of shape `(samples,)` in [-1, 1], at the sample rate of its converter.
-        overlap: float in [0, 0.9]. Least share of a window that the next one covers again.
-            Defaults to `0.5`.
+        overlap: float. As in `keras_asit.evaluation.window_starts`. Defaults to `0.5`.
         batch_size: int. Windows scored at once. Defaults to `8`.
 
     Returns:
         A float32 array of probabilities, `(steps, num_strong_classes)`; a step lasts
         `detector.window_seconds / detector.num_steps`.
-
-    Raises:
-        ValueError: if an argument does not fit, or the waveform is empty or not finite.
 
     Example:
 
@@ -169,9 +153,6 @@ def write_events(events: Sequence[Event], path: str | os.PathLike) -> None:
         path: str or path. Ending in .csv: a table with the columns onset, offset, label and
             score. Ending in .txt: Audacity's labels, which its File > Import > Labels reads.
 
-    Raises:
-        ValueError: for another ending, or a label that a line of Audacity cannot hold.
-
     Example:
 
     ```python
@@ -189,10 +170,7 @@ def write_events(events: Sequence[Event], path: str | os.PathLike) -> None:
             raise ValueError(
                 f"Audacity's labels hold neither tabs nor line breaks. Received: {event.label!r}"
             )
-    rows = [
-        (f"{onset:.3f}", f"{offset:.3f}", label, f"{score:.4f}")
-        for onset, offset, label, score in events
-    ]
+    rows = [(f"{on:.3f}", f"{off:.3f}", label, f"{score:.4f}") for on, off, label, score in events]
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         if path.suffix == ".csv":
             csv.writer(file).writerows([Event._fields, *rows])

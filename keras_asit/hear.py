@@ -121,16 +121,12 @@ def get_timestamp_embeddings(audio: ArrayLike, model: HearModel) -> tuple[ArrayL
     interleaved; where windows overlap, they are averaged.
 
     Args:
-        audio: tensor or array, as `get_scene_embeddings` takes it.
-        model: what `load_model` returned.
+        audio, model: as `get_scene_embeddings` takes them.
 
     Returns:
         A tuple of float32 tensors or arrays: embeddings, of shape
         `(sounds, timestamps, model.timestamp_embedding_size)`, and the times of the centers of
         their patches in milliseconds, `(sounds, timestamps)`.
-
-    Raises:
-        ValueError: if the audio has another shape or type, or is not finite or out of range.
 
     Example:
 
@@ -176,9 +172,8 @@ def _predict(model, spectrograms):
 
 def _as_array(audio, model):
     if not isinstance(model, HearModel):
-        raise ValueError(
-            f"`model` must be what `load_model` returned. Received: {type(model).__name__}"
-        )
+        name = type(model).__name__
+        raise ValueError(f"`model` must be what `load_model` returned. Received: {name}")
     return as_waveforms(audio.detach().cpu().numpy() if _framework(audio) == "torch" else audio)
 
 

@@ -26,12 +26,8 @@ def neighbor_accuracy(
         test_labels: array of shape `(test clips,)`. Defaults to `None`.
         num_neighbors: int. Neighbors that vote; of classes with as many votes, the first
             counts. Defaults to `1`.
-        standardize: bool. Whether each feature is first shifted and scaled to mean 0 and
-            variance 1 over `features`: what all clips have in common would hide what tells
-            them apart. Defaults to `True`.
-
-    Returns:
-        A float from 0 to 1.
+        standardize: bool. Whether each feature first gets mean 0 and variance 1 over `features`,
+            since what all clips share hides what tells them apart. Defaults to `True`.
 
     Raises:
         ValueError: if shapes do not fit or there are not enough clips.

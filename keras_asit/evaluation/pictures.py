@@ -1,4 +1,4 @@
-"""Pictures of spectrograms, reconstructions, events and confusions."""
+"""Pictures of spectrograms, reconstructions, events and confusions; of the extra `pictures`."""
 
 from collections.abc import Sequence
 
@@ -21,18 +21,13 @@ def plot_reconstruction(
     """Draw spectrograms under each other: clean, corrupted, reconstructed, and the mask.
 
     Args:
-        clean: array of shape `(frames, mels)`.
-        corrupted: array of the same shape.
-        reconstruction: array of the same shape.
+        clean, corrupted, reconstruction: arrays of shape `(frames, mels)`.
         mask: array of the same shape, 1 where `corrupted` differs.
         converter: the `ASiTAudioConverter` that made them, for seconds and hertz on the axes.
             Defaults to `None`, one at 16 kHz.
 
     Returns:
         A `matplotlib.figure.Figure`; `figure.savefig(path)` writes it.
-
-    Raises:
-        ImportError: without matplotlib, of the extra `pictures`.
 
     Example:
 
@@ -61,24 +56,17 @@ def plot_reconstruction(
 
 
 def plot_events(
-    spectrogram: ArrayLike,
-    events: Sequence,
-    *,
-    converter: ASiTAudioConverter | None = None,
+    spectrogram: ArrayLike, events: Sequence, *, converter: ASiTAudioConverter | None = None
 ) -> "matplotlib.figure.Figure":  # noqa: F821
     """Draw a spectrogram with its events under it.
 
     Args:
         spectrogram: array of shape `(frames, mels)`.
         events: list of `keras_asit.events.Event`.
-        converter: the `ASiTAudioConverter` that made the spectrogram, for seconds and hertz on
-            the axes. Defaults to `None`, one at 16 kHz.
+        converter: as in `plot_reconstruction`.
 
     Returns:
         A `matplotlib.figure.Figure`.
-
-    Raises:
-        ImportError: without matplotlib, of the extra `pictures`.
 
     Example:
 
@@ -119,7 +107,6 @@ def plot_confusion(
 
     Raises:
         ValueError: if shapes do not fit, or there is no name of a class.
-        ImportError: without matplotlib, of the extra `pictures`.
 
     Example:
 

@@ -29,12 +29,9 @@ def predict_recordings(
         source: str, `os.PathLike`, or list of them; see `keras_asit.data.read_manifest`.
         converter: an `ASiTAudioConverter` with the frames and mel bins of the model. A window
             is what fills its frames. Defaults to `None`, that of the classifier.
-        overlap: float in [0, 0.9]. Least share of a window that the next one covers again.
-            Defaults to `0.0`.
-        batch_size: int. Windows at once. Defaults to `32`.
-        at_least: int. Fewer readable files are an error. Defaults to `1`.
-        pad_with_silence: bool. How recordings shorter than a window are padded; see
-            `window_dataset`. `True` suits a backbone that is not fine-tuned. Defaults to `False`.
+        overlap, batch_size, at_least: as in `window_dataset`.
+        pad_with_silence: bool. As in `window_dataset`; `True` suits a backbone that is not
+            fine-tuned. Defaults to `False`.
         verbose: int. `1` shows a progress bar of the files. Defaults to `0`.
 
     Returns:
@@ -43,8 +40,7 @@ def predict_recordings(
         warning.
 
     Raises:
-        ValueError: if an argument is invalid. A `tf.errors.InvalidArgumentError` if fewer
-            files than `at_least` can be read.
+        ValueError, tf.errors.InvalidArgumentError: as in `window_dataset`.
 
     Example:
 
@@ -74,12 +70,8 @@ def predict_recordings(
         owners.append(indices)
         progress.update(indices[-1])
     progress.update(len(paths), finalize=True)
-    return _average(np.concatenate(outputs), np.concatenate(owners))
-
-
-def _average(outputs, owners):
-    """Return the mean output of each owner, and the owners; theirs follow each other."""
+    # The windows of a recording follow each other.
+    outputs, owners = np.concatenate(outputs), np.concatenate(owners)
     indices, firsts, counts = np.unique(owners, return_index=True, return_counts=True)
     sums = np.add.reduceat(outputs, firsts, axis=0)
-    counts = counts.reshape(-1, *[1] * (outputs.ndim - 1))
-    return (sums / counts).astype("float32"), indices
+    return (sums / counts.reshape(-1, *[1] * (sums.ndim - 1))).astype("float32"), indices

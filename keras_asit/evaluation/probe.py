@@ -22,14 +22,9 @@ def linear_probe_accuracy(
     chosen by cross-validation among these, of at most five folds.
 
     Args:
-        features: float array of shape `(clips, width)`, to train on.
-        labels: array of shape `(clips,)`.
-        test_features: float array of shape `(test clips, width)`.
-        test_labels: array of shape `(test clips,)`.
+        features, labels: arrays of shape `(clips, width)` and `(clips,)`, to train on.
+        test_features, test_labels: the same of test clips.
         seed: int. The same seed gives the same folds. Defaults to `None`, a random one.
-
-    Returns:
-        A float from 0 to 1.
 
     Raises:
         ValueError: if shapes do not fit, or a class has a single training clip.

@@ -5,11 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_asit._arguments import (
-    check_instance,
-    check_integers,
-    check_number,
-)
+from keras_asit._arguments import check_instance, check_integers, check_number
 from keras_asit.data.file_passes import FilePasses
 from keras_asit.data.sources import read_manifest
 from keras_asit.models import ASiTAudioConverter
@@ -26,9 +22,6 @@ def window_starts(length: int, window: int, *, overlap: float = 0.0) -> np.ndarr
 
     Returns:
         An int array, from 0 to `length - window`.
-
-    Raises:
-        ValueError: if an argument is invalid.
 
     Example:
 
@@ -63,11 +56,9 @@ def window_dataset(
     Args:
         source: str, `os.PathLike`, or list of them; see `keras_asit.data.read_manifest`.
         converter: an `ASiTAudioConverter`. Files of another sample rate are resampled.
-        overlap: float in [0, 0.9]. Least share of a window that the next one covers again.
-            Defaults to `0.0`.
+        overlap: float. As in `window_starts`.
         batch_size: int. Windows of a batch. Defaults to `32`.
-        num_workers: int. How many files are decoded at once. Defaults to `None`: `tf.data`
-            chooses.
+        num_workers: int. Files decoded at once. Defaults to `None`: `tf.data` chooses.
         at_least: int. A pass with fewer readable files is an error. Defaults to `1`.
         pad_with_silence: bool. Whether what is shorter than a window is padded with silence, as
             in pre-training, or its spectrogram with zeros, as in fine-tuning. Defaults to
@@ -78,9 +69,8 @@ def window_dataset(
         `(batch, frames, mels)`, and int64 of shape `(batch,)`, the file of each window.
 
     Raises:
-        ValueError: if an argument is invalid, or the source names no existing audio file. A
-            pass ends in `tf.errors.InvalidArgumentError` if fewer files than `at_least` could
-            be read.
+        ValueError: if an argument is invalid, or the source names no existing audio file.
+        tf.errors.InvalidArgumentError: at the end of a pass of too few readable files.
 
     Example:
 
