@@ -108,7 +108,7 @@ def get_scene_embeddings(audio: ArrayLike, model: HearModel) -> ArrayLike:
     waveforms = _as_array(audio, model)
     length = round(model.converter.seconds * model.sample_rate)
     starts = window_starts(waveforms.shape[1], length)
-    windows = [model.converter(waveforms[:, start : start + length]) for start in starts]
+    windows = (model.converter(waveforms[:, start : start + length]) for start in starts)
     embeddings = [_predict(model.scene_model, window) for window in windows]
     return _as_tensor(np.mean(embeddings, axis=0), audio)
 
@@ -166,7 +166,6 @@ def _embed_intervals(waveforms, model, number):
 
 
 def _predict(model, spectrograms):
-    spectrograms = keras.ops.convert_to_numpy(spectrograms)
     return model.predict(spectrograms, batch_size=BATCH_SIZE, verbose=0).astype("float32")
 
 

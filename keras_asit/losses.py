@@ -64,12 +64,9 @@ class DistillationLoss(keras.layers.Layer):
         self.student_temperature = student_temperature
         self.center_momentum = center_momentum
         # Every replica computes the same mean, so any of them may write it.
+        state = {"trainable": False, "aggregation": "only_first_replica"}
         self.center = self.add_weight(
-            name="center",
-            shape=(num_prototypes,),
-            initializer="zeros",
-            trainable=False,
-            aggregation="only_first_replica",
+            name="center", shape=(num_prototypes,), initializer="zeros", **state
         )
         self.built = True
 

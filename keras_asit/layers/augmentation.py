@@ -16,7 +16,6 @@ class _Augmentation(keras.layers.Layer):
 
     def build(self, input_shape):
         check_shape("Spectrograms", input_shape, "(batch, frames, mels)")
-        self.built = True
 
     def call(self, spectrograms, training=False):
         return self.augment(spectrograms) if training else spectrograms

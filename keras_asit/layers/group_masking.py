@@ -107,7 +107,6 @@ class GroupMasking(keras.layers.Layer):
                 f"(frames, mels)={sides}, align={self.align}"
             )
         self._count_rectangles(sides)
-        self.built = True
 
     def call(self, spectrograms):
         shape = ops.shape(spectrograms)

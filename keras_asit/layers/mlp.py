@@ -11,6 +11,11 @@ def weight_initializer():
     return keras.initializers.TruncatedNormal(stddev=0.02)
 
 
+def dense(units, activation=None, **kwargs):
+    """Return a dense layer whose kernel starts as all of ASiT's do."""
+    return keras.layers.Dense(units, activation, kernel_initializer=weight_initializer(), **kwargs)
+
+
 class MLP(keras.layers.Layer):
     """Dense layers with the exact (erf) GELU between them.
 
@@ -22,22 +27,16 @@ class MLP(keras.layers.Layer):
 
     def __init__(self, widths, *, activate_last=False, **kwargs):
         super().__init__(**kwargs)
+        activations = ["gelu"] * (len(widths) - 1) + ["gelu" if activate_last else None]
         self.dense_layers = [
-            keras.layers.Dense(
-                units,
-                activation="gelu" if index < len(widths) or activate_last else None,
-                kernel_initializer=weight_initializer(),
-                dtype=self.dtype_policy,
-                name=f"dense_{index}",
-            )
-            for index, units in enumerate(widths, start=1)
+            dense(units, activation, dtype=self.dtype_policy, name=f"dense_{index}")
+            for index, (units, activation) in enumerate(zip(widths, activations), start=1)
         ]
 
     def build(self, input_shape):
         for layer in self.dense_layers:
             layer.build(input_shape)
             input_shape = layer.compute_output_shape(input_shape)
-        self.built = True
 
     def call(self, x):
         for layer in self.dense_layers:

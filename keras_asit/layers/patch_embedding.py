@@ -76,7 +76,6 @@ class PatchEmbedding(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(width,), initializer="zeros")
         self.class_token = self._add("class_token", (1, 1, width))
         self.position_embedding = self._add("position_embedding", (1, 1 + num_patches, width))
-        self.built = True
 
     def _add(self, name, shape):
         return self.add_weight(name=name, shape=shape, initializer=weight_initializer())

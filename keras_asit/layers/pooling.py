@@ -37,7 +37,6 @@ class TokenPooling(keras.layers.Layer):
 
     def build(self, input_shape):
         check_shape("Tokens", input_shape, "(batch, 1 + patches, width)")
-        self.built = True
 
     def call(self, tokens):
         class_token = tokens[:, 0]
@@ -85,7 +84,6 @@ class FramePooling(keras.layers.Layer):
                 f"`num_mel_patches`, {self.num_mel_patches}, and known. "
                 f"Received: shape={tuple(input_shape)}"
             )
-        self.built = True
 
     def call(self, tokens):
         _, number, width = tokens.shape

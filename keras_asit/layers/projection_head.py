@@ -66,18 +66,13 @@ class ProjectionHead(keras.layers.Layer):
         widths = (self.hidden_dim, self.hidden_dim, self.bottleneck_dim)
         self.mlp = MLP(widths, dtype=self.dtype_policy, name="mlp")
         self.mlp.build((None, None, input_shape[-1]))
-        self.class_prototypes = self._add_prototypes(self.num_class_prototypes, "class_prototypes")
+        self.class_prototypes = self._add(self.num_class_prototypes, "class_prototypes")
         self.patch_prototypes = self.class_prototypes
         if self.num_patch_prototypes is not None:
-            self.patch_prototypes = self._add_prototypes(
-                self.num_patch_prototypes, "patch_prototypes"
-            )
-        self.built = True
+            self.patch_prototypes = self._add(self.num_patch_prototypes, "patch_prototypes")
 
-    def _add_prototypes(self, num_prototypes, name):
-        prototypes = _Prototypes(
-            num_prototypes, self.trainable_gain, dtype=self.dtype_policy, name=name
-        )
+    def _add(self, number, name):
+        prototypes = _Prototypes(number, self.trainable_gain, dtype=self.dtype_policy, name=name)
         prototypes.build((None, None, self.bottleneck_dim))
         return prototypes
 
@@ -106,18 +101,15 @@ class _Prototypes(keras.layers.Layer):
         self.trainable_gain = trainable_gain
 
     def build(self, input_shape):
+        shape = (input_shape[-1], self.num_prototypes)
         self.direction = self.add_weight(
-            name="direction",
-            shape=(input_shape[-1], self.num_prototypes),
-            initializer=weight_initializer(),
-            autocast=False,
+            name="direction", shape=shape, initializer=weight_initializer(), autocast=False
         )
         self.gain = None
         if self.trainable_gain:
             self.gain = self.add_weight(
                 name="gain", shape=(self.num_prototypes,), initializer="ones", autocast=False
             )
-        self.built = True
 
     def call(self, x):
         prototypes = ops.normalize(self.direction, axis=0)

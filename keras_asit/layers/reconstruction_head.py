@@ -58,7 +58,6 @@ class ReconstructionHead(keras.layers.Layer):
         shape = (self.bottleneck_dim, *self.patch_size)
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer=weight_initializer())
         self.bias = self.add_weight(name="bias", shape=(), initializer="zeros")
-        self.built = True
 
     def call(self, patch_tokens):
         if patch_tokens.shape[1] != self.grid_shape[0] * self.grid_shape[1]:

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_asit._arguments import arguments_of, as_seed, check_integers, check_number, check_shape
-from keras_asit.layers.mlp import MLP, weight_initializer
+from keras_asit.layers.mlp import MLP, dense
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
@@ -65,29 +65,20 @@ class TransformerBlock(keras.layers.Layer):
                 f"The width of the tokens must be a multiple of `num_heads`. Received: "
                 f"width={width}, num_heads={self.num_heads}"
             )
-        norm = {"epsilon": self.layer_norm_epsilon, "dtype": self.dtype_policy}
+        dtype = self.dtype_policy
+        norm = {"epsilon": self.layer_norm_epsilon, "dtype": dtype}
         self.attention_norm = keras.layers.LayerNormalization(**norm, name="attention_norm")
-        self.query_key_value = self._dense(3 * width, "query_key_value")
-        self.attention_output = self._dense(width, "attention_output")
+        self.query_key_value = dense(3 * width, dtype=dtype, name="query_key_value")
+        self.attention_output = dense(width, dtype=dtype, name="attention_output")
         self.mlp_norm = keras.layers.LayerNormalization(**norm, name="mlp_norm")
-        self.mlp = MLP([self.mlp_dim, width], dtype=self.dtype_policy, name="mlp")
+        self.mlp = MLP([self.mlp_dim, width], dtype=dtype, name="mlp")
+        one_a_sample = {"noise_shape": (None, 1, 1), "seed": self.seed}
         self.drop_path = keras.layers.Dropout(
-            self.drop_path_rate,
-            noise_shape=(None, 1, 1),
-            seed=self.seed,
-            dtype=self.dtype_policy,
-            name="drop_path",
+            self.drop_path_rate, **one_a_sample, dtype=dtype, name="drop_path"
         )
-        norms, dense = (self.attention_norm, self.mlp_norm), (self.query_key_value, self.mlp)
-        for layer in (*norms, *dense, self.attention_output):
+        attention = (self.attention_norm, self.query_key_value, self.attention_output)
+        for layer in (*attention, self.mlp_norm, self.mlp):
             layer.build((None, None, width))
-        self.built = True
-
-    def _dense(self, units, name):
-        initializer = weight_initializer()
-        return keras.layers.Dense(
-            units, kernel_initializer=initializer, dtype=self.dtype_policy, name=name
-        )
 
     def call(self, tokens, training=None):
         attended = self._attend(self.attention_norm(tokens))
