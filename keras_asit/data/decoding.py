@@ -22,6 +22,11 @@ FFMPEG_SUFFIXES = (
 )
 
 
+def decodable_suffixes():
+    """Return the suffixes of audio files that can be decoded here."""
+    return AUDIO_SUFFIXES + FFMPEG_SUFFIXES if shutil.which("ffmpeg") else AUDIO_SUFFIXES
+
+
 def decode_audio(
     path, *, sample_rate: int = 16000, max_seconds: float | None = None, offset: float = 0.0
 ) -> np.ndarray:
@@ -152,11 +157,6 @@ def _open_with_ffmpeg(path):
         return None
     decoded.seek(0)
     return soundfile.SoundFile(decoded)
-
-
-def has_ffmpeg():
-    """Return whether ffmpeg, which decodes what libsndfile does not, is on the path."""
-    return shutil.which("ffmpeg") is not None
 
 
 def read_blocks(file, limit=None):

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 
 from keras_asit._arguments import name_some
-from keras_asit.data.decoding import AUDIO_SUFFIXES, FFMPEG_SUFFIXES, has_ffmpeg
+from keras_asit.data.decoding import AUDIO_SUFFIXES, FFMPEG_SUFFIXES, decodable_suffixes
 
 PATH_COLUMNS = ("path", "file", "filename", "wav")
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target")
@@ -119,32 +119,22 @@ def _absolute(path, folder):
 
 
 def _read_folder(folder, labeled):
-    paths = search_folder(folder)
-    if not labeled:
-        if not paths:
-            raise ValueError(f"Folder {folder!r} holds no audio file; {_accepted()}.")
-        return [(path, []) for path in paths]
-    classes = subfolders(folder)
-    named = [(path, os.path.relpath(path, folder).split(os.sep)) for path in paths]
-    rows = [(path, parts[:1]) for path, parts in named if len(parts) > 1 and parts[0] in classes]
+    rows = [(path, []) for path in search_folder(folder)]
+    classes, needs = [], "hold an audio file"
+    if labeled:
+        classes, needs = subfolders(folder), "have a subfolder a class, with audio files in it"
+        named = [(path, os.path.relpath(path, folder).split(os.sep)) for path, _ in rows]
+        rows = [(path, parts[:1]) for path, parts in named if parts[:-1] and parts[0] in classes]
+    accepted = f"accepted are {', '.join(decodable_suffixes())}"
     if not rows:
-        raise ValueError(
-            f"Folder {folder!r} must have a subfolder a class, with audio files in it; "
-            f"{_accepted()}."
-        )
-    empty = sorted(set(classes) - {label for _, (label,) in rows})
-    if empty:
+        raise ValueError(f"Folder {folder!r} must {needs}; {accepted}.")
+    if empty := sorted(set(classes) - {label for _, labels in rows for label in labels}):
         warnings.warn(
             f"{folder}: {len(empty)} of {len(classes)} subfolders hold no audio file, so that no "
-            f"clip is of their class: {name_some(map(repr, empty))}; {_accepted()}.",
+            f"clip is of their class: {name_some(map(repr, empty))}; {accepted}.",
             stacklevel=4,
         )
     return rows
-
-
-def _accepted():
-    suffixes = AUDIO_SUFFIXES + FFMPEG_SUFFIXES if has_ffmpeg() else AUDIO_SUFFIXES
-    return f"accepted are {', '.join(suffixes)}"
 
 
 def subfolders(folder):
@@ -165,17 +155,17 @@ def search_folder(folder):
         if name.lower().endswith(AUDIO_SUFFIXES + FFMPEG_SUFFIXES) and not name.startswith(".")
     )
     paths = [path for path in paths if os.path.isfile(path)]
-    if has_ffmpeg():
-        return paths
-    counts = collections.Counter(os.path.splitext(path)[1].lower() for path in paths)
-    left_out = [f"{counts[suffix]} {suffix}" for suffix in FFMPEG_SUFFIXES if counts[suffix]]
+    decodable = decodable_suffixes()
+    left_out = [path for path in paths if not path.lower().endswith(decodable)]
     if left_out:
+        counts = collections.Counter(os.path.splitext(path)[1].lower() for path in left_out)
+        counted = ", ".join(f"{number} {suffix}" for suffix, number in sorted(counts.items()))
         warnings.warn(
-            f"{folder}: left out {', '.join(left_out)} files, which ffmpeg decodes; install it "
-            "(apt install ffmpeg, conda install ffmpeg).",
+            f"{folder}: left out {counted} files, which ffmpeg decodes; install it (apt install "
+            "ffmpeg, conda install ffmpeg).",
             stacklevel=5,
         )
-    return [path for path in paths if path.lower().endswith(AUDIO_SUFFIXES)]
+    return [path for path in paths if path.lower().endswith(decodable)]
 
 
 def _walk(folder):
@@ -183,18 +173,17 @@ def _walk(folder):
 
     Links are followed last: a folder that is there itself keeps its own path.
     """
-    searched, waiting = set(), [folder]
-    while waiting:
-        for parent, subfolders, names in os.walk(waiting.pop(0), onerror=_refuse_folder):
+    searched, tops = set(), [folder]
+    for top in tops:
+        for parent, folders, names in os.walk(top, onerror=_refuse_folder):
             real = os.path.realpath(parent)
             if real in searched:
-                subfolders.clear()
+                folders.clear()
                 continue
             searched.add(real)
             yield parent, names
-            subfolders.sort()
-            paths = [os.path.join(parent, name) for name in subfolders]
-            waiting += [path for path in paths if os.path.islink(path)]
+            paths = [os.path.join(parent, name) for name in sorted(folders)]
+            tops += filter(os.path.islink, paths)
 
 
 def _refuse_folder(error):

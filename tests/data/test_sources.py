@@ -157,7 +157,7 @@ def test_other_sources_are_refused(source, message):
 
 def test_a_folder_without_audio_is_refused(tmp_path):
     (tmp_path / "notes.md").touch()
-    with pytest.raises(ValueError, match=r"holds no audio file; accepted are \.wav"):
+    with pytest.raises(ValueError, match=r"must hold an audio file; accepted are \.wav"):
         read_manifest(tmp_path)
 
 

@@ -304,7 +304,7 @@ def test_a_damaged_index_is_named(tmp_path, noise):
 def test_a_folder_without_records_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"has no index.json"):
         read_record_index(tmp_path)
-    with pytest.raises(ValueError, match="holds no audio file"):
+    with pytest.raises(ValueError, match="must hold an audio file"):
         read(tmp_path)
 
 
