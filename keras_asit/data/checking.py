@@ -114,24 +114,16 @@ def _find_truncation(file, num_frames):
 
 
 def isolated_map(function, items, *, num_workers, timeout):
-    """Yield `(result, failure)` of a function for each item, in order, whatever happens.
+    """Yield the outcome of a function for each item, in order, from processes.
 
-    `concurrent.futures` gives up when a process dies and waits for one that hangs. Here the
-    process is replaced, the item's failure noted, and all goes on.
-
-    Args:
-        function: A function that processes can import.
-        items: iterable. Taken as processes become free, so that it may be long.
-        num_workers: int. Number of processes.
-        timeout: float. Seconds after which an item is given up.
-
-    Yields:
-        The function's result and `None`; or `None` and a str: `"crashed"`, `"timed out"`, or
-        the exception that the function raised.
+    That is its result and `None`; or `None` and a str: `"crashed"`, `"timed out"` after `timeout`
+    seconds, or the exception that it raised. `concurrent.futures` gives up when a process dies and
+    waits for one that hangs; here the process is replaced, and all goes on. Items are taken as
+    processes become free, so that there may be many.
     """
-    items, following = enumerate(items), 0
-    begun, outcomes = {}, {}
-    processes = {}  # By connection, as is what each has begun: an item's index and deadline.
+    items, following, outcomes = enumerate(items), 0, {}
+    # By connection, a process and the index and deadline of the item that it works on.
+    processes, begun = {}, {}
     try:
         while True:
             while len(processes) < num_workers:
@@ -147,21 +139,21 @@ def isolated_map(function, items, *, num_workers, timeout):
             if not begun:
                 return
             soonest = min(deadline for _, deadline in begun.values())
-            ready = wait(begun, max(0, soonest - time.monotonic()))
-            for connection, (index, deadline) in list(begun.items()):
-                if connection in ready:
-                    outcome = _receive(connection)
-                elif time.monotonic() >= deadline:
-                    outcome = None, "timed out"
-                else:
-                    continue
-                del begun[connection]
-                outcomes[index] = outcome
-                if outcome[1] in ("crashed", "timed out"):
-                    _stop(connection, processes.pop(connection))
+            for connection in wait(begun, max(0.01, soonest - time.monotonic())):
+                index, deadline = begun.pop(connection)
+                try:
+                    outcomes[index] = connection.recv()
+                except (EOFError, OSError):
+                    late = time.monotonic() >= deadline
+                    outcomes[index] = None, "timed out" if late else "crashed"
+                    processes.pop(connection).join()
+            for connection, (_, deadline) in begun.items():
+                if time.monotonic() >= deadline:
+                    processes[connection].kill()
     finally:
-        for connection, process in processes.items():
-            _stop(connection, process)
+        for process in processes.values():
+            process.kill()
+            process.join()
 
 
 def _start(function):
@@ -194,16 +186,3 @@ def _answer(function, connection):
         except Exception as error:
             answer = None, f"{type(error).__name__}: {error}"
         connection.send(answer)
-
-
-def _receive(connection):
-    try:
-        return connection.recv()
-    except (EOFError, ConnectionError):
-        return None, "crashed"
-
-
-def _stop(connection, process):
-    process.kill()
-    process.join()
-    connection.close()

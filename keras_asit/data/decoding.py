@@ -39,8 +39,7 @@ def decode_audio(
 
     Args:
         path: str, or a file opened in binary mode, for which there is no fallback.
-        sample_rate: int. Sample rate of the waveform in Hz; another one is resampled. Defaults to
-            `16000`.
+        sample_rate: int. In Hz; a file of another rate is resampled. Defaults to `16000`.
         max_seconds: float. Of a longer file, a stretch of this length is found by seeking and
             read alone. Where the file cannot be read there, because its header states a wrong
             length or part of it is damaged, the first stretch stands in. Defaults to `None`:

@@ -59,17 +59,10 @@ class GraphDecoder:
         self.examine = functools.cache(self._examine)
 
     def locate(self, path, offset=0.0):
-        """Return what `__call__` needs to decode a file, as numpy arrays. Runs in Python.
+        """Return what a graph needs to decode a file; see `decode_audio`. Runs in Python.
 
-        Args:
-            path: str.
-            offset: float in [0, 1]. Where the stretch lies; see `decode_audio`.
-
-        Returns:
-            A pair: int64 numbers of shape `(8,)`, and bytes, the header of a wav file.
-
-        Raises:
-            OSError, RuntimeError, ValueError: If the file cannot be read or is refused.
+        That is an int64 array of shape `(8,)`, and bytes, the header of a wav file. A file that
+        cannot be read or is refused is an `OSError`, a `RuntimeError` or a `ValueError`.
         """
         status = os.stat(path)
         numbers, header = self.examine(path, status.st_size, status.st_mtime_ns)
@@ -80,10 +73,7 @@ class GraphDecoder:
     def __call__(self, path, numbers, header):
         """Return the waveform of a file, float32 of shape `(samples,)`, inside a graph.
 
-        Args:
-            path: string tensor.
-            numbers: int64 tensor, and
-            header: string tensor, as `locate` gives them.
+        The path is a string tensor; numbers and header are tensors of what `locate` returns.
         """
         import tensorflow as tf
 
@@ -186,12 +176,7 @@ def _find_samples(path, file):
 
 
 def load_tensorflow_io():
-    """Return the module `tensorflow_io.audio` once its native operators are known to load.
-
-    Raises:
-        ImportError: If tensorflow-io is not installed, or its operators do not load beside the
-            TensorFlow that is.
-    """
+    """Return the module `tensorflow_io.audio`, or raise why its native operators do not load."""
     import tensorflow as tf
 
     found = "no tensorflow-io"
