@@ -1,12 +1,6 @@
 """PyTorch files of the original ASiT code, both ways."""
 
-import keras_asit.conversion.published  # noqa: F401  It tells the presets how files become them.
 from keras_asit.conversion.exporting import export_backbone
 from keras_asit.conversion.loading import load_backbone, load_event_detector, load_pretrainer
 
-__all__ = [
-    "export_backbone",
-    "load_backbone",
-    "load_event_detector",
-    "load_pretrainer",
-]
+__all__ = ["export_backbone", "load_backbone", "load_event_detector", "load_pretrainer"]

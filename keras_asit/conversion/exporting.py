@@ -4,7 +4,7 @@ import argparse
 import os
 import warnings
 
-from keras_asit._arguments import check_choice
+from keras_asit._arguments import check_choice, check_instance
 from keras_asit._files import replacing
 from keras_asit.conversion.pytorch_files import NUM_MELS, import_torch
 from keras_asit.conversion.weight_names import backbone_weights
@@ -19,8 +19,8 @@ def export_backbone(
     """Write an `ASiTBackbone` to a PyTorch file that the original code loads.
 
     The inverse of `load_backbone`, exact to the bit. The file appears whole or not at all. It
-    tells neither a stride of patches nor, but for `"training"`, other than 128 mel bins: to load
-    such a one takes the same `patch_stride` and `spectrogram_shape`, as a warning says.
+    tells neither a stride of patches nor, but for `"training"`, other than 128 mel bins; a warning
+    says what to load such a one with.
 
     Args:
         backbone: an `ASiTBackbone`.
@@ -41,8 +41,7 @@ def export_backbone(
     ```
     """
     check_choice("layout", layout, LAYOUTS)
-    if not isinstance(backbone, ASiTBackbone):
-        raise ValueError(f"`backbone` must be an ASiTBackbone. Received: {type(backbone).__name__}")
+    check_instance("backbone", backbone, ASiTBackbone)
     if any(str(weight.dtype).startswith("int") for weight in backbone.weights):
         raise ValueError(
             "A quantized backbone cannot be exported. Export it before `quantize` is called."

@@ -6,8 +6,7 @@ import re
 import numpy as np
 from keras import ops
 
-from keras_asit._arguments import as_pair
-from keras_asit.conversion.pytorch_files import NUM_MELS, read_pytorch_file, recognize
+from keras_asit.conversion.pytorch_files import read_pytorch_file, recognize
 from keras_asit.conversion.weight_names import (
     assign_all,
     backbone_weights,
@@ -23,7 +22,13 @@ from keras_asit.models import (
     ASiTEventDetector,
     ASiTPretrainer,
 )
-from keras_asit.models.presets import GENERATIONS
+from keras_asit.models.presets import CONVERSIONS, GENERATIONS, PRESETS
+
+# The original's names of the losses that keep the centers, of [CLS] and of patches.
+CENTERS = {
+    "first_generation": ("loss_cls", "loss_data"),
+    "second_generation": ("CLS_PATCH_loss", "CLS_PATCH_loss"),
+}
 
 
 def load_backbone(
@@ -42,11 +47,10 @@ def load_backbone(
     vision transformers of images in timm's naming (whose patch kernel is summed over RGB). Sizes
     come from the shapes. What stands on the backbone (heads, classifiers) is left out.
 
-    The code that the weak and strong files of PretrainedSED were trained with reads their 37 x 8
-    positions as 8 x 37 wherever the input is not of 592 frames, and interpolates that. Their
-    backbones are therefore made for 10 seconds, 998 frames, by default, with positions read that
-    way, and compute what that code does. The self-supervised file was trained at 592 frames,
-    where nothing is interpolated: its positions are read as they were learned, 37 x 8.
+    The weak and strong files of PretrainedSED were trained by code that reads their 37 x 8
+    positions as 8 x 37 wherever it interpolates them: at other than 592 frames. Their backbones
+    are therefore made for 10 seconds, 998 frames, by default, with positions read that way. The
+    self-supervised file was trained at 592 frames: its positions are read as learned, 37 x 8.
 
     Args:
         path: str or path. The PyTorch file.
@@ -57,9 +61,8 @@ def load_backbone(
             mel bins where the file does not say; `(592, 128)` for images' and `(998, 128)` for
             PretrainedSED's weak and strong files.
         num_heads: int. Attention heads, which no file tells. Defaults to `None`, width // 64.
-        stored_grid: pair of ints. The patches along time and along mel that positions were
-            stored for, where another reading than the one above is wanted. It matters only where
-            they are interpolated. Defaults to `None`.
+        stored_grid: pair of ints. The patches along time and along mel that positions are
+            interpolated from, where not as above. Defaults to `None`.
         **kwargs: Other arguments of `ASiTBackbone`: `patch_stride`, `drop_path_rate`, `dtype`.
 
     Returns:
@@ -90,16 +93,13 @@ def load_pretrainer(path: str | os.PathLike, *, num_heads: int | None = None) ->
 
     Args:
         path: str or path. The PyTorch file.
-        num_heads: int. Attention heads, which no file tells. Defaults to `None`, width // 64.
+        num_heads: int. As in `load_backbone`.
 
     Returns:
         An `ASiTPretrainer`, to be compiled.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ImportError: if PyTorch is not installed.
-        ValueError: if the file is damaged or no training checkpoint, holds anything but weights,
-            or a weight is missing, surplus or of another shape.
+        ValueError: if it is no training checkpoint; and as `load_backbone`.
 
     Example:
 
@@ -109,25 +109,23 @@ def load_pretrainer(path: str | os.PathLike, *, num_heads: int | None = None) ->
     """
     contents = read_pytorch_file(path)
     student = recognize(contents, path, "student")
-    if not student.layout.endswith("generation"):
+    if student.layout not in CENTERS:
         raise ValueError(
             f"{path} is no training checkpoint: it holds no student and teacher. Use "
             "`load_backbone` to load its backbone."
         )
-    backbone = _build_backbone(student, num_heads=num_heads)
-    pretrainer = ASiTPretrainer(backbone, **_settings(student))
-    for stored, network in (
-        (student, pretrainer.student),
-        (recognize(contents, path, "teacher"), pretrainer.teacher),
-    ):
-        heads = _without_unit_gains(stored)
-        state = {f"backbone.{name}": value for name, value in stored.backbone.items()}
-        assign_all(network_weights(network), state | heads, path)
-    names = ("loss_cls", "loss_data")
-    if student.layout == "second_generation":
-        names = ("CLS_PATCH_loss", "CLS_PATCH_loss")
-    for name, loss in zip(names, (pretrainer.global_distillation, pretrainer.local_distillation)):
-        _assign_center(loss, contents, path, name)
+    pretrainer = ASiTPretrainer(_build_backbone(student, num_heads=num_heads), **_settings(student))
+    _assign_network(pretrainer.student, student)
+    _assign_network(pretrainer.teacher, recognize(contents, path, "teacher"))
+    losses = (pretrainer.global_distillation, pretrainer.local_distillation)
+    for name, loss in zip(CENTERS[student.layout], losses):
+        center = contents.get(name, {}).get("center")
+        if center is None or center.numel() != loss.center.shape[0]:
+            raise ValueError(
+                f"The weights in {path} do not fit: {name}.center is missing or not of "
+                f"{loss.center.shape[0]} values."
+            )
+        loss.center.assign(np.asarray(center).reshape(loss.center.shape))
     return pretrainer
 
 
@@ -143,16 +141,13 @@ def load_event_detector(
         path: str or path. The PyTorch file, such as ASIT_strong_1.pt.
         spectrogram_shape: pair of ints, (frames, mels) of a window. Defaults to `None`,
             `(998, 128)`, 10 seconds, which the weights are for.
-        num_heads: int. Attention heads, which no file tells. Defaults to `None`, width // 64.
+        num_heads: int. As in `load_backbone`.
 
     Returns:
         An `ASiTEventDetector` of waveforms at 16 kHz.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ImportError: if PyTorch is not installed.
-        ValueError: if the file is damaged or holds no heads, holds anything but weights, or a
-            weight is missing, surplus or of another shape.
+        ValueError: if the file holds no heads; and as `load_backbone`.
 
     Example:
 
@@ -168,11 +163,10 @@ def load_event_detector(
             "the strong ones do. Use `load_backbone` to load its backbone."
         )
     backbone = _build_backbone(stored, spectrogram_shape, num_heads)
-    frames, mels = backbone.spectrogram_shape
     detector = ASiTEventDetector(
         backbone,
-        preprocessor=ASiTAudioClassifierPreprocessor(ASiTAudioConverter(16000, frames, mels)),
-        num_strong_classes=stored.heads["strong_head.bias"].shape[0],
+        stored.heads["strong_head.bias"].shape[0],
+        ASiTAudioClassifierPreprocessor(ASiTAudioConverter(16000, *backbone.spectrogram_shape)),
         num_weak_classes=stored.heads["weak_head.bias"].shape[0],
     )
     weights = dense_weights("strong_head", detector.strong_head)
@@ -181,38 +175,44 @@ def load_event_detector(
     return detector
 
 
+def convert_published_file(name, path, folder):
+    """Write the built-in preset that is made of a published file to a folder.
+
+    Raises:
+        ValueError: if the file cannot be loaded, or holds a network of another size.
+    """
+    preset = PRESETS[name]
+    expected = preset["backbone"]
+    load = load_event_detector if preset["task"] else load_backbone
+    try:
+        model = load(path, num_heads=expected["num_heads"])
+        config = (model.backbone if preset["task"] else model).get_config()
+        differing = {key: config[key] for key in expected if config[key] != expected[key]}
+        if differing:
+            raise ValueError(f"The network has {differing}, not those of {expected}.")
+    except ValueError as error:
+        raise ValueError(f"{path} is not the published file of {name!r}. {error}") from error
+    model.save_to_preset(str(folder))
+    ASiTAudioConverter(**preset["converter"]).save_to_preset(str(folder))
+
+
+CONVERSIONS[".pt"] = convert_published_file
+
+
 def _build_backbone(stored, spectrogram_shape=None, num_heads=None, stored_grid=None, **kwargs):
     """Return the `ASiTBackbone` of a `StoredNetwork`."""
-    if stored_grid is not None:
-        stored_grid = as_pair("stored_grid", stored_grid)
-        _check_grid(stored, stored_grid)
+    grid = None if stored_grid is None else stored.grid(stored_grid)
     if spectrogram_shape is None:
-        spectrogram_shape = _trained_shape(stored, stored_grid)
+        spectrogram_shape = stored.trained_shape(grid)
     backbone = ASiTBackbone(spectrogram_shape, **_sizes(stored, num_heads), **kwargs)
-    positions = np.asarray(stored.backbone["pos_embed"])
     wanted = backbone.grid_shape
+    state = dict(stored.backbone)
     if stored.num_patches != wanted[0] * wanted[1]:
-        grid = stored_grid or stored.grid_as_read()
-        _check_grid(stored, grid)
-        positions = ops.convert_to_numpy(resample_positions(positions, grid, wanted))
-    state = {**stored.backbone, "pos_embed": positions}
+        positions = np.asarray(state["pos_embed"])
+        positions = resample_positions(positions, grid or stored.grid(), wanted)
+        state["pos_embed"] = ops.convert_to_numpy(positions)
     assign_all(backbone_weights(backbone), state, stored.path)
     return backbone
-
-
-def _check_grid(stored, grid):
-    if stored.num_patches != grid[0] * grid[1]:
-        raise ValueError(
-            f"{stored.path} holds positions of {stored.num_patches} patches, not of a grid of "
-            f"{grid[0]} x {grid[1]}. Give the right `stored_grid`."
-        )
-
-
-def _trained_shape(stored, grid):
-    shapes = {"event_detection": (998, NUM_MELS), "image": (592, NUM_MELS)}
-    grid = grid or stored.grid()
-    learned = tuple(count * side for count, side in zip(grid, stored.patch_size))
-    return shapes.get(stored.layout, learned)
 
 
 def _sizes(stored, num_heads):
@@ -245,33 +245,23 @@ def _settings(stored):
         "reconstruction_hidden_dim": "head_recons.mlp.0.weight",
         "reconstruction_bottleneck_dim": "head_recons.mlp.4.weight",
     }
-    patches = stored.weight("head_cls.data_layer.weight_v").shape[0] if first else None
+    if first:
+        layers["num_patch_prototypes"] = "head_cls.data_layer.weight_v"
     return {
         "masking": GroupMasking(drop_ratio=generation["drop_ratio"], dtype="float32"),
-        "num_patch_prototypes": patches,
+        "num_patch_prototypes": None,
         **{name: generation[name] for name in names},
         **{name: stored.weight(layer).shape[0] for name, layer in layers.items()},
     }
 
 
-def _without_unit_gains(stored):
-    if stored.layout == "second_generation":
-        return stored.heads
-    # The first generation fixes the norm of prototypes at 1, yet stores it.
-    gains = [name for name in stored.heads if name.endswith(".weight_g")]
-    for name in gains:
-        if not np.all(np.asarray(stored.heads[name]) == 1):
-            raise ValueError(
-                f"The weights in {stored.path} do not fit: {name} is not 1 throughout."
-            )
-    return {name: value for name, value in stored.heads.items() if name not in gains}
-
-
-def _assign_center(loss, contents, path, name):
-    center = contents.get(name, {}).get("center")
-    if center is None or center.numel() != loss.center.shape[0]:
-        raise ValueError(
-            f"The weights in {path} do not fit: {name}.center is missing or not of "
-            f"{loss.center.shape[0]} values."
-        )
-    loss.center.assign(np.asarray(center).reshape(loss.center.shape))
+def _assign_network(network, stored):
+    state = {f"backbone.{name}": value for name, value in stored.backbone.items()} | stored.heads
+    if stored.layout == "first_generation":
+        # It fixes the norm of prototypes at 1, yet stores it.
+        for name in [name for name in state if name.endswith(".weight_g")]:
+            if not np.all(np.asarray(state.pop(name)) == 1):
+                raise ValueError(
+                    f"The weights in {stored.path} do not fit: {name} is not 1 throughout."
+                )
+    assign_all(network_weights(network), state, stored.path)

@@ -6,7 +6,7 @@ import pickle
 import zipfile
 from pathlib import Path
 
-from keras_asit._arguments import check_choice
+from keras_asit._arguments import as_pair, check_choice
 
 # The mel bins that the original code reads, where a file does not say.
 NUM_MELS = 128
@@ -69,14 +69,14 @@ class StoredNetwork:
             transformer of images) or `"backbone"` (what `export_backbone` writes).
         backbone: dict of tensors, of the backbone.
         heads: dict of tensors, of what stands on the backbone.
-        arguments: dict of the command line of the original code, if stored.
+        num_mels: int. Mel bins that it was trained with.
     """
 
     path: str
     layout: str
     backbone: dict
     heads: dict
-    arguments: dict = dataclasses.field(default_factory=dict)
+    num_mels: int = NUM_MELS
 
     @property
     def patch_size(self):
@@ -86,23 +86,30 @@ class StoredNetwork:
     def num_patches(self):
         return self.backbone["pos_embed"].shape[1] - 1
 
-    def grid(self):
-        """Return the number of patches along time and along mel that positions are stored for."""
-        if self.layout == "image":
-            columns = round(self.num_patches**0.5)
+    def grid(self, given=None):
+        """Return the patches along time and along mel that positions are interpolated from."""
+        columns = self.num_mels // self.patch_size[1]
+        if given is not None:
+            grid = as_pair("stored_grid", given)
+        elif self.layout == "event_detection":
+            grid = PRETRAINED_SED_GRID
+        elif self.layout == "image":
+            grid = (round(self.num_patches**0.5),) * 2
         else:
-            columns = self.arguments.get("num_mel_bins", NUM_MELS) // self.patch_size[1]
-        if columns < 1 or self.num_patches % columns:
+            grid = (self.num_patches // max(1, columns), columns)
+        if grid[0] * grid[1] != self.num_patches:
             raise ValueError(
-                f"{self.path} holds positions of {self.num_patches} patches, which do not form "
-                f"rows of {columns}. Give `stored_grid`, the number of patches along time and "
-                "along mel, or the `spectrogram_shape` and `patch_stride` that they are stored for."
+                f"{self.path} holds positions of {self.num_patches} patches, not of a grid of "
+                f"{grid[0]} x {grid[1]}. Give `stored_grid`, the patches along time and along mel, "
+                "or the `spectrogram_shape` and `patch_stride` that they are stored for."
             )
-        return (self.num_patches // columns, columns)
+        return grid
 
-    def grid_as_read(self):
-        """Return the grid that positions are interpolated from."""
-        return PRETRAINED_SED_GRID if self.layout == "event_detection" else self.grid()
+    def trained_shape(self, grid=None):
+        """Return the frames and mels that the network was trained for, given its grid."""
+        if self.layout in ("event_detection", "image"):
+            return (998 if self.layout == "event_detection" else 592, NUM_MELS)
+        return tuple(count * side for count, side in zip(grid or self.grid(), self.patch_size))
 
     def weight(self, name):
         """Return a weight of the backbone or a head, or raise `ValueError`."""
@@ -113,15 +120,10 @@ class StoredNetwork:
 
 
 def recognize(contents, path, weights="teacher"):
-    """Return the `StoredNetwork` in the contents of a PyTorch file.
+    """Return the `StoredNetwork` in what the file at `path` holds.
 
-    Args:
-        contents: what the file holds.
-        path: the file, for messages.
-        weights: `"teacher"` or `"student"`, which to take of a training checkpoint.
-
-    Raises:
-        ValueError: if the keys belong to no known layout.
+    `weights`, `"teacher"` or `"student"`, says which to take of a training checkpoint. Keys of no
+    known layout are a `ValueError`.
     """
     check_choice("weights", weights, ("teacher", "student"))
     if isinstance(contents, dict):
@@ -149,19 +151,16 @@ def _training_checkpoint(contents, path, weights):
         raise ValueError(f"{path} holds no weights of a backbone under {weights!r}.")
     first = any(name.startswith("head_cls.") for name in heads)
     layout = "first_generation" if first else "second_generation"
-    arguments = vars(contents["args"]) if "args" in contents else {}
-    return StoredNetwork(path, layout, backbone, heads, arguments)
+    num_mels = getattr(contents.get("args"), "num_mel_bins", NUM_MELS)
+    return StoredNetwork(path, layout, backbone, heads, num_mels)
 
 
 def _vision_transformer(state, path):
-    heads = {name: value for name, value in state.items() if name.startswith("head.")}
-    backbone = {name: value for name, value in state.items() if name not in heads}
+    heads, backbone = _split(state, "head.")
     kernel = backbone["patch_embed.proj.weight"]
-    if kernel.shape[1] == 1:
-        return StoredNetwork(path, "backbone", backbone, heads)
     # A spectrogram is a gray image: the same in all channels.
     backbone["patch_embed.proj.weight"] = kernel.sum(1, keepdims=True)
-    return StoredNetwork(path, "image", backbone, heads)
+    return StoredNetwork(path, "backbone" if kernel.shape[1] == 1 else "image", backbone, heads)
 
 
 def _has_patches(state):
@@ -170,7 +169,6 @@ def _has_patches(state):
 
 def _split(state, prefix):
     """Return the weights under a prefix, without it, and the others."""
-    inside = {
-        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
-    }
-    return inside, {name: value for name, value in state.items() if not name.startswith(prefix)}
+    inside = {name: value for name, value in state.items() if name.startswith(prefix)}
+    outside = {name: value for name, value in state.items() if name not in inside}
+    return {name.removeprefix(prefix): value for name, value in inside.items()}, outside
