@@ -40,7 +40,11 @@ class CheckpointFolder:
         On an error, those before are as they were.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        members = {str(index): array for index, array in enumerate(arrays)}
+        # NumPy's files do not know bfloat16; float32 holds all its values.
+        members = {
+            str(index): array.astype("float32") if array.dtype.name == "bfloat16" else array
+            for index, array in enumerate(arrays)
+        }
         members[STATE] = np.frombuffer(json.dumps(state).encode(), "uint8")
         with replacing(self.folder / f"{name}.npz") as partial, open(partial, "wb") as file:
             np.savez(file, **members)
@@ -67,7 +71,7 @@ class CheckpointFolder:
                 damaged.append((path, error))
                 continue
             for other, error in damaged:
-                self._set_aside(other, error, f"Going on from {path.stem}.")
+                _set_aside(other, error, f"Going on from {path.stem}.")
             return arrays_and_state
         if damaged:
             reasons = "; ".join(f"{path.name}: {error}" for path, error in damaged)
@@ -90,15 +94,11 @@ class CheckpointFolder:
                 with np.load(path) as file:
                     value = _state(file)["monitored"]
             except DAMAGE as error:
-                self._set_aside(path, error, "It is set aside.")
+                _set_aside(path, error, "It is set aside.")
                 continue
             if value is not None and not np.isnan(value):
                 values[path] = value
         return self.better(values, key=values.get, default=None)
-
-    def _set_aside(self, path, error, what_follows):
-        warnings.warn(f"Damaged checkpoint: {path}: {error}. {what_follows}", stacklevel=3)
-        os.replace(path, path.with_name(f"damaged-{path.name}"))
 
     def check_writable(self, size):
         """Raise `OSError` unless all checkpoints of `size` bytes can be written."""
@@ -117,10 +117,9 @@ class CheckpointFolder:
             )
 
 
-def storable(array):
-    """Return an array with the same values, of a type that NumPy's files know."""
-    # They do not know bfloat16; float32 holds all its values.
-    return array.astype("float32") if array.dtype.name == "bfloat16" else array
+def _set_aside(path, error, what_follows):
+    warnings.warn(f"Damaged checkpoint: {path}: {error}. {what_follows}", stacklevel=3)
+    os.replace(path, path.with_name(f"damaged-{path.name}"))
 
 
 def _read(path):

@@ -12,12 +12,10 @@ from keras_asit.callbacks.checkpoint_folder import CheckpointFolder
 from keras_asit.callbacks.continuation import (
     CallbackState,
     ContinuedCallbacks,
-    Interruption,
     TrainingInterrupted,
-    as_array,
-    assign,
     description,
     global_generators,
+    noted_signals,
     set_global_generators,
     variables_of,
 )
@@ -29,11 +27,10 @@ class Checkpoints(keras.callbacks.Callback):
 
     The state is every variable of model, optimizer and metrics, random generators included;
     the epoch, the batch, and the files that could not be read; and the state of callbacks.
-    Whatever kills the process and whenever, the same call of `fit` goes on from the newest
-    checkpoint that is whole, and the losses of all batches are, on the same machine and
-    backend, those of a training that was never interrupted. (Keras's `BackupAndRestore`
-    overwrites its one backup in place and goes back to the beginning of the epoch;
-    `OrbaxCheckpoint` keeps neither position nor callbacks.)
+    Whatever kills the process, the same call of `fit` goes on from the newest checkpoint that
+    is whole, and the losses of all batches are, on the same machine and backend, those of a
+    training that was never interrupted. (Keras's `BackupAndRestore` overwrites its one backup
+    and goes back to the epoch's beginning; `OrbaxCheckpoint` keeps no position or callbacks.)
 
     A checkpoint is saved before the first batch, after each epoch, after every `save_freq`
     batches, and at Ctrl-C or SIGTERM, after the current batch: `fit` then raises
@@ -47,12 +44,12 @@ class Checkpoints(keras.callbacks.Callback):
         monitor: str. A log; the checkpoint of the epoch where it was best is kept too.
             Defaults to `"loss"`.
         mode: `"min"` or `"max"`, which `monitor` is best. Defaults to `"min"`.
-        settings: dict that JSON can hold. What makes the training the same; another training
-            is not continued by mistake. Defaults to `None`, nothing.
+        settings: dict that JSON can hold. A training with others is not continued. Defaults to
+            `None`, nothing.
 
     Raises:
-        ValueError: If an argument is invalid; in `fit` also if all checkpoints are damaged or
-            are those of another model, of other settings or of another backend.
+        ValueError: in `fit`, if all checkpoints are damaged, or the newest is of another model,
+            other settings or another backend.
         OSError: in `fit`, before the first batch, if there is no room for all checkpoints, the
             folder cannot be written, or another process uses it.
 
@@ -91,7 +88,6 @@ class Checkpoints(keras.callbacks.Callback):
         self.settings = settings or {}
         self.log = ReadLog()
         self._start = Start()
-        self._saved_batch = 0
         self._generators = []
 
     def fit(
@@ -134,7 +130,7 @@ class Checkpoints(keras.callbacks.Callback):
                 f"No checkpoint in {self.folder.folder} was saved at a value of {self.monitor!r} "
                 "that is a number."
             )
-        assign(variables_of(model), best[0])
+        _assign(model, best[0])
 
     def _fit(self, model, batches, epochs, callbacks, verbose):
         self.set_model(model)
@@ -149,19 +145,19 @@ class Checkpoints(keras.callbacks.Callback):
             epochs=epochs,
             steps=None,
         )
-        state = self._restore()
-        with Interruption() as self._interruption:
+        self._restore()
+        with noted_signals() as self._signals:
             run.begin()
             self._callback_states = [CallbackState(callback) for callback in callbacks]
-            if state is None:
+            if self._state is None:
                 self._save(0, 0)
             else:
-                self._set_callbacks(state)
+                self._set_callbacks()
             if self._start.batch:
                 self._finish_epoch(batches, run)
                 # As it was before the end of `fit`, which averages of weights end with.
-                state = self._restore()
-            if state is None or not state["finished"]:
+                self._restore()
+            if self._state is None or not self._state["finished"]:
                 self._fit_on(batches, run, epochs)
             model.optimizer.finalize_variable_values(model.trainable_variables)
             run.end()
@@ -204,14 +200,14 @@ class Checkpoints(keras.callbacks.Callback):
         )
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._epoch = epoch
-        self._saved_batch = 0
+        self._epoch, self._saved_batch = epoch, 0
         if epoch == self._start.epoch and self._start.batch:
             # `fit` and callbacks have just started the epoch anew; it is under way.
             self._saved_batch = self._start.batch
-            assign(self.model.metrics_variables, self._metrics)
-            self._set_callbacks(self._restored)
-            self._generators = self._restored["generators"]
+            _assign(self.model, self._arrays)
+            self._set_callbacks()
+            self._generators = self._state["generators"]
+        self._arrays = []  # Those of a large model need much memory.
 
     def on_train_batch_begin(self, batch, logs=None):
         # Once more: under PyTorch, the iterator over the rest of the epoch has drawn a number.
@@ -219,15 +215,13 @@ class Checkpoints(keras.callbacks.Callback):
         self._generators = []
 
     def on_train_batch_end(self, batch, logs=None):
-        done = batch + 1
-        number = self._interruption.signal_number
-        if number or (self.save_freq != "epoch" and done - self._saved_batch >= self.save_freq):
+        done, signals = batch + 1, tuple(self._signals)
+        is_due = self.save_freq != "epoch" and done - self._saved_batch >= self.save_freq
+        if signals or is_due:
             self._save(self._epoch, done)
-        if number:
-            raise TrainingInterrupted(
-                f"Saved after batch {done} of epoch {self._epoch + 1} in {self.folder.folder}.",
-                number,
-            )
+        if signals:
+            where = f"batch {done} of epoch {self._epoch + 1} in {self.folder.folder}"
+            raise TrainingInterrupted(f"Saved after {where}.", signals[0])
 
     def on_epoch_end(self, epoch, logs=None):
         if self.monitor not in (logs or {}):
@@ -238,61 +232,46 @@ class Checkpoints(keras.callbacks.Callback):
         self._save(epoch + 1, 0, float(logs[self.monitor]))
 
     def _save(self, epoch, batch, monitored=None):
-        model = self.model
-        variables = variables_of(model)
-        arrays = [as_array(variable) for variable in variables]
-        where = f"epoch {epoch + 1 if batch else epoch}"
+        variables = variables_of(self.model)
+        arrays = [keras.ops.convert_to_numpy(variable.value) for variable in variables]
         for variable, array in zip(variables, arrays):
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
+            if not np.isfinite(array).all():
                 raise FloatingPointError(
-                    f"{variable.path} is not finite; not saved, in {where}. The newest checkpoint "
-                    f"in {self.folder.folder} is from before."
+                    f"{variable.path} is not finite; not saved, in epoch "
+                    f"{epoch + 1 if batch else epoch}. The newest checkpoint in "
+                    f"{self.folder.folder} is from before."
                 )
-        of_callbacks = []
-        callbacks = [
-            [type(state.callback).__name__, state.get(of_callbacks)]
-            for state in self._callback_states
-        ]
         if (epoch, batch) == (0, 0):
             self.folder.check_writable(sum(array.nbytes for array in arrays))
-        self.folder.write(
-            f"checkpoint-{epoch:06d}-{batch:09d}",
-            [*arrays, *of_callbacks],
-            {
-                "epoch": epoch,
-                "batch": batch,
-                "unreadable": self.log.unreadable(epoch) if batch else [],
-                "finished": epoch == self._epochs or (not batch and model.stop_training),
-                "monitored": monitored,
-                "variables": description(variables),
-                "backend": keras.config.backend(),
-                "settings": self.settings,
-                "generators": global_generators(),
-                "callbacks": callbacks,
-            },
-        )
+        state = {
+            "epoch": epoch,
+            "batch": batch,
+            "unreadable": self.log.unreadable(epoch) if batch else [],
+            "finished": epoch == self._epochs or (not batch and self.model.stop_training),
+            "monitored": monitored,
+            "variables": description(variables),
+            "backend": keras.config.backend(),
+            "settings": self.settings,
+            "generators": global_generators(),
+            # Their arrays are put behind those of the variables.
+            "callbacks": [[state.name, state.get(arrays)] for state in self._callback_states],
+        }
+        self.folder.write(f"checkpoint-{epoch:06d}-{batch:09d}", arrays, state)
         self._saved_batch = batch
 
     def _restore(self):
-        """Set all variables and the start; return the state, or `None` if there is none."""
-        newest = self.folder.read_newest()
-        if newest is None:
-            self._start = Start()
-            return None
-        arrays, state = newest
-        variables = variables_of(self.model)
-        self._check_same(state, variables)
-        assign(variables, arrays)
-        self._arrays_of_callbacks = arrays[len(variables) :]
-        set_global_generators(state["generators"])
-        # Copies: `fit` resets metrics when it begins.
-        self._metrics = [np.copy(as_array(v)) for v in self.model.metrics_variables]
-        self._restored = state
-        self._start = Start(state["epoch"], state["batch"], state["unreadable"])
-        self.folder.check_writable(sum(array.nbytes for array in arrays))
-        return state
+        """Set all variables, and the start, to those of the newest checkpoint, if there is one."""
+        self._start = Start()
+        self._arrays, self._state = self.folder.read_newest() or ([], None)
+        if self._state is None:
+            return
+        self._check_same(self._state)
+        _assign(self.model, self._arrays)
+        set_global_generators(self._state["generators"])
+        self._start = Start(*(self._state[name] for name in ("epoch", "batch", "unreadable")))
+        self.folder.check_writable(sum(array.nbytes for array in self._arrays))
 
-    def _check_same(self, state, variables):
+    def _check_same(self, state):
         differences = [
             f"{name} was {state['settings'].get(name)!r}, is {self.settings.get(name)!r}"
             for name in sorted({*state["settings"], *self.settings})
@@ -300,7 +279,7 @@ class Checkpoints(keras.callbacks.Callback):
         ]
         if state["backend"] != keras.config.backend():
             differences.append(f"backend was {state['backend']}, is {keras.config.backend()}")
-        if state["variables"] != description(variables):
+        if state["variables"] != description(variables_of(self.model)):
             differences.append("the model or its optimizer has other variables")
         if state["epoch"] > self._epochs:
             differences.append(f"{state['epoch']} epochs were trained, not {self._epochs}")
@@ -310,12 +289,19 @@ class Checkpoints(keras.callbacks.Callback):
                 f"{'; '.join(differences)}. Repeat it as it was, or choose another folder."
             )
 
-    def _set_callbacks(self, state):
-        names = [type(state.callback).__name__ for state in self._callback_states]
-        if names != [name for name, _ in state["callbacks"]]:
+    def _set_callbacks(self):
+        saved_names = [name for name, _ in self._state["callbacks"]]
+        names = [state.name for state in self._callback_states]
+        if names != saved_names:
             raise ValueError(
-                "`callbacks` must be those of the training that is continued, "
-                f"{[name for name, _ in state['callbacks']]}. Received: {names}"
+                f"`callbacks` must be those of the training that is continued, {saved_names}. "
+                f"Received: {names}"
             )
-        for callback_state, (_, value) in zip(self._callback_states, state["callbacks"]):
-            callback_state.set(value, self._arrays_of_callbacks)
+        for callback_state, (_, saved) in zip(self._callback_states, self._state["callbacks"]):
+            callback_state.set(saved, self._arrays)
+
+
+def _assign(model, arrays):
+    """Set the variables of a model to the first of the arrays."""
+    for variable, array in zip(variables_of(model), arrays):
+        variable.assign(array)

@@ -1,14 +1,11 @@
 """What a training that goes on needs besides its variables."""
 
+import contextlib
 import signal
 import threading
 
 import keras
 import numpy as np
-
-from keras_asit.callbacks.checkpoint_folder import storable
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -24,33 +21,30 @@ class TrainingInterrupted(KeyboardInterrupt):
         self.signal_number = signal_number
 
 
-class Interruption:
-    """A context in which the first Ctrl-C or SIGTERM is only noted; the second works as ever.
+@contextlib.contextmanager
+def noted_signals():
+    """Note the first Ctrl-C or SIGTERM in the list that is yielded; the second works as ever."""
+    noted, handlers = [], {}
 
-    Attributes:
-        signal_number: int, or `None` while there was no signal.
-    """
-
-    def __init__(self):
-        self.signal_number = None
-        self._handlers = {}
-
-    def __enter__(self):
-        # Python lets only the main thread handle signals.
-        if threading.current_thread() is threading.main_thread():
-            self._handlers = {number: signal.signal(number, self._note) for number in SIGNALS}
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers = {}
-
-    def _note(self, number, _):
-        self.signal_number = number
-        self.__exit__()
+    def note(number, _):
+        noted.append(number)
+        restore()
         name = signal.Signals(number).name
         print(f"\n{name}: saving after this batch; once more to stop at once.", flush=True)
+
+    def restore():
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        handlers.clear()
+
+    # Python lets only the main thread handle signals.
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handlers[number] = signal.signal(number, note)
+    try:
+        yield noted
+    finally:
+        restore()
 
 
 class ContinuedCallbacks(keras.callbacks.CallbackList):
@@ -59,17 +53,15 @@ class ContinuedCallbacks(keras.callbacks.CallbackList):
     Batches keep their number in the whole epoch where `fit` sees only the rest of it.
     """
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.batches_before = 0
+    batches_before = 0
 
     def begin(self):
         """Begin the training."""
         super().on_train_begin()
 
-    def end(self, logs=None):
+    def end(self):
         """End the training."""
-        super().on_train_end(logs)
+        super().on_train_end()
 
     def on_train_begin(self, logs=None):
         pass
@@ -88,8 +80,6 @@ class ContinuedCallbacks(keras.callbacks.CallbackList):
         self.batches_before = 0
 
 
-# Set by `fit` anew.
-NOT_STATE = ("params", "_model")
 # Keras's callbacks choose one after their first epoch, and then forget what was best before.
 COMPARISONS = {"keras.ops.less": keras.ops.less, "keras.ops.greater": keras.ops.greater}
 
@@ -108,64 +98,45 @@ class CallbackState:
 
     def __init__(self, callback):
         self.callback = callback
+        self.name = type(callback).__name__
         self._at_begin = _plain_attributes(callback)
 
     def get(self, arrays):
         """Return the state, as JSON can hold it; its arrays are appended to the list `arrays`."""
         if hasattr(self.callback, "get_state"):
             return self.callback.get_state()
-        begin, now = self._at_begin, _plain_attributes(self.callback)
-        state = {name: now[name] for name in now if name not in begin or begin[name] != now[name]}
-        for name, value in vars(self.callback).items():
-            if _holds_arrays(value):
-                state[name] = _put(value, arrays)
-        return state
+
+        def put(array):
+            arrays.append(array)
+            return len(arrays) - 1
+
+        changed = _plain_attributes(self.callback).items() - self._at_begin.items()
+        held = {name: value for name, value in vars(self.callback).items() if _is_arrays(value)}
+        return {"plain": dict(changed), "arrays": keras.tree.map_structure(put, held)}
 
     def set(self, state, arrays):
         """Put the callback into a state that `get` returned, with the arrays that it appended."""
         if hasattr(self.callback, "set_state"):
             self.callback.set_state(state)
-        else:
-            values = {name: _take(value, arrays) for name, value in state.items()}
-            vars(self.callback).update(values)
+            return
+        plain = {name: COMPARISONS.get(value, value) for name, value in state["plain"].items()}
+        held = keras.tree.map_structure(lambda index: arrays[index], state["arrays"])
+        vars(self.callback).update({**plain, **held})
 
 
 def _plain_attributes(callback):
-    values = {name: _plain(value) for name, value in vars(callback).items()}
-    plain = (bool, int, float, str, type(None))
-    return {
-        name: value
-        for name, value in values.items()
-        if name not in NOT_STATE and isinstance(value, plain)
-    }
+    plain = {}
+    for name, value in vars(callback).items():
+        value = value.item() if isinstance(value, np.number) else value
+        value = next((word for word, other in COMPARISONS.items() if other is value), value)
+        if isinstance(value, (bool, int, float, str, type(None))):
+            plain[name] = value
+    return plain
 
 
-def _plain(value):
-    if isinstance(value, np.number):
-        return value.item()
-    return next((name for name, other in COMPARISONS.items() if value is other), value)
-
-
-def _holds_arrays(value):
+def _is_arrays(value):
     values = value if isinstance(value, list) else [value]
     return bool(values) and all(isinstance(each, np.ndarray) for each in values)
-
-
-def _put(value, arrays):
-    """Append an array or a list of them to `arrays`; return where they are there."""
-    if isinstance(value, list):
-        return [_put(each, arrays) for each in value]
-    arrays.append(storable(value))
-    return {"array": len(arrays) - 1}
-
-
-def _take(value, arrays):
-    """Return what was plain, or was put into `arrays`."""
-    if isinstance(value, list):
-        return [_take(each, arrays) for each in value]
-    if isinstance(value, dict):
-        return arrays[value["array"]]
-    return COMPARISONS.get(value, value) if isinstance(value, str) else value
 
 
 def global_generators():
@@ -201,14 +172,3 @@ def description(variables):
     """Return what tells the variables of one model from those of another, as JSON can hold it."""
     # Without names: Keras counts layers on, and another model of a process has other names.
     return [[str(variable.dtype), list(variable.shape)] for variable in variables]
-
-
-def as_array(variable):
-    """Return the value of a variable as an array that can be written."""
-    return storable(keras.ops.convert_to_numpy(variable.value))
-
-
-def assign(variables, arrays):
-    """Set variables to arrays."""
-    for variable, array in zip(variables, arrays):
-        variable.assign(array)
