@@ -7,7 +7,13 @@ import keras
 import keras_hub
 import numpy as np
 
-from keras_asit._arguments import as_waveform, as_waveforms, check_integers, check_number
+from keras_asit._arguments import (
+    arguments_of,
+    as_waveform,
+    as_waveforms,
+    check_integers,
+    check_number,
+)
 from keras_asit.layers import LogMelFilterbank
 from keras_asit.layers.log_mel_filterbank import operations_for
 from keras_asit.models import presets as builtin_presets
@@ -173,12 +179,12 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
 
         # One graph for clips of all lengths, which other backends would compile one by one.
         log_mels = tf.function(self.filterbank, [tf.TensorSpec([None], tf.float32)])
-        moments = LogMelMoments()
+        moments = log_mel_moments()
         for number, waveform in enumerate(_clips(dataset)):
             waveform = as_waveform(waveform, f"clip {number} of `dataset`")
             for piece in self._whole_frames(waveform):
-                moments.add(log_mels(piece).numpy())
-        self.mean, self.standard_deviation = moments.mean_and_standard_deviation()
+                moments += log_mel_moments(log_mels(piece).numpy())
+        self.mean, self.standard_deviation = mean_and_standard_deviation(moments)
 
     def _whole_frames(self, waveform):
         """Cut a long waveform into pieces that together have its frames, each once."""
@@ -218,14 +224,7 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         return keras.KerasTensor(shape, "float32")
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "sample_rate": self.sample_rate,
-            "num_frames": self.num_frames,
-            "num_mels": self.num_mels,
-            "mean": self.mean,
-            "standard_deviation": self.standard_deviation,
-        }
+        return {**super().get_config(), **arguments_of(ASiTAudioConverter, self)}
 
 
 def _checked(waveforms):
@@ -244,42 +243,29 @@ def _clips(dataset):
             yield waveforms
 
 
-class LogMelMoments:
-    """Count, sum and sum of squares of log-mels.
+def log_mel_moments(log_mels=()):
+    """Return count, sum and sum of squares of log-mels, an array of fractions, to be added up.
 
-    The sums of one spectrogram are of double precision; added up they are exact, as fractions,
-    so that neither the order of spectrograms matters nor how they are split over processes.
+    Their sums over spectrograms are exact, so that neither the order of spectrograms matters nor
+    how they are split over processes.
     """
+    values = np.asarray(log_mels, "float64")
+    return np.array([Fraction(x) for x in (values.size, values.sum(), np.square(values).sum())])
 
-    def __init__(self, *sums):
-        self.sums = [Fraction(value) for value in sums or (0, 0, 0)]
 
-    def add(self, log_mels):
-        """Add a spectrogram, an array of shape `(frames, mels)`."""
-        values = np.asarray(log_mels, "float64")
-        self.merge(LogMelMoments(values.size, values.sum(), np.square(values).sum()))
-
-    def merge(self, other):
-        """Add what another `LogMelMoments` has seen."""
-        self.sums = [one + two for one, two in zip(self.sums, other.sums)]
-
-    def as_strings(self):
-        """Return the three sums, exact, such that `LogMelMoments(*strings)` has them again."""
-        return [str(value) for value in self.sums]
-
-    def mean_and_standard_deviation(self):
-        """Return two floats, or raise `ValueError` if there are no values or all are the same."""
-        count, total, total_of_squares = self.sums
-        if not count:
-            raise ValueError(
-                "Statistics need at least one clip of 25 ms or longer. Received: no frames"
-            )
-        mean = total / count
-        variance = total_of_squares / count - mean**2
-        # Squares in double precision leave this much of a constant.
-        if variance < 1e-10 * max(1, mean**2):
-            raise ValueError(
-                "Statistics need sound that changes; that of a constant, such as silence, have no "
-                f"standard deviation. Received: log-mels which all are {float(mean):g}"
-            )
-        return float(mean), math.sqrt(variance)
+def mean_and_standard_deviation(moments):
+    """Return two floats, or raise `ValueError` if there are no log-mels or all are the same."""
+    count, total, total_of_squares = moments
+    if not count:
+        raise ValueError(
+            "Statistics need at least one clip of 25 ms or longer. Received: no frames"
+        )
+    mean = total / count
+    variance = total_of_squares / count - mean**2
+    # Squares in double precision leave this much of a constant.
+    if variance < 1e-10 * max(1, mean**2):
+        raise ValueError(
+            "Statistics need sound that changes; that of a constant, such as silence, have no "
+            f"standard deviation. Received: log-mels which all are {float(mean):g}"
+        )
+    return float(mean), math.sqrt(variance)

@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 
 from keras_asit._arguments import (
+    arguments_of,
     as_pair,
     check_instance,
     check_integers,
@@ -227,18 +228,7 @@ class ASiTBackbone(keras_hub.models.Backbone):
         if config["dtype"]["class_name"] == "DTypePolicyMap":
             # KerasHub loads the preset of a backbone without the precision of each layer.
             config["quantization"] = config["dtype"]
-        return {
-            **config,
-            "spectrogram_shape": self.spectrogram_shape,
-            "patch_size": self.patch_size,
-            "num_layers": self.num_layers,
-            "num_heads": self.num_heads,
-            "hidden_dim": self.hidden_dim,
-            "mlp_dim": self.mlp_dim,
-            "drop_path_rate": self.drop_path_rate,
-            "patch_stride": self.patch_stride,
-            "layer_norm_epsilon": self.layer_norm_epsilon,
-        }
+        return {**arguments_of(ASiTBackbone, self), **config}
 
 
 def _copy_vit_weights(vit, backbone):

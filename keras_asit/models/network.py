@@ -12,9 +12,8 @@ class ASiTNetwork(keras.Model):
         backbone: an `ASiTBackbone`.
         projection: dict of arguments of `ProjectionHead`.
         reconstruction: dict of arguments of `ReconstructionHead`.
-        frozen: bool. Whether no variable is ever trainable, whatever `trainable` is set to. Only
-            the variables: the backbone, saved as a preset, loads as trainable. Defaults to
-            `False`.
+        frozen: bool. Whether no variable is ever trainable, whatever `trainable` is set to; the
+            backbone, saved as a preset, loads as trainable. Defaults to `False`.
         **kwargs: Arguments of `keras.Model`, such as `name`.
     """
 
@@ -31,12 +30,12 @@ class ASiTNetwork(keras.Model):
             dtype=dtype,
             name="reconstruction_head",
         )
+        self.build()
 
     def build(self, input_shape=None):
         token_shape = (None, None, self.backbone.hidden_dim)
         self.projection_head.build(token_shape)
         self.reconstruction_head.build(token_shape)
-        self.built = True
         self._freeze()
 
     @property

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit._arguments import check_instance, check_number
+from keras_asit._arguments import arguments_of, check_instance, check_number
 from keras_asit.layers import GroupMasking
 from keras_asit.losses import DistillationLoss, MaskedReconstructionLoss, num_replicas
 from keras_asit.models.audio_converter import ASiTAudioConverter
@@ -19,21 +19,6 @@ from keras_asit.models.pretraining_batch import (
 from keras_asit.models.pretraining_trainer import PretrainingTrainer, value_at
 
 LOSSES = ("global", "local", "reconstruction")
-PARTS = ("backbone", "masking", "converter")
-SETTINGS = (
-    "num_class_prototypes",
-    "num_patch_prototypes",
-    "trainable_gain",
-    "projection_hidden_dim",
-    "projection_bottleneck_dim",
-    "reconstruction_hidden_dim",
-    "reconstruction_bottleneck_dim",
-    "global_loss_weight",
-    "local_loss_weight",
-    "reconstruction_loss_weight",
-    "student_temperature",
-    "center_momentum",
-)
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
@@ -123,12 +108,10 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
         # Spectrograms stay in float32, for masks and targets, whatever the precision.
         super().__init__(name=name, **{**kwargs, "dtype": "float32"})
         check_backbone(backbone)
-        check_converter(converter, backbone)
+        if converter is not None:
+            check_converter(converter, backbone)
         if masking is not None:
             check_instance("masking", masking, GroupMasking)
-        check_number("global_loss_weight", global_loss_weight, 0)
-        check_number("local_loss_weight", local_loss_weight, 0)
-        check_number("reconstruction_loss_weight", reconstruction_loss_weight, 0)
         self.converter = converter
         self.num_class_prototypes = num_class_prototypes
         self.num_patch_prototypes = num_patch_prototypes
@@ -142,21 +125,45 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
         self.reconstruction_loss_weight = reconstruction_loss_weight
         self.student_temperature = student_temperature
         self.center_momentum = center_momentum
+        for weight in (f"{name}_loss_weight" for name in LOSSES):
+            check_number(weight, getattr(self, weight), 0)
 
         self.masking = GroupMasking(dtype="float32") if masking is None else masking
         # An unbuilt layer would cost the first batches of `fit` under JAX and PyTorch: Keras
         # takes them to build it, and with them the place that a dataset starts at.
         self.masking.build((None, 2, *backbone.spectrogram_shape))
-        self.student = self._network(backbone, name="student")
+        heads = {
+            "projection": {
+                "num_class_prototypes": num_class_prototypes,
+                "num_patch_prototypes": num_patch_prototypes,
+                "hidden_dim": projection_hidden_dim,
+                "bottleneck_dim": projection_bottleneck_dim,
+                "trainable_gain": trainable_gain,
+            },
+            "reconstruction": {
+                "hidden_dim": reconstruction_hidden_dim,
+                "bottleneck_dim": reconstruction_bottleneck_dim,
+            },
+        }
+        self.student = ASiTNetwork(backbone, **heads, name="student")
         # Variables need different paths in the teacher: PyTorch's modules know them by path.
         with keras.name_scope("teacher"):
             config = {"drop_path_rate": 0.0, "name": f"{backbone.name}_teacher"}
             average = type(backbone).from_config({**backbone.get_config(), **config})
-        self.teacher = self._network(average, name="teacher", frozen=True)
+        self.teacher = ASiTNetwork(average, **heads, name="teacher", frozen=True)
         self.reset_teacher()
-        self.global_distillation = self._distillation(num_class_prototypes, "other", "global")
-        self.local_distillation = self._distillation(
-            num_patch_prototypes or num_class_prototypes, "same", "local"
+        constants = {
+            "student_temperature": student_temperature,
+            "center_momentum": center_momentum,
+        }
+        self.global_distillation = DistillationLoss(
+            num_class_prototypes, "other", name="global_distillation", **constants
+        )
+        self.local_distillation = DistillationLoss(
+            num_patch_prototypes or num_class_prototypes,
+            "same",
+            name="local_distillation",
+            **constants,
         )
         self.masked_reconstruction = MaskedReconstructionLoss()
         self.loss_trackers = [keras.metrics.Mean(name=f"{name}_loss") for name in LOSSES]
@@ -173,31 +180,6 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
         self.teacher_temperature = 0.04
         self.skip_non_finite = False
         self.built = True
-
-    def _network(self, backbone, **kwargs):
-        projection = {
-            "num_class_prototypes": self.num_class_prototypes,
-            "num_patch_prototypes": self.num_patch_prototypes,
-            "hidden_dim": self.projection_hidden_dim,
-            "bottleneck_dim": self.projection_bottleneck_dim,
-            "trainable_gain": self.trainable_gain,
-        }
-        reconstruction = {
-            "hidden_dim": self.reconstruction_hidden_dim,
-            "bottleneck_dim": self.reconstruction_bottleneck_dim,
-        }
-        network = ASiTNetwork(backbone, projection, reconstruction, **kwargs)
-        network.build()
-        return network
-
-    def _distillation(self, num_prototypes, views, name):
-        return DistillationLoss(
-            num_prototypes,
-            views=views,
-            student_temperature=self.student_temperature,
-            center_momentum=self.center_momentum,
-            name=f"{name}_distillation",
-        )
 
     @property
     def backbone(self) -> ASiTBackbone:
@@ -262,23 +244,18 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
 
     def compute_loss(self, x, y=None, y_pred=None, sample_weight=None, training=True):
         temperature = value_at(self.teacher_temperature, self.step)
+        now = {"temperature": temperature, "training": training}
+        reconstruction = self.masked_reconstruction(
+            y_pred["clean"], y_pred["reconstruction"], sample_weight=y_pred["mask"]
+        )
         losses = (
             self.global_distillation(
-                y_pred["teacher_class_logits"],
-                y_pred["student_class_logits"],
-                temperature=temperature,
-                training=training,
+                y_pred["teacher_class_logits"], y_pred["student_class_logits"], **now
             ),
             self.local_distillation(
-                y_pred["teacher_patch_logits"],
-                y_pred["student_patch_logits"],
-                temperature=temperature,
-                training=training,
+                y_pred["teacher_patch_logits"], y_pred["student_patch_logits"], **now
             ),
-            self.masked_reconstruction(
-                y_pred["clean"], y_pred["reconstruction"], sample_weight=y_pred["mask"]
-            )
-            * num_replicas(),
+            reconstruction * num_replicas(),
         )
         for tracker, loss in zip(self.loss_trackers, losses):
             tracker.update_state(loss, sample_weight=ops.shape(x["clean"])[0])
@@ -287,16 +264,10 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
         return (total + sum(self.losses)) / num_replicas()
 
     def get_config(self):
-        parts = {name: getattr(self, name) for name in PARTS}
-        return {
-            "name": self.name,
-            "trainable": self.trainable,
-            **{name: keras.saving.serialize_keras_object(part) for name, part in parts.items()},
-            **{name: getattr(self, name) for name in SETTINGS},
-        }
+        config = {**arguments_of(ASiTPretrainer, self), "trainable": self.trainable}
+        return {n: keras.saving.serialize_keras_object(value) for n, value in config.items()}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         deserialize = keras.saving.deserialize_keras_object
-        parts = {name: deserialize(config[name], custom_objects=custom_objects) for name in PARTS}
-        return cls(**{**config, **parts})
+        return cls(**{n: deserialize(value, custom_objects) for n, value in config.items()})

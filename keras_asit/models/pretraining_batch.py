@@ -19,17 +19,14 @@ def check_backbone(backbone):
     tiled = tuple(number * side for number, side in sides)
     if backbone.patch_stride != backbone.patch_size or tiled != backbone.spectrogram_shape:
         raise ValueError(
-            "To be reconstructed, the spectrogram must be tiled by patches that do not overlap. "
-            f"Received: spectrogram_shape={backbone.spectrogram_shape}, "
-            f"patch_size={backbone.patch_size}, patch_stride={backbone.patch_stride}. Choose a "
-            "spectrogram shape that is a multiple of the patch size."
+            "The spectrogram must be tiled by patches that do not overlap; choose a shape that is "
+            f"a multiple of theirs. Received: spectrogram_shape={backbone.spectrogram_shape}, "
+            f"patch_size={backbone.patch_size}, patch_stride={backbone.patch_stride}"
         )
 
 
 def check_converter(converter, backbone):
-    """Raise `ValueError` unless `converter`, or `None`, fits `backbone`."""
-    if converter is None:
-        return
+    """Raise `ValueError` unless `converter` fits `backbone`."""
     check_instance("converter", converter, ASiTAudioConverter)
     if converter.num_mels != backbone.spectrogram_shape[1]:
         raise ValueError(
@@ -86,17 +83,11 @@ def check_spectrograms(batch, backbone):
         if name == "short":
             crop = shape[2] if len(shape) == 4 and shape[3] == mels else None
             fits = bool(crop) and crop % patch_frames == 0
-            wanted = (
-                f"(batch, crops, frames, {mels}), its frames a multiple of {patch_frames}, those "
-                "of a patch"
-            )
+            wanted = f"(batch, crops, frames, {mels}), frames a multiple of {patch_frames}"
         else:
             fits = shape[1:] == (2, frames, mels)
             wanted = (
-                f"(batch, 2, {frames}, {mels}), two views of each clip in the backbone's "
-                "`spectrogram_shape`"
+                f"(batch, 2, {frames}, {mels}), two views in the backbone's `spectrogram_shape`"
             )
         if not fits:
-            raise ValueError(
-                f"A batch's {name!r} must have shape {wanted}. Received: shape={shape}"
-            )
+            raise ValueError(f"A batch's {name!r} must have shape {wanted}. Received: {shape}")

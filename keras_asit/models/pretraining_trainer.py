@@ -69,7 +69,9 @@ class PretrainingTrainer(SavedWhole):
         recipe = {"teacher_momentum": teacher_momentum, "teacher_temperature": teacher_temperature}
         for (name, value), low, high in zip(recipe.items(), (0, 1e-6), (1, None)):
             if value is not None:
-                check_number(name, _first_value(value), low, high)
+                is_schedule = isinstance(value, Schedule)
+                first = float(ops.convert_to_numpy(value(0))) if is_schedule else value
+                check_number(name, first, low, high)
         sizes = {"steps_per_epoch": steps_per_epoch, "batch_size": batch_size}
         check_integers(1, or_none=True, **sizes)
         if skip_non_finite and num_replicas() > 1:
@@ -139,10 +141,10 @@ class PretrainingTrainer(SavedWhole):
                 self._compile_again(**{name: recipe[name] for name in missing})
 
     def schedule_values(self) -> dict:
-        """Return learning rate, weight decay, teacher momentum and temperature, as floats.
+        """Return learning rate, weight decay, teacher momentum and temperature of the next step.
 
         Returns:
-            A dict of the values of the next step, by the names of the arguments they come from.
+            A dict of floats, by the names of the arguments they come from.
         """
         # Under mixed_float16, one that scales the loss is around it.
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
@@ -244,7 +246,3 @@ def _when_ready(data):
 
 def _pairs(variables, values):
     return [pair for lists in zip(variables, values) for pair in zip(*lists)]
-
-
-def _first_value(value):
-    return float(ops.convert_to_numpy(value(0))) if isinstance(value, Schedule) else value

@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from fractions import Fraction
 from multiprocessing import connection, get_context, parent_process
 from threading import Thread
 
@@ -20,7 +21,7 @@ from keras_asit.data.records.folder import INDEX, PLAN, RecordFolder, as_json
 from keras_asit.data.records.format import CONTENTS, RecordFormat, serialize_example
 from keras_asit.data.sources import read_manifest
 from keras_asit.models import ASiTAudioConverter
-from keras_asit.models.audio_converter import LogMelMoments
+from keras_asit.models.audio_converter import log_mel_moments, mean_and_standard_deviation
 
 MAX_NAMED = 10
 
@@ -194,11 +195,11 @@ def _index(parameters, summaries):
 
 
 def _statistics(summaries):
-    moments = LogMelMoments()
+    moments = log_mel_moments()
     for summary in summaries:
-        moments.merge(LogMelMoments(*summary["moments"]))
+        moments += [Fraction(value) for value in summary["moments"]]
     try:
-        return moments.mean_and_standard_deviation()
+        return mean_and_standard_deviation(moments)
     except ValueError:
         return None, None
 
@@ -229,13 +230,13 @@ def write_shard(line, record_format, folder):
         unreadable = (file["path"] for file in present["skipped"])
         if not any(True for path in unreadable for _ in _contents(record_format, path, [])):
             return present
-    shard, records, skipped, moments = folder.shard(name), 0, [], LogMelMoments()
+    shard, records, skipped, moments = folder.shard(name), 0, [], log_mel_moments()
     with replacing(shard) as partial:
         with tf.io.TFRecordWriter(str(partial)) as writer:
             for path, labels in clips:
                 for features, frames in _contents(record_format, path, skipped):
                     if frames is not None:
-                        moments.add(frames)
+                        moments += log_mel_moments(frames)
                     features = {"path": os.fsencode(path), "labels": labels, **features}
                     writer.write(serialize_example(features))
                     records += 1
@@ -247,7 +248,7 @@ def write_shard(line, record_format, folder):
             "sha256": sha256_of(partial),
             "records": records,
             "skipped": skipped,
-            "moments": moments.as_strings(),
+            "moments": [str(value) for value in moments],
         }
     folder.write_json(f"{name}.json", summary)
     return summary
