@@ -13,10 +13,9 @@ from keras_asit._arguments import check_integers
 class LogTable(keras.callbacks.Callback):
     """Write a row of logs to a CSV file after each epoch, or after every so many batches.
 
-    The columns are `epoch`, for batches `batch`, and the logs of the first row. Epochs and
-    batches are counted from 0. Batches left at the end of an epoch have a row too. Under
-    `keras_asit.callbacks.Checkpoints`, a training that goes on from a checkpoint takes back the
-    rows that came after it.
+    The columns are `epoch`, for batches `batch`, both counted from 0, and the logs of the first
+    row. Batches left at the end of an epoch have a row too. A training that goes on from a
+    checkpoint of `Checkpoints` takes back the rows that came after it.
 
     Args:
         path: str or `os.PathLike`. Another training's table is not overwritten.
@@ -38,13 +37,11 @@ class LogTable(keras.callbacks.Callback):
         self.path = Path(path)
         self.every_batches = every_batches
         self._is_ours = False
-        self._next_batch = None
-        self._left = None
+        self._next_batch = self._left = None
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
-        self._next_batch = self.every_batches
-        self._left = None
+        self._next_batch, self._left = self.every_batches, None
 
     def on_train_batch_end(self, batch, logs=None):
         if self.every_batches is None:
@@ -78,8 +75,7 @@ class LogTable(keras.callbacks.Callback):
         elif size:
             os.truncate(self.path, state["size"])
         self._is_ours = True
-        self._next_batch = state["next_batch"]
-        self._left = state.get("left")
+        self._next_batch, self._left = state["next_batch"], state["left"]
 
     def _write_batch(self, logs):
         batch, names = self._left
@@ -111,8 +107,7 @@ class LogTable(keras.callbacks.Callback):
 class LogSchedules(keras.callbacks.Callback):
     """Add learning rate, weight decay, and the teacher's momentum and temperature to the logs.
 
-    At the end of each epoch, with the values of the next step, so that the history and every
-    callback after this one (`keras.callbacks.TensorBoard`, `CSVLogger`) see them.
+    At the end of each epoch, with the values of the next step; callbacks after this one see them.
 
     Example:
 

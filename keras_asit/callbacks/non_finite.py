@@ -6,20 +6,20 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from keras_asit._arguments import name_some
+
 MAX_NAMED = 20
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
     """Stop when a loss or a gradient is not finite, and name the step and its files.
 
-    For an `ASiTPretrainer`, whose log `non_finite_steps` counts such steps. Compiled with
-    `skip_non_finite`, it has undone them: then they are only named in a warning. To be put
-    before callbacks that write something.
+    An `ASiTPretrainer` counts such steps; where it undoes them (`skip_non_finite`), they are only
+    named in a warning. To be put before callbacks that write something.
 
     Args:
-        files: function of an epoch and of its first and last batch in question, that returns
-            the files they hold, such as `Checkpoints.log.files`. Defaults to `None`: files are not
-            named.
+        files: function of an epoch, and of its first and last batch in question, that returns
+            their files, such as `Checkpoints.log.files`. Defaults to `None`: none are named.
 
     Raises:
         FloatingPointError: in `fit`.
@@ -36,13 +36,11 @@ class StopOnNonFinite(keras.callbacks.Callback):
     def __init__(self, files: Callable[[int, int, int], list[str]] | None = None):
         super().__init__()
         self.files = files
-        self._counted = 0.0
-        self._next_batch = 0
+        self._counted, self._next_batch = 0.0, 0
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
-        self._counted = 0.0
-        self._next_batch = 0
+        self._counted, self._next_batch = 0.0, 0
 
     def on_train_batch_end(self, batch, logs=None):
         logs = logs or {}
@@ -79,6 +77,4 @@ class StopOnNonFinite(keras.callbacks.Callback):
         message = f"loss or gradient not finite in {where}, loss {logs.get('loss')}."
         if self.files is None:
             return message
-        files = self.files(self._epoch, first, last)
-        more = f", and {len(files) - MAX_NAMED} more" if len(files) > MAX_NAMED else ""
-        return f"{message} Files: {', '.join(files[:MAX_NAMED])}{more}"
+        return f"{message} Files: {name_some(self.files(self._epoch, first, last), MAX_NAMED)}"

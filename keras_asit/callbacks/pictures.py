@@ -16,8 +16,7 @@ class ReconstructionPictures(keras.callbacks.Callback):
     They appear in TensorBoard's images. Needs matplotlib (extra `tensorboard`).
 
     Args:
-        batch: dict of a batch that the pretrainer is fitted on. The first view of its first
-            clips is drawn, with a new mask each time.
+        batch: dict of a batch. The first view of its first clips is drawn, with new masks.
         log_dir: str or `os.PathLike`. TensorBoard's folder.
         converter: the `ASiTAudioConverter` of the views, for seconds and hertz on the axes.
             Defaults to `None`, one at 16 kHz.

@@ -13,10 +13,9 @@ from keras_asit._arguments import check_integers, check_number
 class PipelineMonitor(keras.callbacks.Callback):
     """Add throughput, time left and share of time spent waiting for data to the logs.
 
-    The logs are `clips_per_second`, `hours_left` and `waiting_share`, measured over the last
-    `every_batches` batches, or those left at the end of an epoch (NaN before); callbacks after
-    this one see them. If a batch is awaited for `stall_seconds`, a warning says so, and again
-    after as long.
+    The logs are `clips_per_second`, `hours_left` and `waiting_share` of the last `every_batches`
+    batches, or of those left at the end of an epoch (NaN before). If a batch is awaited for
+    `stall_seconds`, a warning says so, and again after as long.
 
     Args:
         batch_size: int. Clips of a batch.
@@ -58,8 +57,8 @@ class PipelineMonitor(keras.callbacks.Callback):
         """Return `dataset` with clocks that tell how long each batch is awaited.
 
         Args:
-            dataset: a `tf.data.Dataset` of batches. To be fitted on as it is returned: what
-                prefetches after the clocks would hide the waiting from them.
+            dataset: a `tf.data.Dataset` of batches. To be fitted on as it is returned, since to
+                prefetch after the clocks would hide the waiting.
         """
         import tensorflow as tf
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_asit._arguments import check_integers
+from keras_asit._arguments import check_instance, check_integers
 from keras_asit.data import LabeledClips
 from keras_asit.evaluation import neighbor_accuracy, predict_recordings
 from keras_asit.layers import TokenPooling
@@ -15,9 +15,9 @@ from keras_asit.models import ASiTPretrainer
 class NeighborAccuracy(keras.callbacks.Callback):
     """Add the accuracy of the teacher's nearest neighbors to the logs, `neighbor_accuracy`.
 
-    The teacher embeds labeled spectrograms after every so many epochs; training does not see
-    them. Callbacks after this one (`keras.callbacks.CSVLogger`, `TensorBoard`) see the log, NaN
-    in epochs without a measurement. Needs scikit-learn (extra `probe`).
+    The teacher embeds labeled spectrograms after every so many epochs, without training on them.
+    Callbacks after this one see the log, NaN in epochs without a measurement. Needs scikit-learn
+    (extra `probe`).
 
     Args:
         spectrograms: array of shape `(clips, frames, mels)`, of the backbone's shape.
@@ -26,8 +26,7 @@ class NeighborAccuracy(keras.callbacks.Callback):
             leave-one-out among `spectrograms`.
         test_labels: array of shape `(test clips,)`. Defaults to `None`.
         num_neighbors: int. Neighbors that vote. Defaults to `1`.
-        pooling: str. `"cls"`, `"mean"` or `"cls_and_mean"`; see
-            `keras_asit.layers.TokenPooling`. Defaults to `"cls_and_mean"`.
+        pooling: str, as in `keras_asit.layers.TokenPooling`. Defaults to `"cls_and_mean"`.
         every_epochs: int. Defaults to `1`.
         batch_size: int. Spectrograms at once. Defaults to `32`.
 
@@ -71,10 +70,7 @@ class NeighborAccuracy(keras.callbacks.Callback):
         self.batch_size = batch_size
 
     def on_train_begin(self, logs=None):
-        if not isinstance(self.model, ASiTPretrainer):
-            raise ValueError(
-                f"NeighborAccuracy watches an ASiTPretrainer. Received: {type(self.model).__name__}"
-            )
+        check_instance("model", self.model, ASiTPretrainer)
         backbone = self.model.teacher.backbone
         self._embedding = keras.Model(backbone.input, self.pooling(backbone.output))
 
@@ -119,9 +115,8 @@ class ValidateRecordings(keras.callbacks.Callback):
     """Add what a classifier is worth on whole recordings to the logs of each epoch.
 
     Recordings are cut into windows whose probabilities are averaged. The log is
-    `val_accuracy`, or of a classifier with `multi_label` `val_mean_average_precision`, and
-    callbacks after this one (`keras.callbacks.ModelCheckpoint`, `TensorBoard`) see it. It is NaN
-    if a probability is not finite.
+    `val_accuracy`, or of a classifier with `multi_label` `val_mean_average_precision`; NaN if a
+    probability is not finite. Callbacks after this one see it.
 
     Args:
         clips: a `keras_asit.data.LabeledClips`.
@@ -138,8 +133,7 @@ class ValidateRecordings(keras.callbacks.Callback):
 
     def __init__(self, clips: LabeledClips, *, overlap: float = 0.0, batch_size: int = 32):
         super().__init__()
-        if not isinstance(clips, LabeledClips):
-            raise ValueError(f"`clips` must be LabeledClips. Received: {type(clips).__name__}")
+        check_instance("clips", clips, LabeledClips)
         self.clips = clips
         self.overlap = overlap
         self.batch_size = batch_size

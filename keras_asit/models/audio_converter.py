@@ -53,8 +53,8 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         `(batch, num_frames, num_mels)` or `(num_frames, num_mels)`.
 
     Raises:
-        ValueError: for another rank or type; if a clip of NumPy's arrays is empty, not finite or
-            far out of range, with its index.
+        ValueError: for another rank or type; with its index, for a clip of NumPy's arrays that is
+            empty, not finite or far out of range.
 
     Example:
 
@@ -97,9 +97,6 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         Args:
             preset: str. The name of a built-in preset, a folder, or a handle.
             **kwargs: Constructor arguments that replace the preset's.
-
-        Returns:
-            An `ASiTAudioConverter`.
         """
         arguments = builtin_presets.arguments_of(preset, "converter")
         if arguments is not None:
@@ -122,9 +119,6 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
             seconds: float. Duration of the clip.
             multiple_of: int. Such as the frames of a patch. Defaults to `1`.
 
-        Returns:
-            An int, `0` for less than one frame or one multiple.
-
         Example:
 
         ```python
@@ -137,13 +131,10 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         return num_frames - num_frames % multiple_of
 
     def normalize(self, log_mels):
-        """Return log-mels as the network reads them: (x - mean) / (2 * standard deviation).
+        """Return log-mels as the network reads them: float32, (x - mean) / (2 * deviation).
 
         Args:
             log_mels: tensor or array of any shape, of the backend or of `tf.data`.
-
-        Returns:
-            A float32 tensor of the same shape.
         """
         log_mels = operations_for(log_mels).convert_to_tensor(log_mels, "float32")
         return (log_mels - self.mean) / (2 * self.standard_deviation)
@@ -151,26 +142,23 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
     def adapt(self, dataset) -> None:
         """Set `mean` and `standard_deviation` to those of the log-mels of a dataset, in one pass.
 
-        Every frame of every clip counts, and no padding does: give clips in their own length.
-        Their order makes no difference, to the last bit. As with `keras.layers.Normalization`,
-        adapt before a model with this layer is compiled, or a `tf.data` pipeline built; each call
-        starts afresh.
+        Every frame of every clip counts, and no padding does: give clips in their own length, in
+        any order. As with `keras.layers.Normalization`, adapt before a model with this layer is
+        compiled, or a `tf.data` pipeline built; each call starts afresh.
 
         Args:
-            dataset: waveforms in [-1, 1] at `sample_rate`: a `tf.data.Dataset` or another
-                iterable of waveforms `(samples,)`, of batches of them, `(batch, samples)` or
-                ragged, or of tuples whose first item is one of those, such as
-                `keras_asit.data.audio_dataset` yields. An array `(batch, samples)` is one too.
+            dataset: a `tf.data.Dataset` or another iterable of waveforms `(samples,)` at
+                `sample_rate`, of batches of them, `(batch, samples)` or ragged, or of tuples whose
+                first item is one of those, such as `keras_asit.data.audio_dataset` yields.
 
         Raises:
-            ValueError: if a waveform has another shape or type, or samples that are not finite
-                or out of range; if no clip fills a frame; if all log-mels are the same.
+            ValueError: for what is no such waveform; if no clip fills a frame, or all log-mels
+                are the same.
 
         Example:
 
         ```python
         converter = keras_asit.models.ASiTAudioConverter(sample_rate=16000)
-        # Or `keras_asit.data.audio_dataset("recordings", sample_rate=16000)`.
         converter.adapt(np.random.uniform(-1, 1, (8, 16000)))
         print(converter.mean, converter.standard_deviation)
         ```

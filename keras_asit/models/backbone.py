@@ -125,8 +125,8 @@ class ASiTBackbone(keras_hub.models.Backbone):
 
         Args:
             spectrograms: tensor of shape `(batch, frames, mels)`.
-            training: bool. Whether stochastic depth is active. Defaults to `None`, as in the
-                layer that calls, or else not.
+            training: bool. Whether stochastic depth is active. Defaults to `None`, as in the layer
+                that calls, or else not.
 
         Returns:
             A tensor of shape `(batch, 1 + patches, hidden_dim)`.
@@ -144,13 +144,9 @@ class ASiTBackbone(keras_hub.models.Backbone):
             preset: str. One of `ASiTBackbone.presets`, a folder that `save_to_preset` wrote, or a
                 `hf://` or `kaggle://` handle. The first use of a built-in preset with weights
                 downloads and converts the published file, for which PyTorch is needed.
-            load_weights: bool. Whether to load weights, or to start at random. Defaults to
-                `True`.
+            load_weights: bool. Whether to load weights or start at random. Defaults to `True`.
             **kwargs: Constructor arguments that replace the preset's. With another
                 `spectrogram_shape` or `patch_stride`, positions are interpolated.
-
-        Returns:
-            An `ASiTBackbone`.
 
         Raises:
             OSError: if a published file cannot be downloaded; the message tells of other ways.
@@ -184,12 +180,6 @@ class ASiTBackbone(keras_hub.models.Backbone):
             vit_backbone: a `keras_hub.models.ViTBackbone` with a class token and biases.
             spectrogram_shape: pair of ints, (frames, mels). Defaults to `(592, 128)`.
             **kwargs: Other constructor arguments, such as `drop_path_rate`.
-
-        Returns:
-            An `ASiTBackbone` of the same size.
-
-        Raises:
-            ValueError: if it is no such `ViTBackbone`.
 
         Example:
 

@@ -3,19 +3,13 @@
 import keras
 from keras import ops
 
-from keras_asit._arguments import arguments_of, check_instance, check_number
+from keras_asit._arguments import arguments_of, check_number
 from keras_asit.layers import GroupMasking
 from keras_asit.losses import DistillationLoss, MaskedReconstructionLoss, num_replicas
 from keras_asit.models.audio_converter import ASiTAudioConverter
 from keras_asit.models.backbone import ASiTBackbone
 from keras_asit.models.network import ASiTNetwork
-from keras_asit.models.pretraining_batch import (
-    check_backbone,
-    check_batch_names,
-    check_converter,
-    check_spectrograms,
-    frames_of_waveforms,
-)
+from keras_asit.models.pretraining_batch import as_spectrograms, check_parts, per_view
 from keras_asit.models.pretraining_trainer import PretrainingTrainer, value_at
 
 LOSSES = ("global", "local", "reconstruction")
@@ -107,11 +101,7 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
     ):
         # Spectrograms stay in float32, for masks and targets, whatever the precision.
         super().__init__(name=name, **{**kwargs, "dtype": "float32"})
-        check_backbone(backbone)
-        if converter is not None:
-            check_converter(converter, backbone)
-        if masking is not None:
-            check_instance("masking", masking, GroupMasking)
+        check_parts(backbone, masking, converter)
         self.converter = converter
         self.num_class_prototypes = num_class_prototypes
         self.num_patch_prototypes = num_patch_prototypes
@@ -152,29 +142,21 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
             average = type(backbone).from_config({**backbone.get_config(), **config})
         self.teacher = ASiTNetwork(average, **heads, name="teacher", frozen=True)
         self.reset_teacher()
-        constants = {
-            "student_temperature": student_temperature,
-            "center_momentum": center_momentum,
-        }
+        shared = {"student_temperature": student_temperature, "center_momentum": center_momentum}
         self.global_distillation = DistillationLoss(
-            num_class_prototypes, "other", name="global_distillation", **constants
+            num_class_prototypes, "other", name="global_distillation", **shared
         )
         self.local_distillation = DistillationLoss(
             num_patch_prototypes or num_class_prototypes,
             "same",
             name="local_distillation",
-            **constants,
+            **shared,
         )
         self.masked_reconstruction = MaskedReconstructionLoss()
         self.loss_trackers = [keras.metrics.Mean(name=f"{name}_loss") for name in LOSSES]
         self.non_finite_steps = keras.metrics.Sum(name="non_finite_steps")
         self.step = self.add_weight(
-            name="step",
-            shape=(),
-            initializer="zeros",
-            dtype="int32",
-            trainable=False,
-            aggregation="only_first_replica",
+            (), "zeros", "int32", trainable=False, aggregation="only_first_replica", name="step"
         )
         self.teacher_momentum = 0.996
         self.teacher_temperature = 0.04
@@ -199,23 +181,19 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
             `"student_patch_logits"`, `"teacher_class_logits"` and `"teacher_patch_logits"`,
             (batch, views, ..., prototypes).
         """
-        check_batch_names(inputs)
-        inputs = {name: self._to_spectrograms(name, views) for name, views in inputs.items()}
-        check_spectrograms(inputs, self.backbone)
+        inputs = as_spectrograms(inputs, self.backbone, self.converter)
         clean = inputs["clean"]
         if "corrupted" in inputs:
             corrupted, mask = inputs["corrupted"], ops.cast(inputs["mask"], "float32")
         else:
             corrupted, mask = self.masking(clean)
-        class_logits, patch_logits, reconstruction = self._per_view(
+        class_logits, patch_logits, reconstruction = per_view(
             self.student, corrupted, training=training
         )
         if "short" in inputs:
-            crop_logits = self._per_view(
-                self.student.project_crops, inputs["short"], training=training
-            )
+            crop_logits = per_view(self.student.project_crops, inputs["short"], training=training)
             class_logits = ops.concatenate([class_logits, crop_logits], axis=1)
-        teacher_class_logits, teacher_patch_logits = self._per_view(self.teacher.project, clean)
+        teacher_class_logits, teacher_patch_logits = per_view(self.teacher.project, clean)
         return {
             "clean": clean,
             "corrupted": corrupted,
@@ -226,21 +204,6 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
             "teacher_class_logits": ops.stop_gradient(teacher_class_logits),
             "teacher_patch_logits": ops.stop_gradient(teacher_patch_logits),
         }
-
-    def _to_spectrograms(self, name, views):
-        if len(views.shape) != 3:
-            return views
-        patch_frames = self.backbone.patch_size[0]
-        num_frames = frames_of_waveforms(name, views.shape, self.converter, patch_frames)
-        return self._per_view(self.converter, views, num_frames=num_frames)
-
-    def _per_view(self, network, views, **kwargs):
-        """Run a network on (batch, views, ...) as one batch of all views."""
-        num_views = views.shape[1]
-        outputs = network(ops.reshape(views, (-1, *views.shape[2:])), **kwargs)
-        return keras.tree.map_structure(
-            lambda x: ops.reshape(x, (-1, num_views, *x.shape[1:])), outputs
-        )
 
     def compute_loss(self, x, y=None, y_pred=None, sample_weight=None, training=True):
         temperature = value_at(self.teacher_temperature, self.step)

@@ -1,14 +1,17 @@
 """Checks of what `ASiTPretrainer` is made of, and of the batches that it learns from."""
 
+from keras import ops, tree
+
 from keras_asit._arguments import check_instance
+from keras_asit.layers import GroupMasking
 from keras_asit.models.audio_converter import ASiTAudioConverter
 from keras_asit.models.backbone import ASiTBackbone
 
 NAMES = ("clean", "corrupted", "mask", "short")
 
 
-def check_backbone(backbone):
-    """Raise `ValueError` unless patches of `backbone` tile its spectrogram."""
+def check_parts(backbone, masking, converter):
+    """Raise `ValueError` unless patches tile the backbone's spectrogram and the others fit it."""
     check_instance("backbone", backbone, ASiTBackbone)
     if any("/lora_" in variable.path or "int" in variable.dtype for variable in backbone.weights):
         raise ValueError(
@@ -23,20 +26,44 @@ def check_backbone(backbone):
             f"a multiple of theirs. Received: spectrogram_shape={backbone.spectrogram_shape}, "
             f"patch_size={backbone.patch_size}, patch_stride={backbone.patch_stride}"
         )
+    if masking is not None:
+        check_instance("masking", masking, GroupMasking)
+    if converter is not None:
+        check_instance("converter", converter, ASiTAudioConverter)
+        if converter.num_mels != backbone.spectrogram_shape[1]:
+            raise ValueError(
+                f"`converter` makes {converter.num_mels} mel bins, but the backbone reads "
+                f"{backbone.spectrogram_shape[1]}. Make them equal."
+            )
 
 
-def check_converter(converter, backbone):
-    """Raise `ValueError` unless `converter` fits `backbone`."""
-    check_instance("converter", converter, ASiTAudioConverter)
-    if converter.num_mels != backbone.spectrogram_shape[1]:
-        raise ValueError(
-            f"`converter` makes {converter.num_mels} mel bins, but the backbone reads "
-            f"{backbone.spectrogram_shape[1]}. Make them equal."
-        )
+def as_spectrograms(batch, backbone, converter):
+    """Return a batch with spectrograms for waveforms; `ValueError` unless they fit the backbone."""
+    _check_names(batch)
+    patch_frames, mels = backbone.patch_size[0], backbone.spectrogram_shape[1]
+    spectrograms = {}
+    for name, views in batch.items():
+        if len(views.shape) == 3:
+            num_frames = frames_of_waveforms(name, views.shape, converter, patch_frames)
+            views = per_view(converter, views, num_frames=num_frames)
+        shape = tuple(views.shape)
+        if name == "short":
+            crop = shape[2] if len(shape) == 4 and shape[3] == mels else None
+            fits = bool(crop) and crop % patch_frames == 0
+            wanted = f"(batch, crops, frames, {mels}), frames a multiple of {patch_frames}"
+        else:
+            fits = shape[1:] == (2, *backbone.spectrogram_shape)
+            wanted = (
+                f"(batch, 2, {backbone.spectrogram_shape[0]}, {mels}), two views in the backbone's "
+                "`spectrogram_shape`"
+            )
+        if not fits:
+            raise ValueError(f"A batch's {name!r} must have shape {wanted}. Received: {shape}")
+        spectrograms[name] = views
+    return spectrograms
 
 
-def check_batch_names(batch):
-    """Raise `ValueError` unless `batch` is a dict with `"clean"` and no unknown names."""
+def _check_names(batch):
     if not isinstance(batch, dict):
         raise ValueError(
             "A batch must be a dict with 'clean', (batch, 2, frames, mels), as "
@@ -75,19 +102,8 @@ def frames_of_waveforms(name, shape, converter, patch_frames):
     return num_frames - num_frames % patch_frames
 
 
-def check_spectrograms(batch, backbone):
-    """Raise `ValueError` unless the spectrograms of `batch` fit `backbone`."""
-    (frames, mels), patch_frames = backbone.spectrogram_shape, backbone.patch_size[0]
-    for name in filter(batch.__contains__, NAMES):
-        shape = tuple(batch[name].shape)
-        if name == "short":
-            crop = shape[2] if len(shape) == 4 and shape[3] == mels else None
-            fits = bool(crop) and crop % patch_frames == 0
-            wanted = f"(batch, crops, frames, {mels}), frames a multiple of {patch_frames}"
-        else:
-            fits = shape[1:] == (2, frames, mels)
-            wanted = (
-                f"(batch, 2, {frames}, {mels}), two views in the backbone's `spectrogram_shape`"
-            )
-        if not fits:
-            raise ValueError(f"A batch's {name!r} must have shape {wanted}. Received: {shape}")
+def per_view(network, views, **kwargs):
+    """Run a network on (batch, views, ...) as one batch of all views."""
+    num_views = views.shape[1]
+    outputs = network(ops.reshape(views, (-1, *views.shape[2:])), **kwargs)
+    return tree.map_structure(lambda x: ops.reshape(x, (-1, num_views, *x.shape[1:])), outputs)

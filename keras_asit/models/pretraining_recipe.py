@@ -72,11 +72,7 @@ def pretraining_recipe(
 
 
 def training_sizes(x, steps_per_epoch, batch_size):
-    """Return `steps_per_epoch` and `batch_size`, from the data of `fit` where they are `None`.
-
-    Raises:
-        ValueError: if the data do not tell.
-    """
+    """Return both, from the data of `fit` where `None`; `ValueError` if they do not tell."""
     if isinstance(x, dict):  # Of arrays, which Keras cuts into batches.
         batch_size = batch_size or 32
         steps_per_epoch = steps_per_epoch or -(-len(x.get("clean", ())) // batch_size)

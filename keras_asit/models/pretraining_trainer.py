@@ -40,26 +40,20 @@ class PretrainingTrainer(SavedWhole):
         `epochs`. Until then `teacher_momentum` and `teacher_temperature` are those of its start.
 
         Args:
-            optimizer: a Keras optimizer, or the name of one. With its
-                `gradient_accumulation_steps`, the teacher moves and schedules advance when the
-                student is updated. Defaults to `None`, the recipe's.
+            optimizer: a Keras optimizer, or the name of one. Where it accumulates gradients, the
+                teacher moves when the student is updated. Defaults to `None`, the recipe's.
             teacher_momentum: float in [0, 1], or a `LearningRateSchedule` of the step. The share
                 of itself that the teacher keeps in a step. Defaults to `None`, the recipe's.
             teacher_temperature: positive float, or a schedule. Defaults to `None`, the recipe's.
             steps_per_epoch: int. Batches of an epoch, for the recipe where the data of `fit` do
                 not tell, as those of audio files. Defaults to `None`.
             batch_size: int. Clips of a batch, likewise. Defaults to `None`.
-            skip_non_finite: bool. Whether a step whose loss or gradient is not finite is undone:
-                student, teacher, optimizer, centers and averages of losses stay as they were.
-                It needs memory for another copy of the student and the optimizer. Defaults to
-                `False`. Either way the log `non_finite_steps` counts such steps.
-            auto_scale_loss: bool. Whether a backbone in `mixed_float16` has the loss scaled, by a
-                `keras.optimizers.LossScaleOptimizer` around the optimizer. Defaults to `True`.
-            **kwargs: Other arguments of `keras.Model.compile`, such as `jit_compile` and
-                `steps_per_execution`. Losses are fixed.
-
-        Raises:
-            ValueError: for a `loss`, or a number or the first value of a schedule out of range.
+            skip_non_finite: bool. Whether to undo a step whose loss or gradient is not finite
+                (the log `non_finite_steps` counts them either way). It needs memory for another
+                copy of the student and the optimizer. Defaults to `False`.
+            auto_scale_loss: bool. Whether the loss of a backbone in `mixed_float16` is scaled, by
+                a `keras.optimizers.LossScaleOptimizer`. Defaults to `True`.
+            **kwargs: Other arguments of `keras.Model.compile`, such as `jit_compile`; no losses.
         """
         if kwargs.get("loss") is not None:
             raise ValueError(
@@ -115,10 +109,6 @@ class PretrainingTrainer(SavedWhole):
         """Train as `keras.Model.fit` does, with the recipe for what `compile` was not given.
 
         A further call goes on in the schedules of the first. Arguments are those of Keras.
-
-        Raises:
-            ValueError: if the recipe needs the steps of an epoch or the size of a batch, which
-                neither the data nor `compile` tell.
         """
         sizes = {"steps_per_epoch": steps_per_epoch, "batch_size": batch_size}
         self.use_recipe(x, epochs, **sizes)

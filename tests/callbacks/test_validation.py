@@ -99,7 +99,7 @@ def test_only_a_pretrainer_has_a_teacher():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(loss="mse")
     callback = NeighborAccuracy(*labeled_spectrograms(4, seed=1))
-    with pytest.raises(ValueError, match="watches an ASiTPretrainer"):
+    with pytest.raises(ValueError, match="`model` must be an ASiTPretrainer"):
         model.fit(np.zeros((2, 2)), np.zeros((2, 1)), callbacks=[callback], verbose=0)
 
 
