@@ -136,14 +136,9 @@ class Checkpoints(keras.callbacks.Callback):
         self.set_model(model)
         self._epochs = epochs
         self._build(batches)
+        params = {"verbose": verbose, "epochs": epochs, "steps": None}
         run = ContinuedCallbacks(
-            [*callbacks, self],
-            add_history=True,
-            add_progbar=verbose != 0,
-            model=model,
-            verbose=verbose,
-            epochs=epochs,
-            steps=None,
+            [*callbacks, self], add_history=True, add_progbar=verbose != 0, model=model, **params
         )
         self._restore()
         with noted_signals() as self._signals:
@@ -191,12 +186,9 @@ class Checkpoints(keras.callbacks.Callback):
             run.on_epoch_end(epoch, self.model.get_metrics_result())
 
     def _fit_on(self, batches, run, epochs):
+        start = self._start
         self.model.fit(
-            batches(self._start),
-            initial_epoch=self._start.epoch,
-            epochs=epochs,
-            callbacks=run,
-            shuffle=False,
+            batches(start), initial_epoch=start.epoch, epochs=epochs, callbacks=run, shuffle=False
         )
 
     def on_epoch_begin(self, epoch, logs=None):

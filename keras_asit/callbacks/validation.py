@@ -83,16 +83,11 @@ class NeighborAccuracy(keras.callbacks.Callback):
 
     def _measure(self):
         _separate_averages(self.model)
-        features, labels = self._embed(self.clips)
-        test_features, test_labels = (
-            (None, None) if self.test_clips is None else self._embed(self.test_clips)
-        )
+        tests = {}
+        if self.test_clips is not None:
+            tests["test_features"], tests["test_labels"] = self._embed(self.test_clips)
         return neighbor_accuracy(
-            features,
-            labels,
-            test_features=test_features,
-            test_labels=test_labels,
-            num_neighbors=self.num_neighbors,
+            *self._embed(self.clips), **tests, num_neighbors=self.num_neighbors
         )
 
     def _embed(self, clips):

@@ -63,8 +63,7 @@ class PretrainingTrainer(SavedWhole):
         recipe = {"teacher_momentum": teacher_momentum, "teacher_temperature": teacher_temperature}
         for (name, value), low, high in zip(recipe.items(), (0, 1e-6), (1, None)):
             if value is not None:
-                is_schedule = isinstance(value, Schedule)
-                first = float(ops.convert_to_numpy(value(0))) if is_schedule else value
+                first = float(value(0)) if isinstance(value, Schedule) else value
                 check_number(name, first, low, high)
         sizes = {"steps_per_epoch": steps_per_epoch, "batch_size": batch_size}
         check_integers(1, or_none=True, **sizes)
