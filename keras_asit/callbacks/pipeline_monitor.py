@@ -94,45 +94,39 @@ class PipelineMonitor(keras.callbacks.Callback):
         self._watchdog.join()
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._epoch = epoch
-        self._first_batch = self._done = 0
-        self._next_batch = None
+        self._epoch, self._first_batch = epoch, None
 
     def on_train_batch_begin(self, batch, logs=None):
-        if self._next_batch is None:
+        if self._first_batch is None:
             self._start_window(batch)
 
     def on_train_batch_end(self, batch, logs=None):
         self._done, self._done_at = batch + 1, time.monotonic()
-        if self._done >= self._next_batch:
-            self._measure()
-        if logs is not None:
-            logs.update(self._values)
+        self._log(logs, self.every_batches)
 
     def on_epoch_end(self, epoch, logs=None):
         # The end of the data was asked for, too.
         self._requested = None
-        if self._done > self._first_batch:
-            self._measure()
-        if logs is not None:
-            logs.update(self._values)
+        self._log(logs, 1)
 
     def _start_window(self, batch):
-        self._first_batch, self._next_batch = batch, batch + self.every_batches
-        self._began, self._waited = time.monotonic(), 0.0
+        self._first_batch, self._began, self._waited = batch, time.monotonic(), 0.0
 
-    def _measure(self):
-        """Measure what was done since the window was opened, and open the next one."""
-        seconds = self._done_at - self._began
-        batches = self._done - self._first_batch
-        epochs_left = self.params["epochs"] - self._epoch
-        batches_left = max(0, epochs_left * self.batches_per_epoch - self._done)
-        self._values = {
-            "clips_per_second": batches * self.batch_size / seconds,
-            "hours_left": batches_left * seconds / batches / 3600,
-            "waiting_share": min(1.0, self._waited / seconds),
-        }
-        self._start_window(self._done)
+    def _log(self, logs, enough_batches):
+        """Log what was measured last; after enough batches, measure and open the next window."""
+        batches = 0 if self._first_batch is None else self._done - self._first_batch
+        if batches >= enough_batches:
+            seconds = self._done_at - self._began
+            epochs_left = self.params["epochs"] - self._epoch
+            batches_left = max(0, epochs_left * self.batches_per_epoch - self._done)
+            self._values = {
+                "clips_per_second": batches * self.batch_size / seconds,
+                "hours_left": batches_left * seconds / batches / 3600,
+                "waiting_share": min(1.0, self._waited / seconds),
+            }
+            self._start_window(self._done)
+        if logs is not None:
+            logs.update(self._values)
 
     def _warn_of_stalls(self):
         warned_at = None

@@ -142,15 +142,12 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
             average = type(backbone).from_config({**backbone.get_config(), **config})
         self.teacher = ASiTNetwork(average, **heads, name="teacher", frozen=True)
         self.reset_teacher()
-        shared = {"student_temperature": student_temperature, "center_momentum": center_momentum}
+        both = {"student_temperature": student_temperature, "center_momentum": center_momentum}
         self.global_distillation = DistillationLoss(
-            num_class_prototypes, "other", name="global_distillation", **shared
+            num_class_prototypes, "other", name="global_distillation", **both
         )
         self.local_distillation = DistillationLoss(
-            num_patch_prototypes or num_class_prototypes,
-            "same",
-            name="local_distillation",
-            **shared,
+            num_patch_prototypes or num_class_prototypes, "same", name="local_distillation", **both
         )
         self.masked_reconstruction = MaskedReconstructionLoss()
         self.loss_trackers = [keras.metrics.Mean(name=f"{name}_loss") for name in LOSSES]
