@@ -202,10 +202,8 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         return (num_frames - 1) * self.filterbank.shift + self.filterbank.window
 
     def _frames(self, num_frames):
-        if num_frames is None:
-            return self.num_frames
-        check_integers(1, num_frames=num_frames)
-        return num_frames
+        check_integers(1, or_none=True, num_frames=num_frames)
+        return num_frames or self.num_frames
 
     def compute_output_spec(self, waveforms, num_frames=None):
         shape = (*waveforms.shape[:-1], self._frames(num_frames), self.num_mels)
