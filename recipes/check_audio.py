@@ -39,12 +39,10 @@ def check(arguments):
     if arguments.output.is_dir():
         raise IsADirectoryError(f"--output must be a file, but {arguments.output} is a folder")
     paths = read_manifest(arguments.source)
-    outcomes = isolated_map(
-        check_audio, paths, num_workers=arguments.workers, timeout=arguments.timeout
-    )
-    progress = keras.utils.Progbar(
-        len(paths), unit_name="file", interval=0.1 if sys.stdout.isatty() else 10
-    )
+    limits = {"num_workers": arguments.workers, "timeout": arguments.timeout}
+    outcomes = isolated_map(check_audio, paths, **limits)
+    interval = 0.1 if sys.stdout.isatty() else 10
+    progress = keras.utils.Progbar(len(paths), unit_name="file", interval=interval)
     verdicts = collections.Counter()
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     # Names that are not UTF-8 are escaped, so that any program can read the report.
@@ -71,20 +69,12 @@ def parse_arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
+    default = "(default: %(default)s)"
     add("source", metavar="RECORDINGS", help="folder or manifest")
-    add("--output", type=Path, default=Path("report.csv"), help="(default: %(default)s)")
-    add(
-        "--workers",
-        type=positive_integer,
-        default=os.cpu_count(),
-        help="processes (default: %(default)s)",
-    )
-    add(
-        "--timeout",
-        type=number_between(0.001),
-        default=300.0,
-        help="seconds a file (default: %(default)s)",
-    )
+    add("--output", type=Path, default=Path("report.csv"), help=default)
+    cores, seconds = os.cpu_count(), number_between(0.001)
+    add("--workers", type=positive_integer, default=cores, help=f"processes {default}")
+    add("--timeout", type=seconds, default=300.0, help=f"seconds a file {default}")
     return parser.parse_args()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_asit._arguments import check_choice, name_some
+from keras_asit._arguments import check_choice, check_instance, name_some
 from keras_asit.data.sources import check_files, open_manifest, read_columns, read_rows
 
 
@@ -93,26 +93,22 @@ def read_labeled_clips(
     Args:
         source: str or `os.PathLike`. One of
 
-            - a folder with a subfolder a class, whose name is the label; of a subfolder without
-              audio files a warning is given;
-            - a `.csv` file with a header: a column `path`, `file`, `filename` or `wav`, and one
-              named `label`, `labels`, `class`, `category` or `target`; several labels of a file
-              are separated by `;` or `,`;
+            - a folder with a subfolder a class, whose name is the label; a warning names those
+              without audio files;
+            - a `.csv` file with a header: a column of paths as for `read_manifest`, and one named
+              `label`, `labels`, `class`, `category` or `target`, labels being separated by `;`
+              or `,`;
             - a `.json` file as AST has them, `{"data": [{"wav": ..., "labels": "a,b"}, ...]}`;
             - a segments file of AudioSet, a `.csv` whose first lines start with `#`.
 
             Relative paths start at the manifest's folder.
-        class_names: list of labels, which fixes the classes and their order, or a dict from
-            labels to names, such as `read_class_index` returns. Defaults to `None`: the labels
-            that occur, sorted.
+        class_names: list of labels, the classes in their order, or a dict from labels to names,
+            as of `read_class_index`. Defaults to `None`: the labels that occur, sorted.
         audio_folder: str. Where relative paths start instead, and the folder of the files of
             AudioSet's segments, named by their YouTube id, `Y` in front and start in seconds
             behind (`_30` or `_30.000`) being optional. Defaults to `None`.
         missing: str. `"error"`, or `"skip"` to leave out files that do not exist, with a warning
             that counts and names them. Defaults to `"error"`.
-
-    Returns:
-        A `LabeledClips`.
 
     Raises:
         ValueError: if the source cannot be read, or files of it are missing or named twice, or
@@ -136,10 +132,9 @@ def read_labeled_clips(
     absent = {path for path, _ in rows if not os.path.isfile(path)}
     present = [row for row in rows if row[0] not in absent]
     used = present if missing == "skip" else rows
+    unknown = {label for _, labels in rows for label in labels} - {"", *names}
     problems = {
-        "labels that are unknown": sorted(
-            {label for _, labels in rows for label in labels} - {"", *names}
-        ),
+        "labels that are unknown": sorted(unknown),
         "files without a label": [path for path, labels in rows if "" in labels],
     }
     check_files([path for path, _ in used], source, repeats=False, problems=problems)
@@ -203,8 +198,7 @@ def balanced_weights(clips: LabeledClips) -> np.ndarray:
 
     Reference: Gong et al., "PSLA", arXiv 2102.01243, section III-B.
     """
-    if not isinstance(clips, LabeledClips):
-        raise ValueError(f"`clips` must be LabeledClips. Received: {type(clips).__name__}")
+    check_instance("clips", clips, LabeledClips)
     indices = [index for labels in clips.labels for index in labels]
     counts = np.bincount(np.asarray(indices, "int64"), minlength=len(clips.class_names))
     return np.asarray(

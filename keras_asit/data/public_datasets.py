@@ -1,6 +1,7 @@
 """Data sets as they are distributed, with their own splits."""
 
 import os
+import re
 
 from keras_asit._arguments import check_choice
 from keras_asit.data.labels import LabeledClips
@@ -15,14 +16,11 @@ from keras_asit.data.sources import (
 
 
 def read_esc50(folder: str | os.PathLike, fold: int) -> dict[str, LabeledClips]:
-    """Return training and test clips of one fold of ESC-50.
+    """Return clips of ESC-50 for `"train"` and `"test"`.
 
     Args:
         folder: str. The data set's folder, with `meta/esc50.csv` and `audio`.
         fold: int from 1 to 5. The fold that is tested; the other four are for training.
-
-    Returns:
-        A dict of `LabeledClips`, `"train"` and `"test"`.
 
     Raises:
         ValueError: if the folder does not exist or has another layout, or files are missing.
@@ -49,17 +47,13 @@ def read_esc50(folder: str | os.PathLike, fold: int) -> dict[str, LabeledClips]:
 
 
 def read_speech_commands(folder: str | os.PathLike) -> dict[str, LabeledClips]:
-    """Return training, validation and test clips of Speech Commands, version 1 or 2.
+    """Return clips of Speech Commands, version 1 or 2, for `"train"`, `"validation"` and `"test"`.
 
-    The clips that `validation_list.txt` and `testing_list.txt` name are for validation and
-    test, all others for training. Classes are the folders (30 in version 1, 35 in version 2);
-    background noise is left out.
+    Its lists name the clips for validation and test; all others are for training. Classes are the
+    folders (30 in version 1, 35 in version 2); background noise is left out.
 
     Args:
-        folder: str. The data set's folder.
-
-    Returns:
-        A dict of `LabeledClips`, `"train"`, `"validation"` and `"test"`.
+        folder: str. The data set's folder, with `validation_list.txt` and `testing_list.txt`.
 
     Raises:
         ValueError: if the folder does not exist or has another layout, or files are missing.
@@ -86,7 +80,7 @@ def read_speech_commands(folder: str | os.PathLike) -> dict[str, LabeledClips]:
 
 
 def read_spoken_digits(folder: str | os.PathLike, task: str = "digit") -> dict[str, LabeledClips]:
-    """Return training and test clips of the Free Spoken Digit Dataset.
+    """Return clips of the Free Spoken Digit Dataset for `"train"` and `"test"`.
 
     Files are named digit_speaker_number.wav. Numbers 5 to 14 of each digit and speaker are for
     test, all others for training.
@@ -94,9 +88,6 @@ def read_spoken_digits(folder: str | os.PathLike, task: str = "digit") -> dict[s
     Args:
         folder: str. The folder of the files, `recordings` in the data set.
         task: str. What is classified: `"digit"` or `"speaker"`. Defaults to `"digit"`.
-
-    Returns:
-        A dict of `LabeledClips`, `"train"` and `"test"`.
 
     Raises:
         ValueError: if the folder does not exist, a file has another name, or a split has none.
@@ -114,14 +105,15 @@ def read_spoken_digits(folder: str | os.PathLike, task: str = "digit") -> dict[s
     folder = _check_folder(folder)
     rows = []
     for path in search_folder(folder):
-        parts = os.path.splitext(os.path.basename(path))[0].split("_")
-        if len(parts) != 3 or not parts[0].isdecimal() or not parts[2].isdecimal():
+        match = re.fullmatch(r"(\d+)_([^_]*)_(\d+)\.\w+", os.path.basename(path))
+        if match is None:
             raise ValueError(
                 "Files must be named digit_speaker_number.wav, such as 7_jackson_32.wav. "
                 f"Received: {path}"
             )
-        split = "test" if 5 <= int(parts[2]) < 15 else "train"
-        rows.append((split, path, parts[0 if task == "digit" else 1]))
+        digit, speaker, number = match.groups()
+        split = "test" if 5 <= int(number) < 15 else "train"
+        rows.append((split, path, digit if task == "digit" else speaker))
     splits = _divide(rows, folder, ("train", "test"))
     if not all(map(len, splits.values())):
         raise ValueError(
@@ -134,15 +126,12 @@ def read_spoken_digits(folder: str | os.PathLike, task: str = "digit") -> dict[s
 def read_voxceleb1(
     folder: str | os.PathLike, split_file: str | os.PathLike | None = None
 ) -> dict[str, LabeledClips]:
-    """Return training, validation and test clips of VoxCeleb1's identification task.
+    """Return clips of VoxCeleb1's identification, for `"train"`, `"validation"` and `"test"`.
 
     Args:
         folder: str. The folder of the speakers' folders (`id10001`, ...), or the one above it
             if that is called `wav`.
         split_file: str. The data set's `iden_split.txt`. Defaults to `None`: that of `folder`.
-
-    Returns:
-        A dict of `LabeledClips`, `"train"`, `"validation"` and `"test"`; classes are speakers.
 
     Raises:
         ValueError: if the folder does not exist, the split file has another form, or either it
@@ -165,14 +154,14 @@ def read_voxceleb1(
     with open_manifest(split_file) as file:
         lines = read_lines(file)
     for number, line in enumerate(lines, start=1):
-        fields = line.split()
-        if len(fields) != 2 or fields[0] not in names or "/" not in fields[1]:
+        match = re.fullmatch(r"([123])\s+(([^/\s]+)/\S+)", line)
+        if match is None:
             raise ValueError(
                 f"Line {number} of {split_file} must be 1, 2 or 3 and a path, such as '1 "
                 f"id10001/1zcIwhmdeo4/00001.wav'. Received: {line!r}"
             )
-        split, path = fields
-        rows.append((names[split], os.path.join(folder, path), path.split("/")[0]))
+        part, path, speaker = match.groups()
+        rows.append((names[part], os.path.join(folder, path), speaker))
     return _divide(rows, split_file, tuple(names.values()))
 
 
