@@ -10,8 +10,6 @@ from keras_asit.conversion.pytorch_files import NUM_MELS, import_torch
 from keras_asit.conversion.weight_names import backbone_weights
 from keras_asit.models import ASiTBackbone
 
-LAYOUTS = ("module", "training", "published")
-
 
 def export_backbone(
     backbone: ASiTBackbone, path: str | os.PathLike, *, layout: str = "module"
@@ -40,7 +38,7 @@ def export_backbone(
     keras_asit.conversion.export_backbone(backbone, "asit_small.pth")
     ```
     """
-    check_choice("layout", layout, LAYOUTS)
+    check_choice("layout", layout, ("module", "training", "published"))
     check_instance("backbone", backbone, ASiTBackbone)
     if any(str(weight.dtype).startswith("int") for weight in backbone.weights):
         raise ValueError(
@@ -49,20 +47,18 @@ def export_backbone(
     torch = import_torch()
     weights = backbone_weights(backbone).items()
     state = {name: torch.from_numpy(weight.read()) for name, weight in weights}
+    num_mels = backbone.spectrogram_shape[1]
     with replacing(path) as partial:
-        torch.save(_arrange(state, layout, backbone.spectrogram_shape[1]), partial)
-    _warn_of_what_is_not_told(backbone, path, layout)
+        torch.save(_arrange(state, layout, num_mels), partial)
 
-
-def _warn_of_what_is_not_told(backbone, path, layout):
-    arguments = {}
+    untold = {}
     if backbone.patch_stride != backbone.patch_size:
-        arguments["patch_stride"] = backbone.patch_stride
-    if arguments or (layout != "training" and backbone.spectrogram_shape[1] != NUM_MELS):
-        arguments["spectrogram_shape"] = backbone.spectrogram_shape
-        described = ", ".join(f"{name}={value}" for name, value in arguments.items())
+        untold["patch_stride"] = backbone.patch_stride
+    if untold or (layout != "training" and num_mels != NUM_MELS):
+        untold["spectrogram_shape"] = backbone.spectrogram_shape
+        described = ", ".join(f"{name}={value}" for name, value in untold.items())
         warnings.warn(
-            f"{path} cannot tell the shape of its patches: load it with {described}.", stacklevel=3
+            f"{path} cannot tell the shape of its patches: load it with {described}.", stacklevel=2
         )
 
 

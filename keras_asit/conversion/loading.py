@@ -176,11 +176,7 @@ def load_event_detector(
 
 
 def convert_published_file(name, path, folder):
-    """Write the built-in preset that is made of a published file to a folder.
-
-    Raises:
-        ValueError: if the file cannot be loaded, or holds a network of another size.
-    """
+    """Write the built-in preset that is made of a published file, if it is one, to a folder."""
     preset = PRESETS[name]
     expected = preset["backbone"]
     load = load_event_detector if preset["task"] else load_backbone
@@ -236,7 +232,8 @@ def _settings(stored):
     """Return arguments of the pretrainer: sizes of heads, and what differs in its generation."""
     first = stored.layout == "first_generation"
     generation = GENERATIONS[1 if first else 2]
-    names = [name for name in generation if name == "trainable_gain" or "_loss_" in name]
+    others = ("drop_ratio", "num_short_crops", "temperature_epochs")
+    settings = {name: value for name, value in generation.items() if name not in others}
     head, class_layer = ("head_cls", "cls_layer") if first else ("head", "last_layer")
     layers = {
         "num_class_prototypes": f"{head}.{class_layer}.weight_v",
@@ -249,8 +246,7 @@ def _settings(stored):
         layers["num_patch_prototypes"] = "head_cls.data_layer.weight_v"
     return {
         "masking": GroupMasking(drop_ratio=generation["drop_ratio"], dtype="float32"),
-        "num_patch_prototypes": None,
-        **{name: generation[name] for name in names},
+        **settings,
         **{name: stored.weight(layer).shape[0] for name, layer in layers.items()},
     }
 

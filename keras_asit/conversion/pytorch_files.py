@@ -30,11 +30,7 @@ def read_pytorch_file(path):
     """Return what `torch.save` wrote, tensors on the CPU; only data is accepted, no code.
 
     Besides tensors and plain containers, an `argparse.Namespace` is allowed, which the original
-    code keeps its command line in.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is damaged, no PyTorch file, or holds anything else.
+    code keeps its command line in. Anything else, and damage, is a `ValueError`.
     """
     torch = import_torch()
     path = Path(path)

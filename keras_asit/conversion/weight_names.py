@@ -7,19 +7,15 @@ from keras import ops
 class Weight:
     """A variable, and how PyTorch stores it.
 
-    Args:
-        variable: a Keras variable.
-        axes: tuple of ints. PyTorch's array transposed by these is Keras's. Defaults to `None`,
-            no transposition.
-        shape: tuple of ints. The shape in PyTorch. Defaults to `None`, what `axes` makes of the
-            variable's; another one is of as many values.
+    PyTorch's array transposed by `axes` is Keras's. Its `shape` is what `axes` makes of the
+    variable's, or another one of as many values.
     """
 
     def __init__(self, variable, axes=None, shape=None):
         self.variable = variable
         self.axes = tuple(range(len(variable.shape))) if axes is None else axes
         self._transposed = tuple(variable.shape[axis] for axis in np.argsort(self.axes))
-        self.shape = self._transposed if shape is None else tuple(shape)
+        self.shape = shape or self._transposed
 
     def assign(self, value):
         """Assign an array in PyTorch's arrangement."""
@@ -55,16 +51,16 @@ def backbone_weights(backbone):
 def network_weights(network):
     """Return {PyTorch name: Weight} of a student or teacher, heads included."""
     backbone = backbone_weights(network.backbone).items()
+    weights = {f"backbone.{name}": weight for name, weight in backbone}
     projection, reconstruction = network.projection_head, network.reconstruction_head
-    shared = projection.num_patch_prototypes is None
-    name = "head" if shared else "head_cls"
-    weights = {f"backbone.{key}": weight for key, weight in backbone}
-    weights |= _mlp_weights(f"{name}.mlp", projection.mlp)
-    if shared:
-        weights |= _prototype_weights(f"{name}.last_layer", projection.class_prototypes)
+    prototypes, patch_prototypes = projection.class_prototypes, projection.patch_prototypes
+    if projection.num_patch_prototypes is None:
+        head, layers = "head", {"last_layer": prototypes}
     else:
-        weights |= _prototype_weights(f"{name}.cls_layer", projection.class_prototypes)
-        weights |= _prototype_weights(f"{name}.data_layer", projection.patch_prototypes)
+        head, layers = "head_cls", {"cls_layer": prototypes, "data_layer": patch_prototypes}
+    weights |= _mlp_weights(f"{head}.mlp", projection.mlp)
+    for name, layer in layers.items():
+        weights |= _prototype_weights(f"{head}.{name}", layer)
     weights |= _mlp_weights("head_recons.mlp", reconstruction.mlp)
     bottleneck, *patch_size = reconstruction.kernel.shape
     kernel = Weight(reconstruction.kernel, shape=(bottleneck, 1, *patch_size))

@@ -11,42 +11,45 @@ from keras_asit._arguments import as_array, as_waveforms, check_number, is_symbo
 # --- Clips at hand ---
 
 
-def check_clips(x):
-    """Raise `ValueError` unless `x` is an array, a tensor, or a list of arrays."""
-    has_shape = hasattr(x, "__array__") and hasattr(x, "shape")
-    if not (isinstance(x, (list, tuple)) or has_shape or hasattr(x, "row_lengths")):
-        raise ValueError(
-            "`x` must be an array or a list of clips, or a tf.data.Dataset of batches; "
-            "tf.data.Dataset.from_generator makes one of a generator. Received: "
-            f"x={type(x).__name__}"
-        )
+def as_clips(x, spectrogram_shape=None):
+    """Return waveforms as an array, or a `tf.RaggedTensor` if their lengths differ.
 
-
-def as_waveform_input(x):
-    """Return waveforms as an array, or as a `tf.RaggedTensor` if their lengths differ."""
+    With `spectrogram_shape`, they are spectrograms, an array of shape `(batch, frames, mels)`.
+    """
     import tensorflow as tf
 
-    waveforms = as_waveforms(x)
-    if isinstance(waveforms, np.ndarray):
-        return waveforms
-    lengths = [len(waveform) for waveform in waveforms]
-    return tf.RaggedTensor.from_row_lengths(np.concatenate(waveforms), lengths)
-
-
-def as_spectrogram_input(x, shape):
-    """Return spectrograms as an array of shape `(batch, *shape)`."""
-    spectrograms = as_array(x).astype("float32", copy=False)
-    if spectrograms.shape[1:] != tuple(shape):
+    is_list = isinstance(x, (list, tuple)) or hasattr(x, "row_lengths")
+    if not is_list and not (hasattr(x, "__array__") and hasattr(x, "shape")):
+        raise ValueError(
+            "`x` must be an array or a list of clips, or a tf.data.Dataset of batches; "
+            f"`from_generator` makes one of a generator. Received: x={type(x).__name__}"
+        )
+    if spectrogram_shape is None:
+        clips = as_waveforms(x)
+        if isinstance(clips, np.ndarray):
+            return clips
+        lengths = [len(clip) for clip in clips]
+        return tf.RaggedTensor.from_row_lengths(np.concatenate(clips), lengths)
+    clips = as_array(x).astype("float32", copy=False)
+    if clips.shape[1:] != spectrogram_shape:
         raise ValueError(
             "Without a preprocessor, inputs are spectrograms of shape (batch, "
-            f"{shape[0]}, {shape[1]}). Received: shape={spectrograms.shape}"
+            f"{', '.join(map(str, spectrogram_shape))}). Received: shape={clips.shape}"
         )
-    finite = np.isfinite(spectrograms).all(axis=(1, 2))
-    if not finite.all():
+    _check(np.isfinite(clips), clips, "Spectrograms must be finite")
+    return clips
+
+
+def assert_spectrograms(x):
+    """Check in a graph of TensorFlow that `x` is a batch of spectrograms, and return it."""
+    import tensorflow as tf
+
+    if x.shape.rank != 3:
         raise ValueError(
-            f"Spectrograms must be finite. Clip {int(np.argmin(finite))} has values that are not."
+            "A dataset must be of batches of known rank, (batch, frames, mels); call its `batch`. "
+            f"Received: shape={x.shape}"
         )
-    return spectrograms
+    return tf.debugging.assert_all_finite(x, "Spectrograms must be finite.")
 
 
 def split_clips(data, share):
@@ -69,13 +72,10 @@ def split_clips(data, share):
 
 
 def as_batches(data, batch_size=None, shuffle=False):
-    """Return a `tf.data.Dataset` of batches of arrays, shuffled anew in each pass.
+    """Return a `tf.data.Dataset` of batches of 32 or `batch_size`, shuffled anew in each pass.
 
-    Args:
-        data: tuple of clips and, where there are such, labels and weights; anything else is
-            returned as it is.
-        batch_size: int. Defaults to `None`, 32.
-        shuffle: bool. Defaults to `False`.
+    `data` is a tuple of clips and, where there are such, labels and weights; anything else is
+    returned as it is.
     """
     import tensorflow as tf
 
@@ -94,18 +94,6 @@ def as_batches(data, batch_size=None, shuffle=False):
     )
 
 
-def assert_spectrograms(x):
-    """Check in a graph of TensorFlow that `x` is a batch of spectrograms, and return it."""
-    import tensorflow as tf
-
-    if x.shape.rank != 3:
-        raise ValueError(
-            "A dataset must be of batches of known rank, (batch, frames, mels); call its `batch`. "
-            f"Received: shape={x.shape}"
-        )
-    return tf.debugging.assert_all_finite(x, "Spectrograms must be finite.")
-
-
 # --- Labels: in `tf.data`, their errors are `tf.errors.InvalidArgumentError`s as a batch comes ---
 
 
@@ -117,14 +105,14 @@ def as_indices(labels, num_classes, class_names=None):
     labels = as_label_array(labels)
     if labels.shape[1:] not in ((), (1,)) or not labels.ndim:
         raise ValueError(
-            "Labels must be class indices of shape (batch,), or of shape (batch, "
-            f"{num_classes}). Received: shape={labels.shape}"
+            f"Labels must be class indices of shape (batch,), or of shape (batch, {num_classes}). "
+            f"Received: shape={labels.shape}"
         )
     labels = labels.ravel()
     if labels.dtype.kind in "SUO":
         labels = _look_up(labels, class_names)
     good = (labels >= 0) & (labels < num_classes) & (labels == np.floor(labels))
-    _check(good, labels, f"integers from 0 to {num_classes - 1}")
+    _check(good, labels, f"Labels must be integers from 0 to {num_classes - 1}")
     return labels.astype("int32")
 
 
@@ -139,7 +127,7 @@ def as_shares(labels, shape):
             "Labels must be an array of numbers from 0 to 1 of shape (batch, "
             f"{', '.join(map(str, shape))}). Received: shape={labels.shape}, dtype={labels.dtype}"
         )
-    _check((labels >= 0) & (labels <= 1), labels, "from 0 to 1")
+    _check((labels >= 0) & (labels <= 1), labels, "Labels must be from 0 to 1")
     return labels.astype("float32")
 
 
@@ -153,13 +141,11 @@ def as_label_array(labels):
         ) from error
 
 
-def _check(good, labels, accepted):
+def _check(good, values, message):
     # A comparison with NaN is false.
     if not good.all():
         index = tuple(np.argwhere(~good)[0])
-        raise ValueError(
-            f"Labels must be {accepted}. Received: {labels[index]} for clip {index[0]}"
-        )
+        raise ValueError(f"{message}. Received: {values[index]} for clip {index[0]}")
 
 
 def _check_later(check, labels, dtype, shape):

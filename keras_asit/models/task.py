@@ -9,14 +9,7 @@ from keras_asit._arguments import arguments_of, check_instance, is_symbolic
 from keras_asit.models import presets as builtin_presets
 from keras_asit.models.audio_preprocessor import ASiTAudioClassifierPreprocessor
 from keras_asit.models.backbone import ASiTBackbone
-from keras_asit.models.inputs import (
-    as_batches,
-    as_spectrogram_input,
-    as_waveform_input,
-    assert_spectrograms,
-    check_clips,
-    split_clips,
-)
+from keras_asit.models.inputs import as_batches, as_clips, assert_spectrograms, split_clips
 from keras_asit.models.saving import SavedWhole
 
 
@@ -174,11 +167,7 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
                     f"A dataset of batches brings its own {' and '.join(given)}; leave that out."
                 )
             return x
-        check_clips(x)
-        if self.preprocessor is None:
-            x = as_spectrogram_input(x, self.backbone.spectrogram_shape)
-        else:
-            x = as_waveform_input(x)
+        x = as_clips(x, None if self.preprocessor else self.backbone.spectrogram_shape)
         if y is None:
             return (x,)
         weights = None if sample_weight is None else np.asarray(sample_weight, "float32")
