@@ -18,7 +18,7 @@ TESTS = [
 setup(
     name="keras-asit",
     version="0.1.0",
-    description="ASiT in Keras 3: audio spectrogram transformers that learn from unlabelled sound",
+    description="ASiT in Keras 3: audio spectrogram transformers that learn from unlabeled sound",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

@@ -1,4 +1,4 @@
-"""ASiT in Keras: vision transformers over audio spectrograms that learn from unlabelled sound."""
+"""ASiT in Keras: vision transformers over audio spectrograms that learn from unlabeled sound."""
 
 from keras_asit import (
     callbacks,

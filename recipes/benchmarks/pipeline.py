@@ -64,17 +64,17 @@ def measure_all(cases, seconds):
 
 
 def write_clips(folder, number):
-    """Write 16-bit mono clips of noise whose loudness and colour change; return their paths."""
+    """Write 16-bit mono clips of noise whose loudness and color change; return their paths."""
     import soundfile
 
     generator = np.random.default_rng(0)
     paths = []
     for index in range(number):
         noise = generator.standard_normal(SAMPLE_RATE * CLIP_SECONDS)
-        coloured = np.convolve(noise, generator.standard_normal(8), mode="same")
+        colored = np.convolve(noise, generator.standard_normal(8), mode="same")
         loudness = np.repeat(generator.uniform(0.001, 1, CLIP_SECONDS), SAMPLE_RATE)
         paths.append(os.path.join(folder, f"{index}.wav"))
-        samples = 0.5 * loudness * coloured / np.abs(coloured).max()
+        samples = 0.5 * loudness * colored / np.abs(colored).max()
         soundfile.write(paths[-1], samples, SAMPLE_RATE, subtype="PCM_16")
     return paths
 
@@ -193,7 +193,7 @@ def plain_filters(fft_size=1024, low_frequency=20.0):
 
 
 def plain_filterbank(waveform, taper, filters):
-    """Return the normalised log-mel spectrogram of a crop, step by step as Kaldi has it."""
+    """Return the normalized log-mel spectrogram of a crop, step by step as Kaldi has it."""
     import scipy.fft
 
     waveform = waveform - waveform.mean()

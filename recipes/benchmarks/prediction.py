@@ -1,6 +1,6 @@
 """Time predictions for 10-s clips against AST of the same size and patch grid in `transformers`.
 
-Both classify the same normalised spectrograms, AST under PyTorch as `transformers` runs it and
+Both classify the same normalized spectrograms, AST under PyTorch as `transformers` runs it and
 ASiT under the backend that KERAS_BACKEND chooses. They take turns in one process, and the fastest
 turn of each counts. Needs the extra `benchmark`.
 

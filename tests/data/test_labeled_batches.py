@@ -1,4 +1,4 @@
-"""Batches of labelled clips."""
+"""Batches of labeled clips."""
 
 import numpy as np
 import pytest

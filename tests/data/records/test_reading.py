@@ -20,7 +20,7 @@ from keras_asit.data import (
 from keras_asit.models import ASiTAudioConverter
 
 CONTENTS = ("waveform", "encoded", "log_mel")
-# Log-mels in half precision are within 1/128 where they are below -8, before they are normalised.
+# Log-mels in half precision are within 1/128 where they are below -8, before they are normalized.
 HALF_PRECISION = 1e-2
 # What is stored does not depend on the number of frames.
 CONVERTER = ASiTAudioConverter(num_mels=32)
