@@ -22,12 +22,10 @@ def check_integers(low, *, or_none=False, **arguments):
 def check_number(name, value, low=None, high=None):
     """Raise `ValueError` unless `value` is a finite real number in [`low`, `high`]."""
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    within = is_number and math.isfinite(value)
-    within = within and (low is None or value >= low) and (high is None or value <= high)
-    if not within:
-        limits = {(True, True): f" between {low} and {high}", (True, False): f" of at least {low}"}
-        limits[False, True] = f" of at most {high}"
-        accepted = limits.get((low is not None, high is not None), "")
+    is_number = is_number and math.isfinite(value) and (low is None or value >= low)
+    if not is_number or (high is not None and value > high):
+        at_least = "" if low is None else f" of at least {low}"
+        accepted = at_least if high is None else f" between {low} and {high}"
         raise ValueError(f"`{name}` must be a number{accepted}. Received: {name}={value!r}")
 
 

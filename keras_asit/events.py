@@ -124,8 +124,7 @@ def score_recording(
     check_instance("detector", detector, ASiTEventDetector)
     if detector.preprocessor is None:
         raise ValueError(
-            "`detector` reads spectrograms: it has no preprocessor. Make it with one, an "
-            "ASiTAudioClassifierPreprocessor."
+            "`detector` has no preprocessor; make it with an ASiTAudioClassifierPreprocessor."
         )
     sample_rate = detector.preprocessor.audio_converter.sample_rate
     check_integers(1, batch_size=batch_size)

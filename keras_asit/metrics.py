@@ -41,12 +41,10 @@ class RankingMetric(keras.metrics.Metric):
         if sample_weight is not None:
             raise ValueError(f"{type(self).__name__} takes no `sample_weight`.")
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
-        for name, value in (("y_true", y_true), ("y_pred", y_pred)):
-            if len(value.shape) != 2 or value.shape[1] != self.num_classes:
-                raise ValueError(
-                    f"`{name}` must have shape (batch, {self.num_classes}). "
-                    f"Received: shape={tuple(value.shape)}"
-                )
+        for name, shape in (("y_true", tuple(y_true.shape)), ("y_pred", tuple(y_pred.shape))):
+            if len(shape) != 2 or shape[1] != self.num_classes:
+                expected = f"(batch, {self.num_classes})"
+                raise ValueError(f"`{name}` must have shape {expected}. Received: shape={shape}")
         batch = ops.shape(y_pred)[0]
         rows = ops.minimum(self.count + ops.arange(batch, dtype="int32"), self.capacity)[:, None]
         labels = ops.cast(ops.cast(y_true, "float32") >= 0.5, "uint8")
@@ -133,9 +131,7 @@ class MeanAveragePrecision(RankingMetric):
         found = positives[:, 1:] - positives[:, :-1]
         total = positives[:, -1]
         values = ops.sum(found * precision, axis=1) / ops.maximum(total, 1.0)
-        present = total > 0
-        counted = present if self.absent == "skip" else ops.ones_like(present)
-        return mean_over(values, counted)
+        return mean_over(values, total > 0 if self.absent == "skip" else ops.ones_like(total))
 
     def get_config(self):
         return {**super().get_config(), "absent": self.absent}

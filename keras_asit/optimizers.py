@@ -103,12 +103,10 @@ class AdamW(keras.optimizers.AdamW):
         self.assign_sub(variable, first * rate / scale)
 
     def get_config(self):
-        config = super().get_config()
-        config["not_decayed"] = self._not_decayed
-        config["weight_decay"] = self._weight_decay
-        if isinstance(self._weight_decay, LearningRateSchedule):
-            config["weight_decay"] = keras.optimizers.schedules.serialize(self._weight_decay)
-        return config
+        decay = self._weight_decay
+        if isinstance(decay, LearningRateSchedule):
+            decay = keras.optimizers.schedules.serialize(decay)
+        return {**super().get_config(), "not_decayed": self._not_decayed, "weight_decay": decay}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
@@ -150,9 +148,8 @@ def layerwise_decay(
     check_instance("optimizer", optimizer, keras.optimizers.Optimizer)
     check_number("decay", decay, 0, 1)
     layers = [backbone.patch_embedding, *backbone.transformer_blocks]
-    distances = range(len(layers), 0, -1)
     optimizers = keras.optimizers.OptimizerMap(optimizer)
-    for layer, distance in zip(layers, distances):
+    for layer, distance in zip(layers, range(len(layers), 0, -1)):
         # Keras would never build an optimizer that has no weights, and fail to average them.
         if layer.trainable_variables:
             optimizers[rf"(.*/)?{layer.name}/.*"] = _scaled(optimizer, decay**distance, layer.name)
@@ -162,7 +159,6 @@ def layerwise_decay(
 def _scaled(optimizer, factor, name):
     config = optimizer.get_config()
     rate = config["learning_rate"]
-    is_schedule = isinstance(rate, dict)
-    rate = Scaled(deserialize(rate), factor) if is_schedule else rate * factor
+    rate = Scaled(deserialize(rate), factor) if isinstance(rate, dict) else rate * factor
     name = f"{optimizer.name}_{name}"
     return type(optimizer).from_config({**config, "learning_rate": rate, "name": name})

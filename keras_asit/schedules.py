@@ -176,10 +176,8 @@ class Scaled(LearningRateSchedule):
         return self.schedule(step) * self.factor
 
     def get_config(self):
-        return {
-            "schedule": keras.optimizers.schedules.serialize(self.schedule),
-            "factor": self.factor,
-        }
+        schedule = keras.optimizers.schedules.serialize(self.schedule)
+        return {"schedule": schedule, "factor": self.factor}
 
     @classmethod
     def from_config(cls, config):

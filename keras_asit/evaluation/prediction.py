@@ -55,14 +55,8 @@ def predict_recordings(
     if not isinstance(model, keras.Model):
         raise ValueError(f"`model` must be a keras.Model. Received: {type(model).__name__}")
     paths = read_manifest(source)
-    windows = window_dataset(
-        paths,
-        converter,
-        overlap=overlap,
-        batch_size=batch_size,
-        at_least=at_least,
-        pad_with_silence=pad_with_silence,
-    )
+    options = {"overlap": overlap, "batch_size": batch_size, "at_least": at_least}
+    windows = window_dataset(paths, converter, pad_with_silence=pad_with_silence, **options)
     outputs, owners = [np.zeros((0, *model.output_shape[1:]))], [np.zeros(0, "int64")]
     progress = keras.utils.Progbar(len(paths), verbose=verbose, unit_name="file")
     for spectrograms, indices in windows.as_numpy_iterator():

@@ -167,16 +167,12 @@ def _group_filters(filters, num_groups=4):
 def _check(waveforms):
     # Lists have no type, and numbers of Python in them are taken as they are.
     dtype = getattr(waveforms, "dtype", "float")
-    if "float" not in str(dtype):
-        raise ValueError(
-            "Waveforms must be float, in [-1, 1]; divide 16-bit integers by 32768. "
-            f"Received: dtype={dtype}"
-        )
     shape = tuple(waveforms.shape) if hasattr(waveforms, "shape") else np.shape(waveforms)
-    if len(shape) not in (1, 2):
+    if "float" not in str(dtype) or len(shape) not in (1, 2):
         raise ValueError(
-            "Waveforms must have shape (batch, samples) or (samples,); mix channels down first. "
-            f"Received: shape={shape}"
+            "Waveforms must be float, in [-1, 1], of shape (batch, samples) or (samples,): divide "
+            "16-bit integers by 32768 and mix channels down first. Received: "
+            f"shape={shape}, dtype={dtype}"
         )
 
 
