@@ -35,6 +35,9 @@ NOT_DECODED = "which tensorflow-io does not decode"
 class GraphDecoder:
     """Decode audio files with the operators of tensorflow-io, to the samples of soundfile.
 
+    Waveforms have a given sample rate, in Hz; of longer files, a stretch of `max_seconds` is kept.
+    Without operators that load, there is an `ImportError`.
+
     Damaged files make the operators crash, hang or return silence. So each file is decoded both
     ways before it comes into the graph for the first time, and refused unless the samples are
     the same. This costs as much as two passes, once; a file that changes is tried again.
@@ -42,14 +45,6 @@ class GraphDecoder:
     The operators decode whole files, of which a stretch is then kept. Of an mp3 file it may differ
     in its first 20 ms: those are wrong where soundfile begins in the middle. The operators do not
     resample as soxr does, so that soxr does it here too, in Python.
-
-    Args:
-        sample_rate: int. Sample rate of the waveforms in Hz.
-        max_seconds: float. Of longer files, a stretch of this length is kept. Defaults to
-            `None`: files are whole.
-
-    Raises:
-        ImportError: If the operators of tensorflow-io do not load.
     """
 
     def __init__(self, sample_rate, max_seconds=None):
@@ -77,12 +72,9 @@ class GraphDecoder:
         """
         import tensorflow as tf
 
-        def resampled(samples, file_rate):
-            return resample(samples, int(file_rate), self.sample_rate)
-
         samples = self._decode(path, numbers, header)
-        waveform = tf.numpy_function(resampled, [samples, numbers[1]], tf.float32)
-        return tf.ensure_shape(waveform, [None])
+        rates = numbers[1], self.sample_rate
+        return tf.ensure_shape(tf.numpy_function(resample, [samples, *rates], tf.float32), [None])
 
     def _decode(self, path, numbers, header):
         """Return the mean of the channels, from `start` on, at the file's own rate."""
