@@ -20,7 +20,6 @@ from keras_asit.models import (
     ASiTAudioConverter,
     ASiTBackbone,
 )
-from keras_asit.models.inputs import as_batches, as_indices, as_shares
 
 NAMES = ["cat", "dog", "cow"]
 
@@ -106,15 +105,6 @@ def test_what_holds_for_every_task(raw):
         },
         clips if raw else ops.convert_to_numpy(build().preprocessor(clips)),
     )
-
-
-def test_arrays_are_shuffled_in_each_epoch_unless_told_otherwise():
-    x, y = np.stack([np.full(4000, index / 100, "float32") for index in range(64)]), range(64)
-    passes = as_batches((x, np.asarray(y)), 64, shuffle=True)
-    first, second = (next(iter(passes))[1].numpy().tolist() for _ in range(2))
-    assert first != second and sorted(first) == sorted(second) == list(y)
-    ordered = as_batches((x, np.asarray(y)), 64)
-    assert next(iter(ordered))[1].numpy().tolist() == list(y)
 
 
 @pytest.mark.slow
@@ -251,41 +241,6 @@ def test_bad_arguments_are_errors():
         preprocessor(tones(), sample_rate=44100)
     with pytest.raises(ValueError, match=r"spectrograms of shape \(batch, 32, 32\)"):
         ASiTAudioClassifier(backbone, 3).predict(np.zeros((2, 48, 32)))
-
-
-@pytest.mark.parametrize(
-    "labels",
-    [
-        np.array(["cat", "dog"] * 2, dtype=object),
-        np.array([["cat"], ["dog"]] * 2),
-        [b"cat", b"dog"] * 2,
-        np.array([[0], [1]] * 2),
-    ],
-)
-def test_labels_come_in_many_forms(labels):
-    np.testing.assert_array_equal(as_indices(labels, 2, ["cat", "dog"]), [0, 1] * 2)
-
-
-def test_labels_of_a_dataset_may_be_names_too():
-    names = tf.data.Dataset.from_tensor_slices(["cat", "dog", "cow"]).batch(2)
-    batches = iter(names.map(lambda batch: as_indices(batch, 2, ["cat", "dog"])))
-    np.testing.assert_array_equal(next(batches), [0, 1])
-    with pytest.raises(tf.errors.InvalidArgumentError, match="'cow' for clip 0"):
-        next(batches)
-
-
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        (np.array([None, 1], dtype=object), "numbers or names"),
-        ([[0], [0, 1]], "lists of several lengths"),
-    ],
-)
-def test_labels_of_no_form_are_refused(labels, message):
-    with pytest.raises(ValueError, match=message):
-        as_indices(labels, 2, ["cat", "dog"])
-    with pytest.raises(ValueError):
-        as_shares(labels, (2,))
 
 
 def test_what_is_neither_clips_nor_batches_is_refused():
