@@ -9,7 +9,7 @@ from multiprocessing.connection import wait
 
 import numpy as np
 
-from keras_asit.data.decoding import mix_down, open_audio, read_blocks
+from keras_asit.data.decoding import UNREADABLE, mix_down, open_audio, read_blocks, reason_of
 
 SILENCE = 1e-4
 CLIPPED_RUN = 5
@@ -65,8 +65,8 @@ def check_audio(path: str | os.PathLike) -> dict:
             record["why"] = _find_truncation(file, num_frames)
         if not num_frames:
             raise ValueError("has no samples")
-    except (OSError, RuntimeError, ValueError) as error:
-        record |= {"unreadable": True, "why": str(getattr(error, "error_string", error))}
+    except UNREADABLE as error:
+        record |= {"unreadable": True, "why": reason_of(error)}
     else:
         record |= {"truncated": bool(record["why"]), "silent": record["peak"] <= SILENCE}
     record["verdict"] = next((defect for defect in DEFECTS if record[defect]), "ok")

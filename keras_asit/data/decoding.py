@@ -7,8 +7,10 @@ import tempfile
 
 import numpy as np
 
-from keras_asit._arguments import LARGEST_SAMPLE, check_integers, check_number
+from keras_asit._arguments import LARGEST_SAMPLE, check_integers, check_number, name_some
 
+# What reading an audio file that is none, or a damaged one, ends in.
+UNREADABLE = (OSError, RuntimeError, ValueError)
 BLOCK_SAMPLES = 2**22
 SAMPLE_RATES = (1_000, 1_000_000)
 # What libsndfile reads, and what ffmpeg, the fallback, reads where it is installed.
@@ -70,8 +72,17 @@ def decode_audio(
     except ValueError as error:
         raise ValueError(f"{path} {error}") from None
     except RuntimeError as error:
-        reason = getattr(error, "error_string", error)
-        raise RuntimeError(f"{path} cannot be decoded: {reason}") from None
+        raise RuntimeError(f"{path} cannot be decoded: {reason_of(error)}") from None
+
+
+def reason_of(error):
+    """Return why a file is unreadable, without the path that soundfile puts in front."""
+    return str(getattr(error, "error_string", error))
+
+
+def name_unreadable(reasons):
+    """Return (path, why) of unreadable files as text for a message."""
+    return name_some([f"{path} ({why})" for path, why in sorted(reasons)], 10, separator="; ")
 
 
 def read_waveform(path, sample_rate, max_seconds=None, offset=0.0):

@@ -1,26 +1,26 @@
 """Passes over audio files, of which some may turn out to be unreadable."""
 
-import dataclasses
 import os
 import warnings
 
 import numpy as np
+import tensorflow as tf
 
-from keras_asit._arguments import check_choice, name_some
-from keras_asit.data.decoding import read_waveform
+from keras_asit._arguments import check_choice
+from keras_asit.data.decoding import UNREADABLE, name_unreadable, read_waveform, reason_of
 from keras_asit.data.graph_decoding import GraphDecoder
 from keras_asit.data.passes import Passes
 
 DECODERS = ("soundfile", "tensorflow_io")
 # In the place of a file, at the end of a pass.
 END = -1
-MAX_NAMED = 10
 
 
 class FilePasses(Passes):
     """Passes over audio files.
 
-    The second number of a clip's seed, modulo the number of files, is the index of its file. Where
+    Of one that cannot be read no clip comes; a warning at the end of the pass names it. The second
+    number of a clip's seed, modulo the number of files, is the index of its file. Where
     files are drawn with replacement, the number of files is added to it as often as clips came
     before in the pass, because a file that comes again needs another seed.
 
@@ -33,10 +33,6 @@ class FilePasses(Passes):
         max_seconds: float. Of longer files, a stretch of this length at a random place is read.
         decoder: str. `"soundfile"`, or `"tensorflow_io"` for the operators of tensorflow-io.
         **passes: Arguments of `Passes`.
-
-    Raises:
-        ValueError: If there is no such decoder.
-        ImportError: If the operators of tensorflow-io are asked for and do not load.
     """
 
     of = "audio files"
@@ -61,15 +57,13 @@ class FilePasses(Passes):
         self.at_least = at_least
         self.weights = weights
         self.max_seconds = max_seconds
-        self.graph_decoder = None
-        if decoder == "tensorflow_io":
-            self.graph_decoder = GraphDecoder(sample_rate, max_seconds)
+        in_graph = decoder == "tensorflow_io"
+        self.graph_decoder = GraphDecoder(sample_rate, max_seconds) if in_graph else None
+        # What cannot be read of each pass under way, and the reasons, by the pass's number.
         self.under_way = {}
         self.warned = set()
 
     def clips(self):
-        import tensorflow as tf
-
         def begin(_):
             return tf.ensure_shape(tf.numpy_function(self._begin, [], tf.int64), [None, 2])
 
@@ -88,9 +82,8 @@ class FilePasses(Passes):
     def draw(self, generator):
         if self.weights is None:
             return super().draw(generator)[: self.num_clips]
-        return generator.choice(self.parts, self.num_clips, p=self.weights) + (
-            self.num_clips * self.parts
-        )
+        drawn = generator.choice(self.parts, self.num_clips, p=self.weights)
+        return drawn + self.num_clips * self.parts
 
     def files(self, entries, unreadable, first, stop):
         return [self._path(clip) for _, clip in _without(entries, unreadable)[first:stop]]
@@ -101,22 +94,18 @@ class FilePasses(Passes):
     def _begin(self):
         entries, unreadable, left_out = self.begin()
         number = entries[0, 0]
-        self.under_way[int(number)] = _Pass(len(entries), unreadable)
+        self.under_way[int(number)] = unreadable, {}
         return np.append(_without(entries, unreadable)[left_out:], [[number, END]], axis=0)
 
     def _decode(self, entry):
         """Return the clip of an entry, without samples if there is none that can be read."""
-        import tensorflow as tf
-
         in_graph = self.graph_decoder is not None
         types = [tf.int64, tf.string] if in_graph else [tf.float32]
-        path, labels, *content = tf.numpy_function(
-            self._read, [entry], [tf.string, tf.int64, *types]
-        )
+        types = [tf.string, tf.int64, *types]
+        path, labels, audio, *header = tf.numpy_function(self._read, [entry], types)
         path = tf.ensure_shape(path, [])
-        audio = content[0]
         if in_graph:
-            numbers, header = content[0], tf.ensure_shape(content[1], [])
+            numbers, header = audio, tf.ensure_shape(*header, [])
             audio = tf.cond(
                 tf.size(numbers) > 0,
                 lambda: self.graph_decoder(path, numbers, header),
@@ -144,44 +133,28 @@ class FilePasses(Passes):
                     content = self.graph_decoder.locate(path, offset)
                 else:
                     content = (read_waveform(path, self.sample_rate, self.max_seconds, offset),)
-        except (OSError, RuntimeError, ValueError) as error:
-            this = self.under_way[int(number)]
-            this.reasons[path] = str(getattr(error, "error_string", error))
-            this.unreadable.append(int(clip))
+        except UNREADABLE as error:
+            unreadable, reasons = self.under_way[int(number)]
+            reasons[path] = reason_of(error)
+            unreadable.append(int(clip))
         return os.fsencode(path), np.asarray(labels, "int64"), *content
 
     def _end(self, entry):
         """Warn about the files that could not be read. Return False: an end is no clip."""
-        this = self.under_way.pop(int(entry[0]))
-        readable = this.num_clips - len(this.unreadable)
+        unreadable, reasons = self.under_way.pop(int(entry[0]))
+        readable = self.num_clips - len(unreadable)
         if readable < self.at_least:
             raise ValueError(
-                f"Of {this.num_clips} audio files, {readable} could be read; at least "
-                f"{self.at_least} must be. Unreadable: {_describe(this.reasons)}"
+                f"Of {self.num_clips} audio files, {readable} could be read; at least "
+                f"{self.at_least} must be. Unreadable: {name_unreadable(reasons.items())}"
             )
-        new = {path: why for path, why in this.reasons.items() if path not in self.warned}
+        new = {path: why for path, why in reasons.items() if path not in self.warned}
         if new:
             self.warned.update(new)
-            warnings.warn(
-                f"Skipped {len(new)} of {this.num_clips} audio files: {_describe(new)}",
-                stacklevel=1,
-            )
+            skipped = f"{len(new)} of {self.num_clips} audio files: {name_unreadable(new.items())}"
+            warnings.warn(f"Skipped {skipped}", stacklevel=1)
         return np.False_
-
-
-@dataclasses.dataclass
-class _Pass:
-    """A pass under way: how many clips it has, which of them are unreadable, and why."""
-
-    num_clips: int
-    unreadable: list
-    reasons: dict = dataclasses.field(default_factory=dict)
 
 
 def _without(entries, unreadable):
     return entries[~np.isin(entries[:, 1], unreadable)]
-
-
-def _describe(reasons):
-    named = [f"{path} ({why})" for path, why in sorted(reasons.items())]
-    return name_some(named, MAX_NAMED, separator="; ")

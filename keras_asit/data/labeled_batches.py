@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+import tensorflow as tf
 
 from keras_asit._arguments import check_integers, check_number
 from keras_asit.data.file_passes import FilePasses
@@ -33,16 +34,15 @@ def labeled_dataset(
     num_workers: int | None = None,
     start: Start | None = None,
     log: ReadLog | None = None,
-) -> "tf.data.Dataset":  # noqa: F821
+) -> tf.data.Dataset:
     """Return a finite dataset of batches of waveforms and labels: one pass over labeled files.
 
-    Files that cannot be read are skipped with a warning, as in `keras_asit.data.audio_dataset`.
+    What is not said here is as in `keras_asit.data.audio_dataset`, unreadable files too.
 
     Args:
         clips: `keras_asit.data.LabeledClips`; or str or `os.PathLike`, a folder of records of
-            files or of waveforms with labels, see `keras_asit.data.write_records`.
-        sample_rate: int. Sample rate in Hz. Files of another one are resampled; records of
-            waveforms must have it. Defaults to `16000`.
+            files or of waveforms, written with labels.
+        sample_rate: int, in Hz. Defaults to `16000`.
         batch_size: int. Defaults to `32`.
         crop_seconds: float. A longer clip is cut to a random stretch of this length, and little
             more than that is read of its file. Defaults to `None`: clips are whole.
@@ -52,17 +52,14 @@ def labeled_dataset(
             batch, which is cut or padded with silence to its length. Defaults to `0.0`.
         mixup_alpha: float. The share of a mixed clip is drawn from a beta distribution with both
             parameters this. Defaults to `10.0`.
-        weights: array of shape `(clips,)`, such as `balanced_weights` gives. Each pass draws
-            as many clips as there are, with replacement and with chances in proportion to
-            these; then the passes are shuffled anyway. Not of records. Defaults to `None`: each
-            clip once.
-        shuffle: bool. Whether each pass has a random order of its own. Defaults to `False`.
-        seed: int. The same seed gives the same batches in the first pass of every run, in the
-            second pass, and so on. Defaults to `None`, a random one.
+        weights: array of shape `(clips,)`, such as `balanced_weights` gives. Each pass draws as
+            many clips as there are, with replacement and chances in proportion to these, so that
+            it is shuffled. Not of records. Defaults to `None`: each clip once.
+        shuffle: bool. Defaults to `False`.
+        seed: int. Defaults to `None`, a random one.
         drop_remainder: bool. Whether clips that do not fill a last batch are left out.
             Defaults to `False`.
-        num_workers: int. How many clips are decoded at once. Defaults to `None`: `tf.data`
-            chooses.
+        num_workers: int. Defaults to `None`.
         start: `keras_asit.data.Start`. Where to start. Defaults to `None`, the first batch.
         log: `keras_asit.data.ReadLog` that notes what is read. Defaults to `None`.
 
@@ -72,8 +69,7 @@ def labeled_dataset(
         if any clip has not exactly one label, or with `one_hot`.
 
     Raises:
-        ValueError: if an argument is invalid, or records have no labels, are of log-mels, of
-            another sample rate or not finished.
+        ValueError: If an argument is invalid, or records have no labels.
 
     Example:
 
@@ -85,8 +81,6 @@ def labeled_dataset(
 
     Reference: Gong et al., "PSLA", arXiv 2102.01243, section III, for weights and mixup.
     """
-    import tensorflow as tf
-
     check_integers(1, sample_rate=sample_rate)
     if crop_seconds is not None:
         check_number("crop_seconds", crop_seconds, 1 / sample_rate)
@@ -159,8 +153,6 @@ def _as_chances(weights, number):
 
 
 def _crop(waveform, length, seed):
-    import tensorflow as tf
-
     places = tf.maximum(tf.size(waveform) - length, 0) + 1
     start = tf.random.stateless_uniform([], seed, 0, places, tf.int32)
     return waveform[start : start + length]

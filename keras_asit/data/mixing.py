@@ -1,5 +1,7 @@
 """Mixup of clips and of their labels."""
 
+import tensorflow as tf
+
 
 def mixup(clips, labels, seed, *, probability=0.5, alpha=10.0):
     """Mix clips of a batch with other clips of it, and their labels alike, inside `tf.data`.
@@ -20,8 +22,11 @@ def mixup(clips, labels, seed, *, probability=0.5, alpha=10.0):
     Reference: Zhang et al., "mixup", arXiv 1710.09412, section 2; Gong et al., "PSLA", arXiv
     2102.01243, section III-C, for waveforms and the distribution.
     """
-    import tensorflow as tf
-
+    if len(labels.shape) != 2 or not labels.dtype.is_floating:
+        raise ValueError(
+            "Labels must be float of shape (batch, classes), one-hot or several, to be mixed. "
+            f"Received: shape={tuple(labels.shape)}, dtype={labels.dtype.name}"
+        )
     number = tf.shape(labels)[0]
     seeds = [tf.random.experimental.stateless_fold_in(seed, index) for index in range(3)]
     partners = tf.argsort(tf.random.stateless_uniform([number], seeds[0]))

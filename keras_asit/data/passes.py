@@ -62,10 +62,8 @@ class ReadLog:
     ):
         """Note that a pass begins.
 
-        Args:
-            epoch: int.
-            files: function of the first and the last batch that returns their files.
-            unreadable: list of ints, to which the pass adds what it cannot read.
+        `files` returns those of its batches, from the first given to the last; to the list
+        `unreadable` the pass adds what it cannot read.
         """
         # Of millions of files, orders of all passes would fill the memory.
         before = {epoch - 1: self._passes[epoch - 1]} if epoch - 1 in self._passes else {}
@@ -97,7 +95,8 @@ class Passes:
     the first. A subclass has `clips()`, a dataset whose every iteration is another pass, of dicts:
     `"audio"`, a float32 waveform or float16 log-mels `(frames, mels)`; `"samples"`, the length of
     the waveform; `"path"`, a string; `"labels"`, indices of classes; and `"seed"`, int64 of shape
-    `(2,)`, another one for each clip in each pass.
+    `(2,)`, another one for each clip in each pass. And it has `files(entries, unreadable, first,
+    stop)`, the paths of the clips of a pass from one on, up to another.
 
     Args:
         counts: list of ints. How many clips each file or shard has.
@@ -169,9 +168,5 @@ class Passes:
         return entries, unreadable, self.start.batch * self.batch_size if started else 0
 
     def draw(self, generator):
-        """Return the parts of a pass in their order."""
+        """Return the files or shards of a pass in their order."""
         return generator.permutation(self.parts) if self.shuffle else self.parts
-
-    def files(self, entries, unreadable, first, stop):
-        """Return the paths of the clips of a pass from one on, up to another."""
-        raise NotImplementedError

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Sequence
 
+import tensorflow as tf
+
 from keras_asit._arguments import check_instance, check_number
 from keras_asit.data.file_passes import FilePasses
 from keras_asit.data.passes import ReadLog, Start
@@ -34,7 +36,7 @@ def pretraining_dataset(
     host_index: int = 0,
     start: Start | None = None,
     log: ReadLog | None = None,
-) -> "tf.data.Dataset":  # noqa: F821
+) -> tf.data.Dataset:
     """Return a finite dataset of batches to pre-train on: one pass over audio files or records.
 
     A waveform that is shorter than a crop is padded with zeros at its end; with
@@ -75,18 +77,17 @@ def pretraining_dataset(
         max_seconds: float, at least `crop_seconds`. Of a longer file, only a stretch of this
             length is read, found by seeking to a random place that is another one in each
             pass; its crops lie there. Records are read whole. Defaults to `60.0`.
-        decoder: str. What decodes the files: `"soundfile"`, in Python; or `"tensorflow_io"`, the
-            operators of tensorflow-io (extra `tfio`), inside the graph, which know wav of 8, 16,
-            24 and 32 bits, flac, ogg (Vorbis) and mp3, and to the same samples. Files that these
-            do not decode, or otherwise than soundfile, are skipped, which is found by decoding
-            each file both ways before it is used first. They decode whole files, however long,
-            and other sample rates are resampled in Python as ever. Defaults to `"soundfile"`.
+        decoder: str. `"soundfile"`, in Python; or `"tensorflow_io"`, the operators of
+            tensorflow-io (extra `tfio`), inside the graph, which know wav of 8, 16, 24 and 32
+            bits, flac, ogg (Vorbis) and mp3. Files that these do not decode to the same samples
+            are skipped, which is found by decoding each file both ways before it is used first.
+            They decode whole files, however long. Defaults to `"soundfile"`.
         num_workers: int. How many clips are decoded and how many are converted at once.
             Defaults to `None`: `tf.data` chooses.
-        num_hosts: int. In training on several machines, their number. Each reads every n-th file,
-            or shards of its own, and all as many clips; what one has in excess of that, other
-            clips in each shuffled pass, is left out. Of files, check beforehand that all can be
-            read (`keras_asit.data.check_audio`). Defaults to `1`.
+        num_hosts: int. In training on several machines, their number. Each reads files or shards
+            of its own, and all as many clips; what one has in excess of that, other clips in each
+            shuffled pass, is left out. Check beforehand that all files can be read
+            (`keras_asit.data.check_audio`). Defaults to `1`.
         host_index: int. Which of the hosts this is, from 0. Defaults to `0`.
         start: `keras_asit.data.Start`. Where to start. Defaults to `None`, the first batch.
         log: `keras_asit.data.ReadLog` that notes what is read. Defaults to `None`.
@@ -98,11 +99,9 @@ def pretraining_dataset(
         samples)`.
 
     Raises:
-        ValueError: If an argument is invalid, the source names no existing audio file or holds
-            records that are not finished or were made with another front end, or if it has too
-            few clips for a batch or for the hosts. A pass ends in
-            `tf.errors.InvalidArgumentError` if too few files of it could be read or a shard,
-            which it names, is damaged.
+        ValueError: As in `keras_asit.data.audio_dataset`, and if there are too few clips for a
+            batch or for the hosts. A pass ends in `tf.errors.InvalidArgumentError` if too few
+            files of it could be read or a shard, which it names, is damaged.
         ImportError: If the operators of tensorflow-io are asked for and do not load.
 
     Example:
@@ -114,8 +113,6 @@ def pretraining_dataset(
 
     Reference: Atito et al., "ASiT", arXiv 2211.13189, section IV.
     """
-    import tensorflow as tf
-
     is_given = converter is not None
     converter = converter if is_given else ASiTAudioConverter()
     check_instance("converter", converter, ASiTAudioConverter)

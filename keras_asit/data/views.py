@@ -2,6 +2,8 @@
 
 import math
 
+import tensorflow as tf
+
 from keras_asit._arguments import check_integers, check_number
 from keras_asit.layers.log_mel_filterbank import FLOOR
 
@@ -56,18 +58,15 @@ class RandomViews:
                     f"Received: {name}={seconds!r}"
                 )
 
-    def __call__(self, clip, seed, samples=None):
+    def __call__(self, clip, seed, samples):
         """Return `{"clean": two views, "short": short ones, if any}` of a clip.
 
         Args:
             clip: float32 tensor of shape `(samples,)`.
             seed: int64 tensor of shape `(2,)`, from which all randomness follows.
-            samples: int tensor. Samples of the clip. Defaults to `None`: as many as it has.
+            samples: int tensor. How long the clip is.
         """
-        import tensorflow as tf
-
-        samples = tf.size(clip) if samples is None else tf.cast(samples, tf.int32)
-        samples = tf.maximum(samples, self.lengths[0])
+        samples = tf.maximum(tf.cast(samples, tf.int32), self.lengths[0])
         # In double precision, every sample of a long recording can be a start.
         uniform = tf.random.stateless_uniform([2 + len(self.lengths)], seed, dtype=tf.float64)
         clip = self._roll(self._pad(clip, samples), uniform[0], uniform[1])
@@ -78,13 +77,9 @@ class RandomViews:
         return batch
 
     def _pad(self, waveform, samples):
-        import tensorflow as tf
-
         return tf.pad(waveform, [[0, samples - tf.size(waveform)]])
 
     def _roll(self, clip, choice, offset):
-        import tensorflow as tf
-
         offset = _scale(offset, tf.shape(clip)[0])
         return tf.roll(clip, tf.where(choice < self.roll_probability, offset, 0), axis=0)
 
@@ -99,8 +94,6 @@ class RandomViews:
         return starts
 
     def _cut(self, waveform, starts):
-        import tensorflow as tf
-
         if not self.spectrograms:
             return _slices(waveform, starts, self.lengths)
         stretch, frames = self._join(waveform, tf.stack(starts))
@@ -112,8 +105,6 @@ class RandomViews:
 
         Gaps are whole frame shifts long, and no crop has a frame across one.
         """
-        import tensorflow as tf
-
         order = tf.argsort(starts)
         starts = tf.unstack(tf.gather(starts, order))
         stops = tf.unstack(starts + tf.gather(self._extents(), order))
@@ -144,8 +135,6 @@ class LogMelViews(RandomViews):
     """
 
     def _pad(self, log_mels, samples):
-        import tensorflow as tf
-
         missing = tf.maximum(0, -(-samples // self.shift) - tf.shape(log_mels)[0])
         silence = tf.constant(math.log(FLOOR), log_mels.dtype)
         return tf.pad(log_mels, [[0, missing], [0, 0]], constant_values=silence)
@@ -160,14 +149,10 @@ class LogMelViews(RandomViews):
 
 def _scale(uniform, number):
     """Return an integer below `number` from a uniform number in [0, 1)."""
-    import tensorflow as tf
-
     return tf.cast(uniform * tf.cast(number, tf.float64), tf.int32)
 
 
 def _slices(clip, starts, lengths):
-    import tensorflow as tf
-
     return [
         tf.ensure_shape(clip[start : start + length], [length, *clip.shape[1:]])
         for start, length in zip(starts, lengths)

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Sequence
 
+import tensorflow as tf
+
 from keras_asit._arguments import check_integers
 from keras_asit.data.file_passes import FilePasses
 from keras_asit.data.records.folder import holds_records
@@ -18,7 +20,7 @@ def audio_dataset(
     seed: int | None = None,
     num_workers: int | None = None,
     decoder: str = "soundfile",
-) -> "tf.data.Dataset":  # noqa: F821
+) -> tf.data.Dataset:
     """Return a finite dataset of the waveforms of audio files: one pass over them.
 
     Files may be of any format that libsndfile reads (wav, flac, ogg, opus, mp3, ...), any

@@ -12,17 +12,17 @@ Reads from files in the page cache. Linux only, since processes are bound to cor
 extra `tfio`.
 """
 
-import argparse
 import os
 import tempfile
 from functools import partial
 
 from pipeline import (
-    CROP_SECONDS,
     SAMPLE_RATE,
     dataset_passes,
     limit_threads,
     measure_apart,
+    parse_arguments,
+    pretraining_passes,
     write_clips,
 )
 
@@ -31,24 +31,7 @@ DECODERS = ("soundfile", "tensorflow_io")
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--clips", type=int, default=64, help="number of clips (default: 64)")
-    parser.add_argument("--batch-size", type=int, default=16, help="default: 16")
-    parser.add_argument(
-        "--seconds", type=float, default=6, help="length of each measurement (default: 6)"
-    )
-    parser.add_argument(
-        "--cores", type=int, nargs="+", default=[1], help="numbers of cores (default: 1)"
-    )
-    arguments = parser.parse_args()
-    available = len(os.sched_getaffinity(0))
-    if max(arguments.cores) > available:
-        parser.error(f"--cores: this machine has {available}")
-    if not 1 <= arguments.batch_size <= arguments.clips:
-        parser.error("--batch-size must be at least 1 and at most --clips")
-
+    arguments = parse_arguments(__doc__, cores=[1])
     with tempfile.TemporaryDirectory() as folder:
         clips = {"wav": write_clips(folder, arguments.clips)}
         for suffix in FORMATS[1:]:
@@ -73,9 +56,9 @@ def encode(path, suffix):
 def report(suffix, paths, cores, batch_size, seconds):
     """Measure the files of one format and print a line of the table."""
     print(f"{suffix:6}", end="", flush=True)
-    for make_passes in (decoding_passes, partial(pipeline_passes, batch_size)):
+    for make_passes in (decoding_passes, partial(pretraining_passes, batch_size=batch_size)):
         rates = [
-            measure_apart(partial(make_passes, paths, decoder, cores), cores, seconds)[0]
+            measure_apart(partial(make_passes, paths, cores, decoder=decoder), cores, seconds)[0]
             for decoder in DECODERS
         ]
         ratio = rates[1] / rates[0]
@@ -84,7 +67,7 @@ def report(suffix, paths, cores, batch_size, seconds):
     print(f"{1000 / rate:12.1f}")
 
 
-def decoding_passes(paths, decoder, cores):
+def decoding_passes(paths, cores, decoder):
     """Return a function that runs one pass of `audio_dataset`."""
     import tensorflow as tf
 
@@ -97,24 +80,6 @@ def decoding_passes(paths, decoder, cores):
     # Batches of lengths, so that fetching the waveforms does not count.
     lengths = waveforms.map(lambda waveform, _: {"clean": tf.size(waveform)}).batch(16)
     return dataset_passes(lengths, cores)
-
-
-def pipeline_passes(batch_size, paths, decoder, cores):
-    """Return a function that runs one pass of `pretraining_dataset`."""
-    from keras_asit.data import pretraining_dataset
-    from keras_asit.models import ASiTAudioConverter
-
-    limit_threads(cores)
-    dataset = pretraining_dataset(
-        paths,
-        converter=ASiTAudioConverter(SAMPLE_RATE),
-        batch_size=batch_size,
-        crop_seconds=CROP_SECONDS,
-        seed=0,
-        num_workers=cores,
-        decoder=decoder,
-    )
-    return dataset_passes(dataset, cores)
 
 
 def trial_passes(paths, cores):

@@ -27,32 +27,46 @@ MEAN, STANDARD_DEVIATION = -4.2677393, 4.5689974
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--clips", type=int, default=64, help="number of clips (default: 64)")
-    parser.add_argument("--batch-size", type=int, default=16, help="default: 16")
-    parser.add_argument(
-        "--seconds", type=float, default=6, help="length of each measurement (default: 6)"
-    )
-    parser.add_argument(
-        "--cores", type=int, nargs="+", default=[1, 2], help="numbers of cores (default: 1 2)"
-    )
-    arguments = parser.parse_args()
-    available = len(os.sched_getaffinity(0))
-    if max(arguments.cores) > available:
-        parser.error(f"--cores: this machine has {available}")
-    if not 1 <= arguments.batch_size <= arguments.clips:
-        parser.error("--batch-size must be at least 1 and at most --clips")
-
+    arguments = parse_arguments(__doc__)
     with tempfile.TemporaryDirectory() as folder:
         paths = write_clips(folder, arguments.clips)
         cases = {("plain loader", 1): partial(plain_passes, paths)}
         for cores in arguments.cores:
             for kind in ("spectrograms", "waveforms"):
-                passes = partial(pipeline_passes, kind, cores, paths, arguments.batch_size)
-                cases[kind, cores] = passes
+                cases[kind, cores] = partial(
+                    pretraining_passes,
+                    paths,
+                    cores,
+                    batch_size=arguments.batch_size,
+                    spectrograms=kind == "spectrograms",
+                )
         report(measure_all(cases, arguments.seconds))
+
+
+def parse_arguments(description, *, cores=(1, 2), repeat=None):
+    """Return the flags that these benchmarks share; with a default of `repeat`, that one too."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--clips", type=int, default=64, help="different clips (default: %(default)s)")
+    if repeat is not None:
+        add(
+            "--repeat",
+            type=int,
+            default=repeat,
+            help=f"times each is stored (default: {repeat})",
+        )
+    add("--batch-size", type=int, default=16, help="default: %(default)s")
+    add("--seconds", type=float, default=6, help="length of a measurement (default: %(default)s)")
+    add("--cores", type=int, nargs="+", default=cores, help="how many (default: %(default)s)")
+    arguments = parser.parse_args()
+    available = len(os.sched_getaffinity(0))
+    if max(arguments.cores) > available:
+        parser.error(f"--cores: this machine has {available}")
+    if not 1 <= arguments.batch_size <= arguments.clips * getattr(arguments, "repeat", 1):
+        parser.error("--batch-size must be at least 1 and at most the number of clips")
+    return arguments
 
 
 def measure_all(cases, seconds):
@@ -115,20 +129,19 @@ def report(results):
         print(f", {rate / single:.2f} times one core" if single and cores > 1 else "")
 
 
-def pipeline_passes(kind, cores, paths, batch_size):
+def pretraining_passes(source, cores, **kwargs):
     """Return a function that runs one pass of `pretraining_dataset`."""
     from keras_asit.data import pretraining_dataset
     from keras_asit.models import ASiTAudioConverter
 
     limit_threads(cores)
     dataset = pretraining_dataset(
-        paths,
+        source,
         converter=ASiTAudioConverter(SAMPLE_RATE),
-        batch_size=batch_size,
         crop_seconds=CROP_SECONDS,
-        spectrograms=kind == "spectrograms",
         seed=0,
         num_workers=cores,
+        **kwargs,
     )
     return dataset_passes(dataset, cores)
 

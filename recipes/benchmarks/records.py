@@ -7,19 +7,16 @@ it, the plain loader of `pipeline.py`, which reads the files. Every clip becomes
 Reads from files in the page cache. Linux only, since processes are bound to cores.
 """
 
-import argparse
-import os
 import tempfile
 import time
 from functools import partial
 
 from pipeline import (
-    CROP_SECONDS,
     SAMPLE_RATE,
-    dataset_passes,
-    limit_threads,
     measure_all,
+    parse_arguments,
     plain_passes,
+    pretraining_passes,
     report,
     write_clips,
 )
@@ -33,25 +30,7 @@ CASES = {
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--clips", type=int, default=64, help="different clips (default: 64)")
-    parser.add_argument(
-        "--repeat", type=int, default=16, help="times that each is stored (default: 16)"
-    )
-    parser.add_argument("--batch-size", type=int, default=16, help="default: 16")
-    parser.add_argument(
-        "--seconds", type=float, default=6, help="length of each measurement (default: 6)"
-    )
-    parser.add_argument(
-        "--cores", type=int, nargs="+", default=[1, 2], help="numbers of cores (default: 1 2)"
-    )
-    arguments = parser.parse_args()
-    available = len(os.sched_getaffinity(0))
-    if max(arguments.cores) > available:
-        parser.error(f"--cores: this machine has {available}")
-
+    arguments = parse_arguments(__doc__, repeat=16)
     with tempfile.TemporaryDirectory() as folder:
         paths = write_clips(folder, arguments.clips)
         for content in ("log_mel", "waveform"):
@@ -60,7 +39,11 @@ def main():
         for cores in arguments.cores:
             for name, (content, spectrograms) in CASES.items():
                 cases[name, cores] = partial(
-                    record_passes, f"{folder}/{content}", spectrograms, cores, arguments.batch_size
+                    pretraining_passes,
+                    f"{folder}/{content}",
+                    cores,
+                    batch_size=arguments.batch_size,
+                    spectrograms=spectrograms,
                 )
         report(measure_all(cases, arguments.seconds))
 
@@ -76,24 +59,6 @@ def write(paths, folder, content):
     seconds = time.perf_counter() - start
     size = sum(shard["bytes"] for shard in index["shards"]) / 1e6
     print(f"{content}: {len(paths)} records, {size:.0f} MB, written in {seconds:.0f} s")
-
-
-def record_passes(folder, spectrograms, cores, batch_size):
-    """Return a function that runs one pass over records."""
-    from keras_asit.data import pretraining_dataset
-    from keras_asit.models import ASiTAudioConverter
-
-    limit_threads(cores)
-    dataset = pretraining_dataset(
-        folder,
-        converter=ASiTAudioConverter(SAMPLE_RATE),
-        batch_size=batch_size,
-        crop_seconds=CROP_SECONDS,
-        spectrograms=spectrograms,
-        seed=0,
-        num_workers=cores,
-    )
-    return dataset_passes(dataset, cores)
 
 
 if __name__ == "__main__":

@@ -131,6 +131,7 @@ def test_unreadable_clips_are_skipped_with_their_labels(clips, bad_files):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"sample_rate": 16000.0}, "`sample_rate` must be a positive integer"),
         ({"crop_seconds": 0}, "crop_seconds"),
         ({"weights": [1, 1]}, "4 numbers"),
         ({"weights": [-1, 1, 1, 1]}, "at least 0"),

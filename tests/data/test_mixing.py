@@ -1,6 +1,7 @@
 """`mixup`: clips of a batch and their labels, mixed alike."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from keras_asit.data.mixing import mixup
@@ -53,6 +54,12 @@ def test_ragged_clips_keep_their_lengths():
     long, share = x[1].numpy(), y[1, 1].numpy()
     np.testing.assert_allclose(long[:2], 2 * share + (1 - share), rtol=1e-5)
     np.testing.assert_allclose(long[2:], 2 * share, rtol=1e-5)
+
+
+@pytest.mark.parametrize("labels", [np.arange(4), np.arange(4.0), np.eye(4, dtype="int32")])
+def test_labels_must_have_columns(labels):
+    with pytest.raises(ValueError, match=r"Labels must be float of shape \(batch, classes\)"):
+        mixup(tf.constant(CLIPS), tf.constant(labels), tf.constant([1, 1]))
 
 
 def test_all_follows_from_the_seed():

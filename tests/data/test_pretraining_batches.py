@@ -208,6 +208,7 @@ def test_fewer_readable_files_than_a_batch_are_an_error(write_noise, bad_files):
     "arguments, message",
     [
         ({"batch_size": 0}, "`batch_size` must be a positive integer"),
+        ({"converter": 16000}, "`converter` must be an ASiTAudioConverter. Received: int"),
         ({"crop_seconds": "6"}, "`crop_seconds` must be a number"),
         ({"crop_seconds": 0.1}, "`crop_seconds` must give at least 16 frames"),
         ({"num_short_crops": -1}, "`num_short_crops` must be an integer of at least 0"),
@@ -226,6 +227,12 @@ def test_fewer_readable_files_than_a_batch_are_an_error(write_noise, bad_files):
 def test_arguments_are_checked(clips, arguments, message):
     with pytest.raises(ValueError, match=message):
         dataset_of(clips, **arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"sample_rate": 16000.0}, {"num_mels": 0}])
+def test_a_front_end_of_no_rate_or_no_mels_is_refused(clips, arguments):
+    with pytest.raises(ValueError, match=f"`{next(iter(arguments))}` must be a positive integer"):
+        dataset_of(clips, converter=ASiTAudioConverter(num_frames=48, **arguments))
 
 
 def test_of_a_long_file_only_a_stretch_is_read(tmp_path, monkeypatch):

@@ -172,6 +172,7 @@ def test_a_pass_that_is_broken_off_does_not_disturb_the_next(write_noise, bad_fi
     "arguments, message",
     [
         ({"sample_rate": 0}, "`sample_rate` must be a positive integer"),
+        ({"sample_rate": 16000.0}, "`sample_rate` must be a positive integer"),
         ({"seed": -1}, "`seed` must be an integer of at least 0"),
         ({"seed": 0.5}, "`seed` must be an integer of at least 0"),
         ({"num_workers": 0}, "`num_workers` must be a positive integer"),

@@ -3,24 +3,18 @@
 import hashlib
 import json
 import os
-import re
 from pathlib import Path
 
 from keras_asit._arguments import name_some
-from keras_asit._files import PARTIAL, sha256_of, write_whole
+from keras_asit._files import PARTIAL, write_whole
 
 INDEX = "index.json"
 PARAMETERS = "parameters.json"
 PLAN = "plan.jsonl"
-# What an attempt that was broken off leaves, and nothing of the user's.
-LEFTOVER = re.compile(
-    r"\.(clips-\d+-of-\d+\.(tfrecord|json)|(parameters|index)\.json|plan\.jsonl)"
-    rf"\.[0-9a-f]{{32}}{re.escape(PARTIAL)}"
-)
 
 
-class RecordFolder:
-    """A folder of records while it is written.
+def begin(folder, parameters, plan):
+    """Claim a folder for `parameters`, or raise `ValueError` if it is of other ones.
 
     - `parameters.json` comes first: with what the folder was begun.
     - `plan.jsonl`: a line a shard, with the files that it is made of.
@@ -28,53 +22,30 @@ class RecordFolder:
     - `clips-00000-of-00012.json`: its summary, by which a later run knows that it is whole.
     - `index.json` comes last; readers need it and the shards alone.
     """
+    lines = "".join(f"{line}\n" for line in plan).encode()
+    parameters = {**parameters, "plan_sha256": hashlib.sha256(lines).hexdigest()}
+    path = folder / PARAMETERS
+    try:
+        present = json.loads(path.read_bytes()) if path.exists() else parameters
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged, delete it: {error}") from None
+    different = [name for name in parameters if present.get(name) != parameters[name]]
+    if different:
+        raise ValueError(
+            f"{folder} holds records that were made otherwise ({', '.join(different)} "
+            f"differ, see {PARAMETERS} there); give another folder, or delete this one."
+        )
+    for name in ("clips-*-of-*.tfrecord", "clips-*-of-*.json", INDEX, PARAMETERS, PLAN):
+        # What an attempt that was broken off leaves, and nothing of the user's.
+        for leftover in folder.glob(f".{name}.{'[0-9a-f]' * 32}{PARTIAL}"):
+            leftover.unlink()
+    write_json(path, parameters)
+    write_whole(folder / PLAN, lines)
 
-    def __init__(self, path):
-        self.path = absolute(path)
 
-    def begin(self, parameters, plan):
-        """Claim the folder for `parameters`, or raise `ValueError` if it is of other ones."""
-        lines = "".join(f"{line}\n" for line in plan).encode()
-        parameters = {**parameters, "plan_sha256": hashlib.sha256(lines).hexdigest()}
-        present = self._read_json(PARAMETERS)
-        if present is not None and present != parameters:
-            different = [name for name in parameters if present.get(name) != parameters[name]]
-            raise ValueError(
-                f"{self.path} holds records that were made otherwise ({', '.join(different)} "
-                f"differ, see {PARAMETERS} there); give another folder, or delete this one."
-            )
-        for path in self.path.iterdir():
-            if LEFTOVER.fullmatch(path.name):
-                path.unlink()
-        self.write_json(PARAMETERS, parameters)
-        write_whole(self.path / PLAN, lines)
-
-    def finished(self, name, made_of):
-        """Return the summary of a shard if it is there, whole and made of this, else `None`."""
-        try:
-            summary = self._read_json(f"{name}.json")
-            same = summary is not None and summary["made_of"] == made_of
-            return summary if same and sha256_of(self.shard(name)) == summary["sha256"] else None
-        except (ValueError, LookupError, TypeError, FileNotFoundError):
-            # It is made again.
-            return None
-
-    def shard(self, name):
-        """Return the path of a shard."""
-        return self.path / f"{name}.tfrecord"
-
-    def write_json(self, name, content):
-        """Write a file of JSON, always the same for the same content."""
-        write_whole(self.path / name, as_json(content))
-
-    def _read_json(self, name):
-        path = self.path / name
-        try:
-            return json.loads(path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            raise ValueError(f"{path} is damaged, delete it: {error}") from None
+def write_json(path, content):
+    """Write a file of JSON, always the same for the same content."""
+    write_whole(path, as_json(content))
 
 
 def as_json(content):
@@ -92,9 +63,6 @@ def holds_records(source: str | os.PathLike) -> bool:
 
     Args:
         source: what `keras_asit.data.pretraining_dataset` takes.
-
-    Returns:
-        A bool.
 
     Example:
 
@@ -116,11 +84,10 @@ def read_record_index(folder: str | os.PathLike) -> dict:
         folder: str or `os.PathLike`. A folder that `keras_asit.data.write_records` has written.
 
     Returns:
-        A dict with `content`, `sample_rate`, `max_seconds`, `front_end` (all parameters of the
-        filterbank, for log-mels), `class_names`, `multi_label` (whether any file has not exactly
-        one label), `files`, `records` (their number), `mean` and `standard_deviation` (for
-        log-mels), `shards`, a list of dicts with `name`, `files`, `records`, `bytes` and
-        `sha256`, and `skipped`, a list of dicts with `path` and `reason`.
+        A dict: `content`, `sample_rate`, `max_seconds`, `class_names`, `multi_label` (whether any
+        file has not exactly one label), the numbers `files` and `records`; of log-mels `mean`,
+        `standard_deviation` and `front_end`, all parameters of the filterbank; `shards`, dicts of
+        `name`, `files`, `records`, `bytes` and `sha256`; `skipped`, dicts of `path` and `reason`.
 
     Raises:
         ValueError: If the folder has no index, which is written last, or a shard is missing or

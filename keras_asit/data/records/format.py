@@ -4,12 +4,15 @@ import dataclasses
 import functools
 import io
 import itertools
+import os
 
 import numpy as np
+import tensorflow as tf
 
 from keras_asit.data.decoding import read_waveform
 from keras_asit.layers import LogMelFilterbank
 from keras_asit.layers.log_mel_filterbank import FLOOR, PREEMPHASIS
+from keras_asit.models.audio_converter import log_mel_moments
 
 CONTENTS = ("encoded", "waveform", "log_mel")
 # A record is a protocol buffer, and those end at 2 GiB.
@@ -39,64 +42,49 @@ class RecordFormat:
 
     def parameters(self):
         """Return what records depend on, as it stands in their index."""
-        encoded = self.content == "encoded"
+        is_encoded, front_end = self.content == "encoded", None
+        if self.content == "log_mel":
+            config = _filterbank(self.sample_rate, self.num_mels)[0].get_config()
+            names = ("sample_rate", "num_mels", "window_seconds", "shift_seconds", "low_frequency")
+            front_end = {name: config[name] for name in names}
+            front_end |= {"floor": FLOOR, "preemphasis": PREEMPHASIS}
         return {
             "content": self.content,
-            "sample_rate": None if encoded else self.sample_rate,
-            "max_seconds": None if encoded else self.max_seconds,
-            "front_end": self.front_end() if self.content == "log_mel" else None,
+            "sample_rate": None if is_encoded else self.sample_rate,
+            "max_seconds": None if is_encoded else self.max_seconds,
+            "front_end": front_end,
         }
 
-    def front_end(self):
-        """Return every parameter of the filterbank."""
-        config = self.filterbank.get_config()
-        names = ("sample_rate", "num_mels", "window_seconds", "shift_seconds", "low_frequency")
-        constants = {"floor": FLOOR, "preemphasis": PREEMPHASIS}
-        return {**{name: config[name] for name in names}, **constants}
+    def examples(self, path, labels, moments):
+        """Yield the serialized records of a file; add what log-mels it has to `moments`.
 
-    @property
-    def filterbank(self):
-        """The layer that makes log-mels of waveforms."""
-        return _filterbank(self.sample_rate, self.num_mels)
-
-    def contents(self, path):
-        """Yield the features of each record of a file, and its frames if it is of log-mels.
-
-        Those are the frames that lie wholly inside the piece, in single precision.
-
-        Raises:
-            OSError, RuntimeError, ValueError: If the file cannot be read.
+        Those are of the frames that lie wholly inside the piece, in single precision. A file that
+        cannot be read raises one of `UNREADABLE`.
         """
+        features = {"path": os.fsencode(path), "labels": labels}
         if self.content == "encoded":
-            yield {"audio": _read_encoded(path)}, None
+            yield serialize_example({**features, "audio": _read_encoded(path)})
             return
         waveform = read_waveform(path, self.sample_rate)
         for start, piece in _cut(waveform, self.max_seconds * self.sample_rate):
-            place = {"start": start, "samples": len(piece)}
             if self.content == "waveform":
-                yield {"audio": _as_int16(piece).tobytes(), **place}, None
+                audio = np.clip(np.rint(piece * np.float32(32768)), -32768, 32767).astype("<i2")
             else:
-                log_mels = self._log_mels(piece)
-                features = {"audio": log_mels.astype("<f2").tobytes(), **place}
-                yield features, log_mels[: self.filterbank.num_frames(len(piece))]
-
-    def _log_mels(self, waveform):
-        """Return a frame for every shift that begins in the waveform, zeros behind its end."""
-        filterbank = self.filterbank
-        frames = -(-len(waveform) // filterbank.shift)
-        samples = (frames - 1) * filterbank.shift + filterbank.window
-        padded = np.pad(waveform, (0, max(0, samples - len(waveform))))[:samples]
-        return _log_mel_function(filterbank)(padded).numpy()
+                filterbank, log_mels_of = _filterbank(self.sample_rate, self.num_mels)
+                log_mels = log_mels_of(_pad(piece, filterbank)).numpy()
+                moments += log_mel_moments(log_mels[: filterbank.num_frames(len(piece))])
+                audio = log_mels.astype("<f2")
+            place = {"start": start, "samples": len(piece)}
+            yield serialize_example({**features, **place, "audio": audio.tobytes()})
 
 
 def serialize_example(features):
     """Return features (bytes, ints or lists of ints) as a `tf.train.Example`, always the same."""
-    import tensorflow as tf
 
     def feature(value):
         if isinstance(value, bytes):
             return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-        values = value if isinstance(value, (list, tuple)) else [value]
+        values = [value] if isinstance(value, int) else value
         return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
     features = {name: feature(value) for name, value in features.items()}
@@ -126,18 +114,15 @@ def _cut(waveform, longest):
         yield start, waveform[start:stop]
 
 
-def _as_int16(waveform):
-    return np.clip(np.rint(waveform * np.float32(32768)), -32768, 32767).astype("<i2")
+def _pad(waveform, filterbank):
+    """Return a waveform with zeros behind its end, so that a frame fits for each shift in it."""
+    frames = -(-len(waveform) // filterbank.shift)
+    samples = (frames - 1) * filterbank.shift + filterbank.window
+    return np.pad(waveform, (0, max(0, samples - len(waveform))))[:samples]
 
 
 @functools.lru_cache
 def _filterbank(sample_rate, num_mels):
-    return LogMelFilterbank(sample_rate, num_mels)
-
-
-@functools.lru_cache
-def _log_mel_function(filterbank):
-    """Return the filterbank as one graph for waveforms of all lengths, under any backend."""
-    import tensorflow as tf
-
-    return tf.function(filterbank, [tf.TensorSpec([None], tf.float32)])
+    """Return a filterbank, and it as one graph for waveforms of all lengths, under any backend."""
+    filterbank = LogMelFilterbank(sample_rate, num_mels)
+    return filterbank, tf.function(filterbank, [tf.TensorSpec([None], tf.float32)])

@@ -4,9 +4,10 @@ import io
 import os
 
 import numpy as np
+import tensorflow as tf
 
 from keras_asit._files import sha256_of
-from keras_asit.data.decoding import read_waveform
+from keras_asit.data.decoding import UNREADABLE, read_waveform
 from keras_asit.data.passes import Passes
 from keras_asit.data.records.folder import absolute, read_record_index
 from keras_asit.data.records.format import RecordFormat
@@ -37,14 +38,7 @@ class RecordPasses(Passes):
     of = "records"
 
     def __init__(
-        self,
-        folder,
-        sample_rate,
-        *,
-        num_mels=None,
-        waveforms=True,
-        decoder="soundfile",
-        **passes,
+        self, folder, sample_rate, *, num_mels=None, waveforms=True, decoder="soundfile", **passes
     ):
         if decoder != "soundfile":
             raise ValueError(
@@ -58,9 +52,10 @@ class RecordPasses(Passes):
         self._check(num_mels, waveforms)
         self.counts = [shard["records"] for shard in self.index["shards"]]
         super().__init__(self.counts, **passes)
+        filled = [count for count in self.counts if count]
         if not self.num_clips:
             raise ValueError(
-                f"{sum(map(bool, self.counts))} shards do not suffice for {passes['num_hosts']} "
+                f"{len(filled)} shards do not suffice for {passes.get('num_hosts')} "
                 "hosts; write records with fewer `clips_per_shard`."
             )
 
@@ -89,8 +84,6 @@ class RecordPasses(Passes):
             )
 
     def clips(self):
-        import tensorflow as tf
-
         def begin():
             entries, _, left_out = self.begin()
             return entries, np.int64(left_out)
@@ -114,8 +107,6 @@ class RecordPasses(Passes):
 
     def _examples(self, entries):
         """Return a dataset of the serialized records of one pass, each with its seed."""
-        import tensorflow as tf
-
         counts = tf.constant(self.counts, tf.int64)
 
         def open_shard(entry):
@@ -161,8 +152,6 @@ class RecordPasses(Passes):
 
     def _decode(self, example, seed):
         """Return the clip of a serialized record."""
-        import tensorflow as tf
-
         clip = _parse(example)
         audio, content = clip["audio"], self.index["content"]
         if content == "encoded":
@@ -179,15 +168,13 @@ class RecordPasses(Passes):
     def _read(self, audio, path):
         try:
             return read_waveform(io.BytesIO(audio), self.sample_rate)
-        except (OSError, RuntimeError, ValueError) as error:
-            name = os.fsdecode(path)
-            raise ValueError(f"Record of {name} cannot be decoded: {error}") from None
+        except UNREADABLE as error:
+            path = os.fsdecode(path)
+            raise ValueError(f"Record of {path} cannot be decoded: {error}") from None
 
 
 def _parse(example):
     """Return the features of a serialized example."""
-    import tensorflow as tf
-
     text = tf.io.FixedLenFeature([], tf.string)
     none = tf.io.FixedLenFeature([], tf.int64, default_value=0)
     labels = tf.io.RaggedFeature(tf.int64)

@@ -1,5 +1,6 @@
 """Audio files to sharded records, which are many times faster to read."""
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -13,17 +14,17 @@ from multiprocessing import connection, get_context, parent_process
 from threading import Thread
 
 import keras
+import tensorflow as tf
 
-from keras_asit._arguments import check_choice, check_integers, check_number, name_some
+from keras_asit._arguments import check_choice, check_instance, check_integers, check_number
 from keras_asit._files import locked_folder, replacing, sha256_of
+from keras_asit.data.decoding import UNREADABLE, name_unreadable, reason_of
 from keras_asit.data.labels import LabeledClips
-from keras_asit.data.records.folder import INDEX, PLAN, RecordFolder, as_json
-from keras_asit.data.records.format import CONTENTS, RecordFormat, serialize_example
+from keras_asit.data.records import folder as record_folder
+from keras_asit.data.records.format import CONTENTS, RecordFormat
 from keras_asit.data.sources import read_manifest
 from keras_asit.models import ASiTAudioConverter
 from keras_asit.models.audio_converter import log_mel_moments, mean_and_standard_deviation
-
-MAX_NAMED = 10
 
 
 def write_records(
@@ -40,17 +41,13 @@ def write_records(
 ) -> dict:
     """Write audio files to a folder of sharded, checksummed TFRecord files, and return its index.
 
-    Shards are made in parallel processes, each either whole or not there. The same call goes on
-    after an interruption: shards that are there are verified and kept, the others made, and the
-    result is the same to the byte as without one. A shard is made again if a file of it has
-    changed, by its size or time, or if one that was skipped can now be read. `index.json`, which
-    readers need, is written last.
+    The same call goes on after an interruption: shards that are whole are kept, the others made,
+    and the result is the same to the byte as without one. A shard is made again if a file of it
+    has changed, by its size or time, or if one that was skipped can now be read. Files that cannot
+    be read are skipped; a warning at the end counts them, and the index names each with the reason.
 
-    Files that cannot be read are skipped; a warning at the end counts them, and the index names
-    each with the reason.
-
-    With `beam_options` the same work runs as an Apache Beam pipeline (extra `beam`), which makes
-    the same files. All its workers must see source and folder under the same paths.
+    With `beam_options` an Apache Beam pipeline (extra `beam`) makes the same files. All its workers
+    must see source and folder under the same paths.
 
     Args:
         source: what `keras_asit.data.read_manifest` takes, or a `LabeledClips`, whose labels the
@@ -65,15 +62,14 @@ def write_records(
         max_seconds: float. A longer recording is stored in pieces of the same length, each of
             which is a clip of its own from then on. Not for `"encoded"`. Defaults to `60.0`.
         clips_per_shard: int. Files of a shard. Shard i of n has every n-th file from the i-th on.
-            Reading in shuffled order holds eight shards in memory: a minute is 1.9 MB of a
-            waveform at 16 kHz, or 1.5 MB of log-mels of 128 bins, so that 64 clips of 10 s need
-            0.2 GB, but 64 files of 20 minutes 20 GB. Lower it for long recordings. Defaults to
-            `64`.
-        num_workers: int. Number of processes. Defaults to `None`: one a processor. With `1` all
-            happens in this one; more of them import the calling script, which needs
-            `if __name__ == "__main__":`.
-        beam_options: list of strs. Options of the Beam pipeline, such as
-            `["--runner=DirectRunner"]`. Defaults to `None`: no Beam.
+            Reading in shuffled order holds eight shards in memory: of a waveform at 16 kHz, 64
+            clips of 10 s need 0.2 GB, but 64 files of 20 minutes 20 GB. Lower it for long
+            recordings. Defaults to `64`.
+        num_workers: int. Number of processes, which import the calling script: it needs
+            `if __name__ == "__main__":`, unless `1` leaves all to this one. Defaults to `None`:
+            one a processor.
+        beam_options: list of strs, such as `["--runner=DirectRunner"]`. Defaults to `None`: no
+            Beam.
         verbose: int. `1` for a progress bar, `0` for none. Defaults to `1`.
 
     Returns:
@@ -96,8 +92,8 @@ def write_records(
     check_number("max_seconds", max_seconds, 1)
     check_integers(1, clips_per_shard=clips_per_shard)
     check_integers(1, or_none=True, num_workers=num_workers)
-    if converter is None:
-        converter = ASiTAudioConverter()
+    converter = ASiTAudioConverter() if converter is None else converter
+    check_instance("converter", converter, ASiTAudioConverter)
     if not isinstance(source, LabeledClips):
         paths = read_manifest(source)
         source = LabeledClips(paths, [()] * len(paths), [])
@@ -112,37 +108,29 @@ def write_records(
         "files": len(source),
     }
     plan = _plan(source, clips_per_shard)
-    record_folder = RecordFolder(folder)
-    with locked_folder(record_folder.path):
-        record_folder.begin(parameters, plan)
-        write = functools.partial(write_shard, record_format=record_format, folder=record_folder)
+    folder = record_folder.absolute(folder)
+    with locked_folder(folder):
+        record_folder.begin(folder, parameters, plan)
+        write = functools.partial(write_shard, record_format=record_format, folder=folder)
         if beam_options is not None:
             # What remains to be done below is to verify what Beam's workers have left.
-            run_record_pipeline(write, record_folder, beam_options)
+            _run_on_beam(write, folder / record_folder.PLAN, beam_options)
         progress = keras.utils.Progbar(len(source), verbose=verbose, unit_name="file")
+        made = map(write, plan) if num_workers == 1 else _in_processes(write, plan, num_workers)
         summaries = []
-        for summary in (
-            map(write, plan)
-            if num_workers == 1
-            else _in_processes(write, plan, num_workers or _number_of_processors())
-        ):
+        for summary in made:
             summaries.append(summary)
             progress.add(summary["files"])
         index = _index(parameters, sorted(summaries, key=lambda summary: summary["name"]))
-        record_folder.write_json(INDEX, index)
+        record_folder.write_json(folder / record_folder.INDEX, index)
     return index
-
-
-def _number_of_processors():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _plan(clips, clips_per_shard):
     """Return a line a shard. Each takes files from all over the source, which mixes classes."""
     number = math.ceil(len(clips) / clips_per_shard)
-    files = [
-        (path, [int(index) for index in labels]) for path, labels in zip(clips.paths, clips.labels)
-    ]
+    labels = [list(map(int, indices)) for indices in clips.labels]
+    files = list(zip(clips.paths, labels))
     return [
         json.dumps({"name": f"clips-{shard:05d}-of-{number:05d}", "clips": files[shard::number]})
         for shard in range(number)
@@ -150,6 +138,9 @@ def _plan(clips, clips_per_shard):
 
 
 def _in_processes(write, plan, number):
+    if number is None:
+        has_affinity = hasattr(os, "sched_getaffinity")
+        number = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
     # TensorFlow does not survive a fork.
     context = get_context("spawn")
     with ProcessPoolExecutor(min(number, len(plan)), context, _begin_worker) as pool:
@@ -163,8 +154,6 @@ def _in_processes(write, plan, number):
 
 def _begin_worker():
     """Use one processor, and end when the parent does, even where that was killed."""
-    import tensorflow as tf
-
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
@@ -178,8 +167,7 @@ def _begin_worker():
 def _index(parameters, summaries):
     """Return the index of all shards; warn of the files that were skipped."""
     skipped = [file for summary in summaries for file in summary["skipped"]]
-    named = [f"{file['path']} ({file['reason']})" for file in skipped]
-    named = name_some(named, MAX_NAMED, separator="; ")
+    named = name_unreadable((file["path"], file["reason"]) for file in skipped)
     index = {**parameters, "records": sum(summary["records"] for summary in summaries)}
     if not index["records"]:
         raise ValueError(f"None of {index['files']} audio files could be read: {named}")
@@ -188,20 +176,15 @@ def _index(parameters, summaries):
             f"Skipped {len(skipped)} of {index['files']} audio files: {named}", stacklevel=3
         )
     if index["content"] == "log_mel":
-        index["mean"], index["standard_deviation"] = _statistics(summaries)
+        moments = log_mel_moments()
+        for summary in summaries:
+            moments += [Fraction(value) for value in summary["moments"]]
+        index["mean"] = index["standard_deviation"] = None
+        with contextlib.suppress(ValueError):  # Of silence there are none.
+            index["mean"], index["standard_deviation"] = mean_and_standard_deviation(moments)
     names = ("name", "files", "records", "bytes", "sha256")
     index["shards"] = [{name: summary[name] for name in names} for summary in summaries]
     return {**index, "skipped": skipped}
-
-
-def _statistics(summaries):
-    moments = log_mel_moments()
-    for summary in summaries:
-        moments += [Fraction(value) for value in summary["moments"]]
-    try:
-        return mean_and_standard_deviation(moments)
-    except ValueError:
-        return None, None
 
 
 def write_shard(line, record_format, folder):
@@ -210,35 +193,25 @@ def write_shard(line, record_format, folder):
     That is so if no file has changed since, by size and time, and none that was skipped can be
     read now, for what kept it from being read may have passed. What is written depends on the
     files, the line of the plan and the format alone, not on where or how often this is called.
-
-    Args:
-        line: str. A line of the plan.
-        record_format: a `RecordFormat`.
-        folder: a `RecordFolder`.
-
-    Returns:
-        The summary of the shard, a dict.
     """
-    import tensorflow as tf
-
     name, clips = json.loads(line).values()
+    shard = folder / f"{name}.tfrecord"
     # Taken before the files are read: one that changes meanwhile is another one next time.
     states = [_state(path) for path, _ in clips]
-    made_of = hashlib.sha256(as_json([record_format.parameters(), line, states])).hexdigest()
-    present = folder.finished(name, made_of)
-    if present is not None:
-        unreadable = (file["path"] for file in present["skipped"])
-        if not any(True for path in unreadable for _ in _contents(record_format, path, [])):
-            return present
-    shard, records, skipped, moments = folder.shard(name), 0, [], log_mel_moments()
+    made_of = record_folder.as_json([record_format.parameters(), line, states])
+    made_of = hashlib.sha256(made_of).hexdigest()
+    summary = _finished(shard, made_of)
+    if summary is not None and not any(
+        next(_examples(record_format, file["path"], (), log_mel_moments(), []), None)
+        for file in summary["skipped"]
+    ):
+        return summary
+    records, skipped, moments = 0, [], log_mel_moments()
     with replacing(shard) as partial:
         with tf.io.TFRecordWriter(str(partial)) as writer:
             for path, labels in clips:
-                for features, frames in _contents(record_format, path, skipped):
-                    if frames is not None:
-                        moments += log_mel_moments(frames)
-                    features = {"path": os.fsencode(path), "labels": labels, **features}
-                    writer.write(serialize_example(features))
+                for example in _examples(record_format, path, labels, moments, skipped):
+                    writer.write(example)
                     records += 1
         summary = {
             "name": shard.name,
@@ -250,7 +223,7 @@ def write_shard(line, record_format, folder):
             "skipped": skipped,
             "moments": [str(value) for value in moments],
         }
-    folder.write_json(f"{name}.json", summary)
+    record_folder.write_json(shard.with_suffix(".json"), summary)
     return summary
 
 
@@ -263,23 +236,27 @@ def _state(path):
     return state.st_size, state.st_mtime_ns
 
 
-def _contents(record_format, path, skipped):
-    """Yield what records hold of a file; if it cannot be read, note why."""
+def _finished(shard, made_of):
+    """Return the summary of a shard if it is there, whole and made of this, else `None`."""
+    try:
+        summary = json.loads(shard.with_suffix(".json").read_bytes())
+        same = summary["made_of"] == made_of and summary["sha256"] == sha256_of(shard)
+    except (ValueError, LookupError, TypeError, FileNotFoundError):
+        return None
+    return summary if same else None
+
+
+def _examples(record_format, path, labels, moments, skipped):
+    """Yield the serialized records of a file; if it cannot be read, note why."""
     # Errors of who writes them do not come here, and so do not pass for a bad file.
     try:
-        yield from record_format.contents(path)
-    except (OSError, RuntimeError, ValueError) as error:
-        skipped.append({"path": path, "reason": str(getattr(error, "error_string", error))})
+        yield from record_format.examples(path, labels, moments)
+    except UNREADABLE as error:
+        skipped.append({"path": path, "reason": reason_of(error)})
 
 
-def run_record_pipeline(write, folder, options):
-    """Make every shard of a folder's plan on Beam's workers; return when all are done.
-
-    Args:
-        write: function of a line of the plan, which must be picklable.
-        folder: a `RecordFolder` that has been begun.
-        options: list of strs. Options of the pipeline.
-    """
+def _run_on_beam(write, plan, options):
+    """Apply a function to every line of the file `plan` on Beam's workers."""
     try:
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
@@ -290,7 +267,7 @@ def run_record_pipeline(write, folder, options):
     with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
         _ = (
             pipeline
-            | "read the plan" >> beam.io.ReadFromText(str(folder.path / PLAN))
+            | "read the plan" >> beam.io.ReadFromText(str(plan))
             # Without this, one worker would make all the shards that it has read.
             | beam.Reshuffle()
             | "write shards" >> beam.Map(write)

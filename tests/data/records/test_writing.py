@@ -13,7 +13,7 @@ import soundfile
 import tensorflow as tf
 
 from keras_asit.data import LabeledClips, decode_audio, read_record_index, write_records
-from keras_asit.data.records import writing as shards
+from keras_asit.data.records import format as record_format
 from keras_asit.data.records.format import RecordFormat
 from keras_asit.models import ASiTAudioConverter
 
@@ -59,7 +59,7 @@ def test_every_file_is_in_one_record(recordings, tmp_path):
     assert [shard["records"] for shard in index["shards"]] == [3, 3, 2, 2]
 
 
-def test_neighbours_in_the_manifest_are_in_different_shards(recordings, tmp_path):
+def test_neighbors_in_the_manifest_are_in_different_shards(recordings, tmp_path):
     write(recordings, tmp_path / "records")
     assert paths_of(tmp_path / "records")[:3] == [str(recordings[index]) for index in (0, 4, 8)]
 
@@ -145,7 +145,7 @@ def test_nothing_readable_is_an_error(bad_files, tmp_path):
 def test_an_interrupted_run_goes_on_and_leaves_the_same_files(recordings, tmp_path, monkeypatch):
     write(recordings, tmp_path / "whole", content="log_mel")
     made = []
-    serialize = shards.serialize_example
+    serialize = record_format.serialize_example
 
     def stop_in_the_third_shard(features):
         made.append(features["path"])
@@ -153,7 +153,7 @@ def test_an_interrupted_run_goes_on_and_leaves_the_same_files(recordings, tmp_pa
             raise KeyboardInterrupt
         return serialize(features)
 
-    monkeypatch.setattr(shards, "serialize_example", stop_in_the_third_shard)
+    monkeypatch.setattr(record_format, "serialize_example", stop_in_the_third_shard)
     with pytest.raises(KeyboardInterrupt):
         write(recordings, tmp_path / "records", content="log_mel")
     assert len(list((tmp_path / "records").glob("*.tfrecord"))) == 2
@@ -258,15 +258,15 @@ def test_a_file_that_can_be_read_after_all_is_no_longer_skipped(
     recordings, bad_files, tmp_path, monkeypatch
 ):
     source = [*recordings, *bad_files]
-    contents = RecordFormat.contents
+    examples = RecordFormat.examples
 
-    def fail_once(record_format, path):
+    def fail_once(record_format, path, *args):
         if path == str(recordings[4]):
             raise OSError("Stale file handle")
-        yield from contents(record_format, path)
+        yield from examples(record_format, path, *args)
 
     with monkeypatch.context() as failing, pytest.warns(UserWarning, match="Skipped 5 of 14"):
-        failing.setattr(RecordFormat, "contents", fail_once)
+        failing.setattr(RecordFormat, "examples", fail_once)
         write(source, tmp_path / "records")
     with pytest.warns(UserWarning, match="Skipped 4 of 14"):
         write(source, tmp_path / "records")
@@ -339,12 +339,19 @@ def test_without_beam_the_error_names_the_extra(recordings, tmp_path, monkeypatc
         ({"max_seconds": 0.5}, "`max_seconds` must be a number of at least 1"),
         ({"clips_per_shard": 0}, "`clips_per_shard` must be a positive integer"),
         ({"num_workers": 0}, "`num_workers` must be a positive integer"),
+        ({"converter": 16000}, "`converter` must be an ASiTAudioConverter. Received: int"),
     ],
 )
 def test_arguments_are_checked(kwargs, message, recordings, tmp_path):
     with pytest.raises(ValueError, match=message):
         write(recordings, tmp_path / "records", **kwargs)
     assert not (tmp_path / "records").exists()
+
+
+@pytest.mark.parametrize("arguments", [{"sample_rate": 0}, {"num_mels": 1.5}])
+def test_a_front_end_of_no_rate_or_no_mels_is_refused(arguments, recordings, tmp_path):
+    with pytest.raises(ValueError, match=f"`{next(iter(arguments))}` must be a positive integer"):
+        write(recordings, tmp_path / "records", converter=ASiTAudioConverter(**arguments))
 
 
 @pytest.mark.slow
