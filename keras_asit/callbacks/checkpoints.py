@@ -87,8 +87,6 @@ class Checkpoints(keras.callbacks.Callback):
         self.monitor = monitor
         self.settings = settings or {}
         self.log = ReadLog()
-        self._start = Start()
-        self._generators = []
 
     def fit(
         self,
@@ -182,7 +180,6 @@ class Checkpoints(keras.callbacks.Callback):
             # The checkpoint was saved after the last batch, which nobody knew to be the last.
             self.model.stop_training = False
             run.on_epoch_begin(epoch)
-            self._generators = []
             run.on_epoch_end(epoch, self.model.get_metrics_result())
 
     def _fit_on(self, batches, run, epochs):
@@ -192,7 +189,7 @@ class Checkpoints(keras.callbacks.Callback):
         )
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._epoch, self._saved_batch = epoch, 0
+        self._epoch, self._saved_batch, self._generators = epoch, 0, []
         if epoch == self._start.epoch and self._start.batch:
             # `fit` and callbacks have just started the epoch anew; it is under way.
             self._saved_batch = self._start.batch

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 
 from keras_asit._arguments import check_integers
+from keras_asit._files import synchronize
 
 
 class LogTable(keras.callbacks.Callback):
@@ -62,9 +63,8 @@ class LogTable(keras.callbacks.Callback):
     def get_state(self) -> dict:
         """Return the size of the table in bytes, which are on the disk from now on."""
         self._claim()
-        with open(self.path, "rb+") as file:
-            os.fsync(file.fileno())
-            size = file.seek(0, os.SEEK_END)
+        synchronize(self.path)
+        size = self.path.stat().st_size
         return {"size": size, "next_batch": self._next_batch, "left": self._left}
 
     def set_state(self, state: dict):

@@ -60,14 +60,6 @@ class StopOnNonFinite(keras.callbacks.Callback):
         if self._next_batch and self._counted == self._next_batch:
             raise FloatingPointError(f"In epoch {epoch + 1}, no loss was finite in any step.")
 
-    def get_state(self) -> dict:
-        """Return how many such steps and how many batches the epoch has had."""
-        return {"counted": self._counted, "next_batch": self._next_batch}
-
-    def set_state(self, state: dict):
-        """Go on counting where `get_state` was called."""
-        self._counted, self._next_batch = state["counted"], state["next_batch"]
-
     def _describe(self, first, last, logs):
         batches = f"batch {last + 1}" if first == last else f"batches {first + 1} to {last + 1}"
         where = f"{batches} of epoch {self._epoch + 1}"

@@ -5,6 +5,7 @@ import types
 import pytest
 
 from keras_asit.callbacks import StopOnNonFinite
+from keras_asit.callbacks.continuation import CallbackState
 
 GOOD = {"loss": 1.0, "non_finite_steps": 0.0}
 COUNTED = {"loss": 1.0, "non_finite_steps": 1.0}
@@ -38,6 +39,16 @@ def test_a_skipped_step_is_named_once_and_training_goes_on(recwarn):
     with pytest.warns(UserWarning, match="Skipped: .* Files: 2_1.wav"):
         callback.on_train_batch_end(1, COUNTED)
     callback.on_train_batch_end(2, COUNTED)
+    assert not recwarn.list
+
+
+def test_a_training_that_goes_on_counts_on(recwarn):
+    first, rest = watch(skip_non_finite=True), watch(skip_non_finite=True)
+    state = CallbackState(first)
+    with pytest.warns(UserWarning, match="Skipped"):
+        first.on_train_batch_end(1, COUNTED)
+    CallbackState(rest).set(state.get([]), [])
+    rest.on_train_batch_end(2, COUNTED)
     assert not recwarn.list
 
 
