@@ -7,8 +7,6 @@ from keras_asit.layers import GroupMasking
 from keras_asit.models.audio_converter import ASiTAudioConverter
 from keras_asit.models.backbone import ASiTBackbone
 
-NAMES = ("clean", "corrupted", "mask", "short")
-
 
 def check_parts(backbone, masking, converter):
     """Raise `ValueError` unless patches tile the backbone's spectrogram and the others fit it."""
@@ -40,7 +38,7 @@ def check_parts(backbone, masking, converter):
 def as_spectrograms(batch, backbone, converter):
     """Return a batch with spectrograms for waveforms; `ValueError` unless they fit the backbone."""
     _check_names(batch)
-    patch_frames, mels = backbone.patch_size[0], backbone.spectrogram_shape[1]
+    (frames, mels), patch_frames = backbone.spectrogram_shape, backbone.patch_size[0]
     spectrograms = {}
     for name, views in batch.items():
         if len(views.shape) == 3:
@@ -52,11 +50,8 @@ def as_spectrograms(batch, backbone, converter):
             fits = bool(crop) and crop % patch_frames == 0
             wanted = f"(batch, crops, frames, {mels}), frames a multiple of {patch_frames}"
         else:
-            fits = shape[1:] == (2, *backbone.spectrogram_shape)
-            wanted = (
-                f"(batch, 2, {backbone.spectrogram_shape[0]}, {mels}), two views in the backbone's "
-                "`spectrogram_shape`"
-            )
+            fits = shape[1:] == (2, frames, mels)
+            wanted = f"(batch, 2, {frames}, {mels}), two views in the `spectrogram_shape`"
         if not fits:
             raise ValueError(f"A batch's {name!r} must have shape {wanted}. Received: {shape}")
         spectrograms[name] = views
@@ -70,14 +65,10 @@ def _check_names(batch):
             "`keras_asit.data.pretraining_dataset` makes them. Received: "
             f"{type(batch).__name__} of shape {getattr(batch, 'shape', None)}"
         )
-    if "clean" not in batch or not set(batch) <= set(NAMES):
+    if set(batch) - {"short"} not in ({"clean"}, {"clean", "corrupted", "mask"}):
         raise ValueError(
-            "A batch must hold 'clean', and besides it only 'short', 'corrupted' and 'mask'. "
-            f"Received: {sorted(batch)}"
-        )
-    if ("corrupted" in batch) != ("mask" in batch):
-        raise ValueError(
-            f"A batch must hold 'corrupted' and 'mask' both or neither. Received: {sorted(batch)}"
+            "A batch must hold 'clean', 'corrupted' and 'mask' both or neither, and besides only "
+            f"'short'. Received: {sorted(batch)}"
         )
 
 
