@@ -98,7 +98,7 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
             preset: str. The name of a built-in preset, a folder, or a handle.
             **kwargs: Constructor arguments that replace the preset's.
         """
-        arguments = builtin_presets.arguments_of(preset, "converter")
+        arguments = builtin_presets.part_of(preset, "converter")
         if arguments is not None:
             return cls(**{**arguments, **kwargs})
         return super().from_preset(preset, **kwargs)

@@ -69,21 +69,18 @@ class ASiTAudioClassifierPreprocessor(keras_hub.models.Preprocessor):
         return super().from_config(dict(config))  # KerasHub changes what it is given.
 
     def call(self, x, y=None, sample_weight=None, sample_rate=None):
+        import tensorflow as tf
+
         expected = self.audio_converter.sample_rate
         if sample_rate not in (None, expected):
             raise ValueError(
                 f"Waveforms must be sampled at {expected} Hz; resample them. "
                 f"Received: sample_rate={sample_rate!r}"
             )
-        return keras.utils.pack_x_y_sample_weight(self._convert(x), y, sample_weight)
-
-    def _convert(self, x):
-        import tensorflow as tf
-
-        if not is_symbolic(x):
-            return self.audio_converter(as_waveforms(x))
-        x = assert_waveforms(x)
-        if not isinstance(x, tf.RaggedTensor):
-            return self.audio_converter(x)
-        spectrogram = tf.TensorSpec(self.audio_converter.audio_shape(), tf.float32)
-        return tf.map_fn(self.audio_converter, x, fn_output_signature=spectrogram)
+        x = assert_waveforms(x) if is_symbolic(x) else as_waveforms(x)
+        if isinstance(x, tf.RaggedTensor):
+            spectrogram = tf.TensorSpec(self.audio_converter.audio_shape(), tf.float32)
+            x = tf.map_fn(self.audio_converter, x, fn_output_signature=spectrogram)
+        else:
+            x = self.audio_converter(x)
+        return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)

@@ -159,7 +159,7 @@ class ASiTBackbone(keras_hub.models.Backbone):
         )
         ```
         """
-        arguments = builtin_presets.arguments_of(preset, "backbone", load_weights)
+        arguments = builtin_presets.part_of(preset, "backbone", load_weights)
         if arguments is not None:
             return cls(**{**arguments, **kwargs})
         folder = builtin_presets.locate(preset)

@@ -96,7 +96,7 @@ def may_hold(preset, task):
     return preset not in PRESETS or PRESETS[preset]["task"] == task
 
 
-def arguments_of(preset, part, load_weights=False):
+def part_of(preset, part, load_weights=False):
     """Return the arguments of a `"backbone"` or `"converter"`, or `None` if a file is needed."""
     builtin = PRESETS.get(preset)
     if builtin is None or (load_weights and builtin["file"]):
