@@ -142,7 +142,7 @@ def test_says_in_one_line_what_is_wrong(tmp_path, complaint):
 
     assert "absent" in complain(tmp_path / "absent")
     assert "invalid choice: 'esc-50'" in complain(tmp_path, "--dataset", "esc-50")
-    assert "meta/esc50.csv; check the path" in complain(tmp_path, "--dataset", "esc50")
+    assert "meta/esc50.csv' does not exist; check the path" in complain(tmp_path, "--dataset", "esc50")
     sounds = layouts.write_class_folders(tmp_path / "sounds", 2)
     assert "too few" in complain(sounds)
     assert "fewer than 3" in complain(sounds, "--labels-per-class", 3)
