@@ -120,7 +120,7 @@ class LogMelFilterbank(keras.layers.Layer):
         first = previous[:, :: self.shift][:, :num_frames]
         last = waveforms[:, self.window - 1 :: self.shift][:, :num_frames]
         offset = ops.mean(frames, axis=-1) - PREEMPHASIS / self.window * (last - first)
-        return (frames - offset[..., None]) * self._taper
+        return (frames - offset[..., None]) * ops.convert_to_tensor(self._taper, "float32")
 
     def _cut(self, ops, waveforms, num_frames):
         """Cut waveforms into overlapping frames by laying shifted hops side by side."""

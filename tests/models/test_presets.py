@@ -80,7 +80,14 @@ def server(small_release):
 # --- What is listed ---
 
 
-@pytest.mark.parametrize("name", ["asit_tiny_16k", "asit_small_16k", NAME, f"{NAME}_weak"])
+@pytest.mark.parametrize(
+    "name",
+    ["asit_tiny_16k"]
+    + [
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("asit_small_16k", NAME, f"{NAME}_weak")
+    ],
+)
 def test_metadata_counts_the_parameters(name):
     metadata = ASiTBackbone.presets[name]["metadata"]
     backbone = ASiTBackbone.from_preset(name, load_weights=False)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -142,7 +143,9 @@ def test_says_in_one_line_what_is_wrong(tmp_path, complaint):
 
     assert "absent" in complain(tmp_path / "absent")
     assert "invalid choice: 'esc-50'" in complain(tmp_path, "--dataset", "esc-50")
-    assert "meta/esc50.csv' does not exist; check the path" in complain(tmp_path, "--dataset", "esc50")
+    assert "meta/esc50.csv' does not exist; check the path" in complain(
+        tmp_path, "--dataset", "esc50"
+    )
     sounds = layouts.write_class_folders(tmp_path / "sounds", 2)
     assert "too few" in complain(sounds)
     assert "fewer than 3" in complain(sounds, "--labels-per-class", 3)
@@ -191,7 +194,8 @@ def test_a_training_that_is_not_finite_saves_nothing(tmp_path, epochs, complaint
     flags += ["--learning-rate", 1e38, "--output", output]
     printed = complaint(sounds, *flags)
     assert "not finite" in printed
-    assert "epoch 1" in printed
+    # The backends differ in which step overflows first.
+    assert re.search(rf"epoch [1-{epochs}]\b", printed)
     assert printed.endswith("Lower --learning-rate.")
     assert not {"classifier.keras", "preset", "report.json", "best.weights.h5"} & {
         path.name for path in output.iterdir()
