@@ -22,6 +22,19 @@ NOT_RUN = {
     "load_pretrainer": "real checkpoints are large; tests/conversion reads small ones",
     "load_event_detector": "real files are large; tests/conversion reads small ones",
 }
+# Those that train or write records, which takes seconds.
+SLOW = {
+    "ASiTAudioClassifier",
+    "ASiTPretrainer",
+    "Checkpoints",
+    "LogTable",
+    "NeighborAccuracy",
+    "ValidateRecordings",
+    "holds_records",
+    "pretraining_dataset",
+    "read_record_index",
+    "write_records",
+}
 
 
 def find_examples():
@@ -37,6 +50,7 @@ def find_examples():
                 ):
                     reason = NOT_RUN.get(name)
                     marks = [pytest.mark.skip(reason=reason)] if reason else []
+                    marks += [pytest.mark.slow] if name in SLOW else []
                     examples.append(pytest.param(code, id=name, marks=marks))
                 visit(child, [*path, child.name])
 
@@ -190,7 +204,7 @@ def eagerly():
 
 
 # Presets without weights, and the eager mode of these tests, say so.
-@pytest.mark.filterwarnings("ignore:.*random.*:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*starts at random:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*run_functions_eagerly.*:UserWarning")
 @pytest.mark.parametrize("code", find_examples())
 def test_example_runs(code, request, tmp_path, monkeypatch, eagerly):
@@ -214,5 +228,5 @@ def test_example_runs(code, request, tmp_path, monkeypatch, eagerly):
 
 def test_what_is_not_run_is_there():
     names = {example.id for example in find_examples()}
-    assert set(NOT_RUN) <= names
+    assert set(NOT_RUN) | SLOW <= names
     assert len(names) > 60

@@ -17,7 +17,7 @@ from keras_asit.models import (
 )
 from keras_asit.optimizers import AdamW, layerwise_decay
 
-pytestmark = pytest.mark.filterwarnings("ignore:Your input ran out of data")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Your input ran out of data")]
 
 
 @pytest.fixture(scope="module")
