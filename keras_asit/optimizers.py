@@ -66,6 +66,11 @@ class AdamW(keras.optimizers.AdamW):
             # Schedules, and what is not given, are no numbers.
             if isinstance(settings.get(setting), (numbers.Number, str)):
                 check_number(setting, settings[setting], low, high)
+        if isinstance(not_decayed, str):
+            raise ValueError(
+                "`not_decayed` must be a list of regular expressions. Received: "
+                f"not_decayed={not_decayed!r}"
+            )
         super().__init__(name=name, **settings)
         self.exclude_from_weight_decay(var_names=list(not_decayed))
 

@@ -190,3 +190,8 @@ def test_deeper_layers_learn_more_slowly():
     optimizers = layerwise_decay(AdamW(1.0), backbone, 0.5).optimizers
     rates = {float(optimizer.learning_rate) for optimizer in optimizers}
     assert rates == {1.0, 0.5, 0.25, 0.125}
+
+
+def test_variables_that_are_not_decayed_are_a_list():
+    with pytest.raises(ValueError, match="must be a list of regular expressions"):
+        AdamW(not_decayed="bias")

@@ -104,7 +104,8 @@ class Checkpoints(keras.callbacks.Callback):
             batches: function of a `keras_asit.data.Start` that returns a dataset which starts
                 there and notes in `log` what it reads, such as a
                 `keras_asit.data.pretraining_dataset`.
-            epochs: int. The number of epochs, those of the checkpoint included.
+            epochs: int. The number of epochs, those of the checkpoint included; schedules follow
+                from it, so that a training goes on with the same number only.
             callbacks: list of `keras.callbacks.Callback`s.
             verbose: as in `keras.Model.fit`.
 
@@ -120,7 +121,7 @@ class Checkpoints(keras.callbacks.Callback):
         """Set a model to the checkpoint of the epoch where `monitor` was best.
 
         Raises:
-            ValueError: If there is none.
+            ValueError: If there is none, or it is another model's.
         """
         best = self.folder.read_best()
         if best is None:
@@ -128,7 +129,14 @@ class Checkpoints(keras.callbacks.Callback):
                 f"No checkpoint in {self.folder.folder} was saved at a value of {self.monitor!r} "
                 "that is a number."
             )
-        _assign(model, best[0])
+        arrays, state = best
+        # Those of the optimizer and of metrics come behind; for use, none of them is needed.
+        if state["variables"][: state["model_variables"]] != description(model.variables):
+            raise ValueError(
+                f"{self.folder.folder} holds checkpoints of a model with other variables; build "
+                "the model that was trained."
+            )
+        _assign(model.variables, arrays)
 
     def _fit(self, model, batches, epochs, callbacks, verbose):
         self.set_model(model)
@@ -193,7 +201,7 @@ class Checkpoints(keras.callbacks.Callback):
         if epoch == self._start.epoch and self._start.batch:
             # `fit` and callbacks have just started the epoch anew; it is under way.
             self._saved_batch = self._start.batch
-            _assign(self.model, self._arrays)
+            _assign(variables_of(self.model), self._arrays)
             self._set_callbacks()
             self._generators = self._state["generators"]
         self._arrays = []  # Those of a large model need much memory.
@@ -235,10 +243,12 @@ class Checkpoints(keras.callbacks.Callback):
         state = {
             "epoch": epoch,
             "batch": batch,
+            "epochs": self._epochs,
             "unreadable": self.log.unreadable(epoch) if batch else [],
             "finished": epoch == self._epochs or (not batch and self.model.stop_training),
             "monitored": monitored,
             "variables": description(variables),
+            "model_variables": len(self.model.variables),
             "backend": keras.config.backend(),
             "settings": self.settings,
             "generators": global_generators(),
@@ -255,7 +265,7 @@ class Checkpoints(keras.callbacks.Callback):
         if self._state is None:
             return
         self._check_same(self._state)
-        _assign(self.model, self._arrays)
+        _assign(variables_of(self.model), self._arrays)
         set_global_generators(self._state["generators"])
         self._start = Start(*(self._state[name] for name in ("epoch", "batch", "unreadable")))
         self.folder.check_writable(sum(array.nbytes for array in self._arrays))
@@ -270,8 +280,8 @@ class Checkpoints(keras.callbacks.Callback):
             differences.append(f"backend was {state['backend']}, is {keras.config.backend()}")
         if state["variables"] != description(variables_of(self.model)):
             differences.append("the model or its optimizer has other variables")
-        if state["epoch"] > self._epochs:
-            differences.append(f"{state['epoch']} epochs were trained, not {self._epochs}")
+        if state["epochs"] != self._epochs:
+            differences.append(f"epochs was {state['epochs']}, is {self._epochs}")
         if differences:
             raise ValueError(
                 f"{self.folder.folder} holds checkpoints of another training: "
@@ -290,7 +300,7 @@ class Checkpoints(keras.callbacks.Callback):
             callback_state.set(saved, self._arrays)
 
 
-def _assign(model, arrays):
-    """Set the variables of a model to the first of the arrays."""
-    for variable, array in zip(variables_of(model), arrays):
+def _assign(variables, arrays):
+    """Set variables to the first of the arrays."""
+    for variable, array in zip(variables, arrays):
         variable.assign(array)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from keras_asit._arguments import check_integers, draw_seed
+from keras_asit._arguments import check_instance, check_integers, draw_seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +134,12 @@ class Passes:
                 f"`host_index` must be an integer from 0 to {num_hosts - 1}, less than "
                 f"`num_hosts`. Received: host_index={host_index!r}"
             )
+        for name, value, accepted in (("start", start, Start), ("log", log, ReadLog)):
+            if value is not None:
+                check_instance(name, value, accepted)
         counts = np.asarray(counts, "int64")
+        if not counts.any():
+            raise ValueError("There is no clip to read; name at least one audio file.")
         shares = [np.flatnonzero(counts)[host::num_hosts] for host in range(num_hosts)]
         self.parts = shares[host_index]
         self.num_clips = min(int(counts[share].sum()) for share in shares)

@@ -131,6 +131,11 @@ class ASiTEventDetector(ASiTTask):
                 'Labels must be a dict of "strong" or "weak" ones, or both. Received: '
                 f"{list(y) if isinstance(y, dict) else type(y).__name__}"
             )
+        if isinstance(self.loss, dict) and self.loss.keys() != y.keys():
+            raise ValueError(
+                f"Labels are of {sorted(y)}, but the loss is of {sorted(self.loss)}. Give both, or "
+                "compile with `loss={name: ...}` for those that there are."
+            )
         return {name: as_shares(labels, shapes[name]) for name, labels in y.items()}
 
 

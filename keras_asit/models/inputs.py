@@ -6,7 +6,13 @@ import operator
 import keras
 import numpy as np
 
-from keras_asit._arguments import as_array, as_waveforms, check_number, is_symbolic
+from keras_asit._arguments import (
+    as_array,
+    as_waveforms,
+    check_integers,
+    check_number,
+    is_symbolic,
+)
 
 # --- Clips at hand ---
 
@@ -81,6 +87,7 @@ def as_batches(data, batch_size=None, shuffle=False):
 
     if not isinstance(data, tuple):
         return data
+    check_integers(1, or_none=True, batch_size=batch_size)
     number = data[0].shape[0]
     indices = tf.data.Dataset.range(number)
     if shuffle:

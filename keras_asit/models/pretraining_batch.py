@@ -37,7 +37,7 @@ def check_parts(backbone, masking, converter):
 
 def as_spectrograms(batch, backbone, converter):
     """Return a batch with spectrograms for waveforms; `ValueError` unless they fit the backbone."""
-    _check_names(batch)
+    check_names(batch)
     (frames, mels), patch_frames = backbone.spectrogram_shape, backbone.patch_size[0]
     spectrograms = {}
     for name, views in batch.items():
@@ -58,7 +58,8 @@ def as_spectrograms(batch, backbone, converter):
     return spectrograms
 
 
-def _check_names(batch):
+def check_names(batch):
+    """Raise `ValueError` unless `batch` is a dict of what a batch may hold."""
     if not isinstance(batch, dict):
         raise ValueError(
             "A batch must be a dict with 'clean', (batch, 2, frames, mels), as "

@@ -2,7 +2,8 @@
 
 import contextlib
 
-from keras_asit._arguments import check_integers
+from keras_asit._arguments import check_integers, check_number
+from keras_asit.models.pretraining_batch import check_names
 from keras_asit.optimizers import AdamW
 from keras_asit.schedules import LinearRamp, WarmupCosine
 
@@ -53,6 +54,18 @@ def pretraining_recipe(
 
     Reference: Atito et al., "ASiT", arXiv 2211.13189, section IV.
     """
+    for name, value in {
+        "learning_rate": learning_rate,
+        "final_learning_rate": final_learning_rate,
+        "weight_decay": weight_decay,
+        "final_weight_decay": final_weight_decay,
+    }.items():
+        check_number(name, value, 0)
+    check_number("teacher_momentum", teacher_momentum, 0, 1)
+    check_number("teacher_temperature", teacher_temperature, 1e-6)
+    check_number("final_teacher_temperature", final_teacher_temperature, 1e-6)
+    check_integers(0, warmup_epochs=warmup_epochs)
+    check_integers(1, temperature_epochs=temperature_epochs)
     check_integers(1, steps_per_epoch=steps_per_epoch, batch_size=batch_size, epochs=epochs)
     steps = epochs * steps_per_epoch
     rate = WarmupCosine(
@@ -73,14 +86,17 @@ def pretraining_recipe(
 
 def training_sizes(x, steps_per_epoch, batch_size):
     """Return both, from the data of `fit` where `None`; `ValueError` if they do not tell."""
+    batch = getattr(x, "element_spec", x)
+    if batch is not x or isinstance(x, dict) or hasattr(x, "shape"):
+        check_names(batch)
     if isinstance(x, dict):  # Of arrays, which Keras cuts into batches.
         batch_size = batch_size or 32
-        steps_per_epoch = steps_per_epoch or -(-len(x.get("clean", ())) // batch_size)
-    elif batch_size is None:
-        spec = getattr(x, "element_spec", None)
-        batch_size = spec["clean"].shape[0] if spec else getattr(x, "batch_size", None)
-    with contextlib.suppress(TypeError):  # Nobody knows how many files can be read.
-        steps_per_epoch = steps_per_epoch or len(x)
+        steps_per_epoch = steps_per_epoch or -(-len(x["clean"]) // batch_size)
+    else:
+        own = batch["clean"].shape[0] if batch is not x else getattr(x, "batch_size", None)
+        batch_size = batch_size or own
+        with contextlib.suppress(TypeError):  # Nobody knows how many files can be read.
+            steps_per_epoch = steps_per_epoch or len(x)
     if not (steps_per_epoch and batch_size):
         raise ValueError(
             "The paper's schedules need the batches of an epoch and the clips of a batch, which "

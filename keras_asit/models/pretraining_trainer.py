@@ -75,6 +75,7 @@ class PretrainingTrainer(SavedWhole):
         optimizer = keras.optimizers.get(optimizer)
         own = {**recipe, **sizes, "skip_non_finite": skip_non_finite}
         kwargs["auto_scale_loss"] = auto_scale_loss
+        self._planned = None
         self._compile_again = partial(self.compile, **{"optimizer": optimizer, **own, **kwargs})
         # Keras would look at the precision of the pretrainer, which is float32.
         is_half = optimizer is not None and self.backbone.compute_dtype == "float16"
@@ -89,12 +90,15 @@ class PretrainingTrainer(SavedWhole):
         self.skip_non_finite = bool(skip_non_finite)
 
     def make_train_function(self, force=False):
+        self._check_optimizer()
+        return super().make_train_function(force)
+
+    def _check_optimizer(self):
         if self.optimizer is None:
             raise ValueError(
                 "The paper's schedules need to know how long the training is: call `fit`, or "
                 "compile with `**keras_asit.models.pretraining_recipe(...)` or an optimizer."
             )
-        return super().make_train_function(force)
 
     def fit(
         self,
@@ -110,6 +114,11 @@ class PretrainingTrainer(SavedWhole):
         A further call goes on in the schedules of the first. Arguments are those of Keras.
         """
         sizes = {"steps_per_epoch": steps_per_epoch, "batch_size": batch_size}
+        if kwargs.get("validation_split"):
+            raise ValueError(
+                "`validation_split` would shorten the epochs that the recipe counts; give "
+                "`validation_data` instead."
+            )
         self.use_recipe(x, epochs, **sizes)
         return super().fit(x, epochs=epochs, **sizes, **kwargs)
 
@@ -118,16 +127,25 @@ class PretrainingTrainer(SavedWhole):
 
         For callbacks that need the optimizer before `fit`, such as `Checkpoints`.
         """
-        given = self._compile_again.keywords if self.compiled else {}
+        if not self.compiled:
+            return
+        compile_again, planned = self._compile_again, None
+        if self._planned is not None and not int(self.step):
+            # A `fit` that took no step, for its data were wrong, decides nothing.
+            compile_again, planned = self._planned
+        given = compile_again.keywords
         missing = [name for name, value in given.items() if name in RECIPE and value is None]
         if missing:
             steps_per_epoch = steps_per_epoch or given["steps_per_epoch"]
             sizes = training_sizes(x, steps_per_epoch, batch_size or given["batch_size"])
+            if planned == (*sizes, epochs):
+                return
             # Of TensorFlow, under which the optimizer must be made.
             strategy = getattr(self, "distribute_strategy", None)
             with strategy.scope() if strategy else contextlib.nullcontext():
                 recipe = pretraining_recipe(*sizes, epochs)
-                self._compile_again(**{name: recipe[name] for name in missing})
+                compile_again(**{name: recipe[name] for name in missing})
+            self._planned = compile_again, (*sizes, epochs)
 
     def schedule_values(self) -> dict:
         """Return learning rate, weight decay, teacher momentum and temperature of the next step.
@@ -135,6 +153,7 @@ class PretrainingTrainer(SavedWhole):
         Returns:
             A dict of floats, by the names of the arguments they come from.
         """
+        self._check_optimizer()
         # Under mixed_float16, one that scales the loss is around it.
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         values = {

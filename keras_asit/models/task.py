@@ -170,8 +170,14 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
         x = as_clips(x, None if self.preprocessor else self.backbone.spectrogram_shape)
         if y is None:
             return (x,)
-        weights = None if sample_weight is None else np.asarray(sample_weight, "float32")
-        data = keras.utils.pack_x_y_sample_weight(x, self.check_labels(y), weights)
+        labels, weights = self.check_labels(y), None
+        if sample_weight is not None:
+            weights = np.asarray(sample_weight, "float32")
+            # One a clip, whatever else the labels of an output have.
+            weights = keras.tree.map_structure(
+                lambda each: weights.reshape(-1, *[1] * (each.ndim - 2)), labels
+            )
+        data = keras.utils.pack_x_y_sample_weight(x, labels, weights)
         for part in keras.tree.flatten(data[1:]):
             if len(part) != x.shape[0]:
                 raise ValueError(

@@ -296,6 +296,19 @@ def test_arguments_are_checked(arguments, message, tmp_path):
         Checkpoints(tmp_path, **arguments)
 
 
+def test_the_best_is_that_of_the_same_model(stopped):
+    other = keras.Sequential([keras.Input((3200,)), keras.layers.Dense(8)])
+    before = other.get_weights()
+    with pytest.raises(ValueError, match="of a model with other variables"):
+        Checkpoints(stopped, monitor="loss").load_best(other)
+    np.testing.assert_array_equal(other.get_weights()[0], before[0])
+
+
+def test_a_training_goes_on_with_its_number_of_epochs_only(recordings, stopped):
+    with pytest.raises(ValueError, match="epochs was 3, is 4"):
+        train(recordings, stopped, epochs=4)
+
+
 def test_what_is_monitored_must_be_a_log(recordings, tmp_path):
     with pytest.raises(ValueError, match="`monitor` must be a log of the epoch: loss"):
         train(recordings, tmp_path, monitor="accuracy")

@@ -113,6 +113,23 @@ def test_it_learns_from_strong_and_weak_labels():
     assert np.isfinite(detector.evaluate(waveforms(), labels, verbose=0, return_dict=True)["loss"])
 
 
+def test_a_weight_is_that_of_a_clip_in_both_outputs():
+    detector = fast(build(raw=True))
+    labels = {"strong": np.zeros((2, 10, 3)), "weak": np.ones((2, 3))}
+    first = {name: values[:1] for name, values in labels.items()}
+    weighted = detector.evaluate(waveforms(), labels, sample_weight=[2, 0], verbose=0)
+    alone = detector.evaluate(waveforms()[:1], first, verbose=0)
+    np.testing.assert_allclose(weighted, alone, rtol=1e-5)
+
+
+def test_of_one_kind_of_labels_it_learns_with_a_loss_of_that_kind():
+    detector = build(raw=True)
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    detector.compile("adam", loss={"weak": loss}, jit_compile=False)
+    history = detector.fit(waveforms(), {"weak": np.ones((2, 3))}, epochs=2, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+
+
 def test_it_can_be_trained_with_another_loss():
     detector = build()
     detector.compile("adam", loss={"strong": "mse", "weak": "mse"}, jit_compile=False)
@@ -126,9 +143,19 @@ def test_it_can_be_trained_with_another_loss():
     [
         (np.zeros((2, 3)), 'a dict of "strong" or "weak"'),
         ({"frames": np.zeros((2, 3))}, r"Received: \['frames'\]"),
-        ({"strong": np.zeros((2, 9, 3))}, r"shape \(batch, 10, 3\). Received: shape=\(2, 9, 3\)"),
-        ({"weak": np.array([[0, 0, 0], [0, 2, 0]])}, "Received: 2 for clip 1"),
-        ({"weak": np.zeros((3, 3))}, "`y` and `sample_weight` must be of 2 clips"),
+        (
+            {"strong": np.zeros((2, 9, 3)), "weak": np.zeros((2, 3))},
+            r"shape \(batch, 10, 3\). Received: shape=\(2, 9, 3\)",
+        ),
+        (
+            {"strong": np.zeros((2, 10, 3)), "weak": np.array([[0, 0, 0], [0, 2, 0]])},
+            "Received: 2 for clip 1",
+        ),
+        ({"weak": np.zeros((2, 3))}, r"but the loss is of \['strong', 'weak'\]. Give both, or"),
+        (
+            {"strong": np.zeros((3, 10, 3)), "weak": np.zeros((3, 3))},
+            "`y` and `sample_weight` must be of 2 clips",
+        ),
     ],
 )
 def test_bad_labels_are_named(labels, message):

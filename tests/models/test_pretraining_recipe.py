@@ -120,3 +120,32 @@ def test_a_training_with_checkpoints_follows_the_recipe_too(tmp_path):
     dataset = tf.data.Dataset.from_tensor_slices({"clean": batch_of(8)}).batch(4, True)
     Checkpoints(tmp_path).fit(pretrainer, lambda start: dataset, epochs=1, verbose=0)
     assert int(pretrainer.step) == pretrainer.teacher_momentum.total_steps == 2
+
+
+def test_a_fit_that_took_no_step_decides_nothing():
+    pretrainer = build()
+    pretrainer.compile(run_eagerly=EAGERLY)
+    with pytest.raises(ValueError, match="call `fit`, or compile with"):
+        pretrainer.schedule_values()
+    clean = batch_of(8)
+    for wrong in ({"spectrograms": clean}, clean, {"clean": clean[:, :1]}):
+        with pytest.raises(ValueError, match="A batch"):
+            pretrainer.fit(wrong, batch_size=4, epochs=1, verbose=0)
+    with pytest.raises(ValueError, match="A batch must be a dict"):
+        pretrainer.fit(tf.data.Dataset.from_tensor_slices((clean,)).batch(4), verbose=0)
+    pretrainer.fit({"clean": clean}, batch_size=4, epochs=2, verbose=0)
+    assert pretrainer.teacher_momentum.total_steps == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"learning_rate": -1}, "`learning_rate` must be a number of at least 0"),
+        ({"teacher_momentum": 2}, "`teacher_momentum` must be a number between 0 and 1"),
+        ({"temperature_epochs": 0}, "`temperature_epochs` must be a positive integer"),
+        ({"warmup_epochs": -1}, "`warmup_epochs` must be an integer of at least 0"),
+    ],
+)
+def test_bad_arguments_of_the_recipe_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        pretraining_recipe(10, 32, 2, **arguments)

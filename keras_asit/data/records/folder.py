@@ -105,6 +105,7 @@ def read_record_index(folder: str | os.PathLike) -> dict:
     try:
         index = json.loads(path.read_bytes())
         sizes = {folder / shard["name"]: shard["bytes"] for shard in index["shards"]}
+        index["content"], index["multi_label"]  # Of another version, an index lacks some.
     except FileNotFoundError:
         raise ValueError(
             f"{folder} has no {INDEX}: it holds no records, or their writing was not finished; "
