@@ -114,7 +114,9 @@ class PretrainingTrainer(SavedWhole):
         A further call goes on in the schedules of the first. Arguments are those of Keras.
         """
         sizes = {"steps_per_epoch": steps_per_epoch, "batch_size": batch_size}
-        if kwargs.get("validation_split"):
+        given = self._compile_again.keywords if self.compiled else {}
+        waits = any(given.get(name, name) is None for name in RECIPE)
+        if waits and kwargs.get("validation_split"):
             raise ValueError(
                 "`validation_split` would shorten the epochs that the recipe counts; give "
                 "`validation_data` instead."

@@ -3,7 +3,7 @@
 import keras
 import pytest
 import tensorflow as tf
-from small_pretrainer import EAGERLY, batch_of, build
+from small_pretrainer import EAGERLY, batch_of, build, compiled
 
 from keras_asit.callbacks import Checkpoints
 from keras_asit.models import pretraining_recipe
@@ -149,3 +149,14 @@ def test_a_fit_that_took_no_step_decides_nothing():
 def test_bad_arguments_of_the_recipe_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         pretraining_recipe(10, 32, 2, **arguments)
+
+
+def test_a_split_is_refused_only_where_the_recipe_counts_batches():
+    clean = {"clean": batch_of(8)}
+    split = {"validation_split": 0.5, "batch_size": 4, "verbose": 0}
+    pretrainer = build()
+    pretrainer.compile(run_eagerly=EAGERLY)
+    with pytest.raises(ValueError, match="give `validation_data` instead"):
+        pretrainer.fit(clean, **split)
+    history = compiled().fit(clean, **split).history
+    assert "val_loss" in history
