@@ -75,7 +75,7 @@ def read_rows(source, *, labeled=False, audio_folder=None):
     if not isinstance(source, (str, os.PathLike)) or not os.fspath(source):
         raise ValueError(
             "`source` must be a folder, a list of paths, or a .txt, .csv or .json manifest. "
-            f"Received: {source if isinstance(source, str) else type(source).__name__!r}"
+            f"Received: source={source!r}"
         )
     source = os.path.abspath(os.path.expanduser(source))
     if not os.path.exists(source):
