@@ -9,8 +9,8 @@ from keras_asit.data.labels import (
     read_class_index,
     read_labeled_clips,
 )
-from keras_asit.data.passes import ReadLog, Start
 from keras_asit.data.pretraining_batches import pretraining_dataset
+from keras_asit.data.progress import ReadLog, Start
 from keras_asit.data.public_datasets import (
     read_esc50,
     read_speech_commands,

@@ -1,4 +1,4 @@
-"""Labeled batches to fine-tune on, from audio files or from records."""
+"""Labeled batches to fine-tune on, from audio files or from records, and mixup of their clips."""
 
 import os
 from collections.abc import Sequence
@@ -7,10 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_asit._arguments import check_integers, check_number
-from keras_asit.data.file_passes import FilePasses
 from keras_asit.data.labels import LabeledClips
-from keras_asit.data.mixing import mixup as mix
-from keras_asit.data.passes import ReadLog, Start
+from keras_asit.data.passes import FilePasses
+from keras_asit.data.progress import ReadLog, Start
 from keras_asit.data.records.folder import holds_records
 from keras_asit.data.records.reading import RecordPasses
 
@@ -79,7 +78,8 @@ def labeled_dataset(
     classifier.fit(dataset, epochs=10)
     ```
 
-    Reference: Gong et al., "PSLA", arXiv 2102.01243, section III, for weights and mixup.
+    Reference: Gong et al., "PSLA", arXiv 2102.01243, section III, for weights and the distribution
+    of shares; Zhang et al., "mixup", arXiv 1710.09412, section 2.
     """
     check_integers(1, sample_rate=sample_rate)
     if crop_seconds is not None:
@@ -134,7 +134,7 @@ def labeled_dataset(
         if not mixup:
             return waveforms, labels
         # That of the first clip: no other batch of any pass has it.
-        return mix(waveforms, labels, seeds[0], probability=mixup, alpha=mixup_alpha)
+        return mix_clips(waveforms, labels, seeds[0], probability=mixup, alpha=mixup_alpha)
 
     batches = passes.clips().map(element).ragged_batch(batch_size, drop_remainder=drop_remainder)
     return batches.map(finish).prefetch(tf.data.AUTOTUNE)
@@ -156,3 +156,20 @@ def _crop(waveform, length, seed):
     places = tf.maximum(tf.size(waveform) - length, 0) + 1
     start = tf.random.stateless_uniform([], seed, 0, places, tf.int32)
     return waveform[start : start + length]
+
+
+def mix_clips(clips, labels, seed, *, probability=1.0, alpha=10.0):
+    """Mix ragged clips of a batch with other clips of it, and their float labels alike."""
+    number = tf.shape(labels)[0]
+    seeds = [tf.random.experimental.stateless_fold_in(seed, index) for index in range(3)]
+    partners = tf.argsort(tf.random.stateless_uniform([number], seeds[0]))
+    chosen = tf.random.stateless_uniform([number], seeds[1]) < probability
+    # Two variables of a gamma distribution make one of a beta distribution.
+    one, other = tf.unstack(tf.random.stateless_gamma([2, number], seeds[2], alpha))
+    shares = tf.where(chosen, one / (one + other), 1.0)[:, None]
+
+    def mix(values):
+        return shares * values + (1 - shares) * tf.gather(values, partners)
+
+    mixed = tf.RaggedTensor.from_tensor(mix(clips.to_tensor()), clips.row_lengths())
+    return mixed, mix(labels)

@@ -1,91 +1,20 @@
-"""Passes over clips: where they start, what tells them apart, and what was read in them."""
+"""Passes over clips: the order and the seeds of each epoch, and its waveforms."""
 
-import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+import os
+import warnings
 
 import numpy as np
+import tensorflow as tf
 
-from keras_asit._arguments import check_instance, check_integers, draw_seed
+from keras_asit._arguments import check_choice, check_instance, check_integers, draw_seed
+from keras_asit.data.decoding import UNREADABLE, name_unreadable, read_waveform, reason_of
+from keras_asit.data.graph_decoding import GraphDecoder
+from keras_asit.data.progress import ReadLog, Start
 
-
-@dataclasses.dataclass(frozen=True)
-class Start:
-    """Where in its passes a dataset starts, without decoding the audio files that lie before.
-
-    Args:
-        epoch: int. The pass to start in; the first is 0. Defaults to `0`.
-        batch: int. How many batches of that pass to leave out. Defaults to `0`.
-        unreadable: tuple of ints. What could not be read in that pass, as `ReadLog.unreadable`
-            tells it: batches are made of the others. Defaults to nothing.
-
-    Example:
-
-    ```python
-    start = keras_asit.data.Start(epoch=3, batch=120)
-    dataset = keras_asit.data.pretraining_dataset("recordings", seed=1, start=start)
-    ```
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    unreadable: tuple[int, ...] = ()
-
-    def __post_init__(self):
-        check_integers(0, epoch=self.epoch, batch=self.batch)
-        for clip in self.unreadable:
-            check_integers(0, unreadable=clip)
-        object.__setattr__(self, "unreadable", tuple(self.unreadable))
-
-
-class ReadLog:
-    """What was read in the last two passes: the files of each batch, and what was unreadable.
-
-    Datasets that are given a log note their passes in it; a later dataset's take the place of
-    those of the same number.
-
-    Example:
-
-    ```python
-    log = keras_asit.data.ReadLog()
-    for batch in keras_asit.data.pretraining_dataset("recordings", batch_size=2, log=log):
-        break
-    print(log.files(0, 0, 0), log.unreadable(0))
-    ```
-    """
-
-    def __init__(self):
-        self._passes = {}
-
-    def begin(
-        self, epoch: int, files: Callable[[int, int], list[str]], unreadable: Sequence[int] = ()
-    ):
-        """Note that a pass begins.
-
-        `files` returns those of its batches, from the first given to the last; to the list
-        `unreadable` the pass adds what it cannot read.
-        """
-        # Of millions of files, orders of all passes would fill the memory.
-        before = {epoch - 1: self._passes[epoch - 1]} if epoch - 1 in self._passes else {}
-        self._passes = {**before, epoch: (files, unreadable)}
-
-    def unreadable(self, epoch: int) -> tuple[int, ...]:
-        """Return what could not be read in a pass up to now, for a `Start` in it.
-
-        That is the index of a file; where files are drawn with weights, of n files, the k-th draw
-        of the pass has n * k more.
-        """
-        _, unreadable = self._passes.get(epoch, (None, ()))
-        return tuple(sorted(unreadable))
-
-    def files(self, epoch: int, first_batch: int, last_batch: int) -> list[str]:
-        """Return the files of batches, `last_batch` included; none of a pass that is not known."""
-        files, _ = self._passes.get(epoch, (None, ()))
-        return [] if files is None else files(first_batch, last_batch)
-
-    def clear(self):
-        """Forget all passes."""
-        self._passes = {}
+DECODERS = ("soundfile", "tensorflow_io")
+# In the place of a file, at the end of a pass.
+END = -1
 
 
 class Passes:
@@ -175,3 +104,147 @@ class Passes:
     def draw(self, generator):
         """Return the files or shards of a pass in their order."""
         return generator.permutation(self.parts) if self.shuffle else self.parts
+
+
+class FilePasses(Passes):
+    """Passes over audio files.
+
+    Of one that cannot be read no clip comes; a warning at the end of the pass names it. The second
+    number of a clip's seed, modulo the number of files, is the index of its file. Where
+    files are drawn with replacement, the number of files is added to it as often as clips came
+    before in the pass, because a file that comes again needs another seed.
+
+    Args:
+        paths: list of strs.
+        sample_rate: int. Sample rate of the waveforms in Hz.
+        labels: list of tuples of ints. Defaults to `None`: clips have none.
+        at_least: int. A pass with fewer readable clips than this is an error. Defaults to `1`.
+        weights: array of probabilities of the files. Where given, a pass draws with replacement.
+        max_seconds: float. Of longer files, a stretch of this length at a random place is read.
+        decoder: str. `"soundfile"`, or `"tensorflow_io"` for the operators of tensorflow-io.
+        **passes: Arguments of `Passes`.
+    """
+
+    of = "audio files"
+
+    def __init__(
+        self,
+        paths,
+        sample_rate,
+        *,
+        labels=None,
+        at_least=1,
+        weights=None,
+        max_seconds=None,
+        decoder="soundfile",
+        **passes,
+    ):
+        check_choice("decoder", decoder, DECODERS)
+        super().__init__([1] * len(paths), **passes)
+        self.paths = paths
+        self.sample_rate = sample_rate
+        self.labels = labels
+        self.at_least = at_least
+        self.weights = weights
+        self.max_seconds = max_seconds
+        in_graph = decoder == "tensorflow_io"
+        self.graph_decoder = GraphDecoder(sample_rate, max_seconds) if in_graph else None
+        # What cannot be read of each pass under way, and the reasons, by the pass's number.
+        self.under_way = {}
+        self.warned = set()
+
+    def clips(self):
+        def begin(_):
+            return tf.ensure_shape(tf.numpy_function(self._begin, [], tf.int64), [None, 2])
+
+        def is_clip(clip):
+            # Clips come here in order: at the end of a pass, all its files have been decoded.
+            return tf.cond(
+                clip["seed"][1] == END,
+                lambda: tf.ensure_shape(tf.numpy_function(self._end, [clip["seed"]], tf.bool), []),
+                lambda: clip["samples"] > 0,
+            )
+
+        entries = tf.data.Dataset.range(1).map(begin).unbatch()
+        workers = self.num_workers or tf.data.AUTOTUNE
+        return entries.map(self._decode, workers, deterministic=True).filter(is_clip)
+
+    def draw(self, generator):
+        if self.weights is None:
+            return super().draw(generator)[: self.num_clips]
+        drawn = generator.choice(self.parts, self.num_clips, p=self.weights)
+        return drawn + self.num_clips * self.parts
+
+    def files(self, entries, unreadable, first, stop):
+        return [self._path(clip) for _, clip in _without(entries, unreadable)[first:stop]]
+
+    def _path(self, clip):
+        return str(self.paths[clip % len(self.paths)])
+
+    def _begin(self):
+        entries, unreadable, left_out = self.begin()
+        number = entries[0, 0]
+        self.under_way[int(number)] = unreadable, {}
+        return np.append(_without(entries, unreadable)[left_out:], [[number, END]], axis=0)
+
+    def _decode(self, entry):
+        """Return the clip of an entry, without samples if there is none that can be read."""
+        in_graph = self.graph_decoder is not None
+        types = [tf.int64, tf.string] if in_graph else [tf.float32]
+        types = [tf.string, tf.int64, *types]
+        path, labels, audio, *header = tf.numpy_function(self._read, [entry], types)
+        path = tf.ensure_shape(path, [])
+        if in_graph:
+            numbers, header = audio, tf.ensure_shape(*header, [])
+            audio = tf.cond(
+                tf.size(numbers) > 0,
+                lambda: self.graph_decoder(path, numbers, header),
+                lambda: tf.zeros([0]),
+            )
+        return {
+            "audio": tf.ensure_shape(audio, [None]),
+            "samples": tf.size(audio, tf.int64),
+            "path": path,
+            "labels": tf.ensure_shape(labels, [None]),
+            "seed": entry,
+        }
+
+    def _read(self, entry):
+        """Return path, labels, and the waveform or what the graph decodes; note a failure."""
+        number, clip = entry
+        path = self._path(clip)
+        labels = () if self.labels is None else self.labels[clip % len(self.paths)]
+        in_graph = self.graph_decoder is not None
+        content = (np.zeros(0, "int64"), b"") if in_graph else (np.zeros(0, "float32"),)
+        try:
+            if clip != END:
+                offset = np.random.default_rng([number, clip]).random()
+                if in_graph:
+                    content = self.graph_decoder.locate(path, offset)
+                else:
+                    content = (read_waveform(path, self.sample_rate, self.max_seconds, offset),)
+        except UNREADABLE as error:
+            unreadable, reasons = self.under_way[int(number)]
+            reasons[path] = reason_of(error)
+            unreadable.append(int(clip))
+        return os.fsencode(path), np.asarray(labels, "int64"), *content
+
+    def _end(self, entry):
+        """Warn about the files that could not be read. Return False: an end is no clip."""
+        unreadable, reasons = self.under_way.pop(int(entry[0]))
+        readable = self.num_clips - len(unreadable)
+        if readable < self.at_least:
+            raise ValueError(
+                f"Of {self.num_clips} audio files, {readable} could be read; at least "
+                f"{self.at_least} must be. Unreadable: {name_unreadable(reasons.items())}"
+            )
+        new = {path: why for path, why in reasons.items() if path not in self.warned}
+        if new:
+            self.warned.update(new)
+            skipped = f"{len(new)} of {self.num_clips} audio files: {name_unreadable(new.items())}"
+            warnings.warn(f"Skipped {skipped}", stacklevel=1)
+        return np.False_
+
+
+def _without(entries, unreadable):
+    return entries[~np.isin(entries[:, 1], unreadable)]

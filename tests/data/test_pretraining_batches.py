@@ -6,7 +6,7 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from keras_asit.data import file_passes, pretraining_dataset
+from keras_asit.data import passes, pretraining_dataset
 from keras_asit.models import ASiTAudioConverter
 
 # Far below a view's spread of 0.3 to 1; backends differ by this much in almost silent frames.
@@ -134,13 +134,13 @@ def test_half_of_the_clips_are_rolled(write_noise):
 
 def test_each_clip_is_decoded_once_a_pass(clips, monkeypatch):
     decoded = []
-    read_waveform = file_passes.read_waveform
+    read_waveform = passes.read_waveform
 
     def count_and_read(path, *args):
         decoded.append(path)
         return read_waveform(path, *args)
 
-    monkeypatch.setattr(file_passes, "read_waveform", count_and_read)
+    monkeypatch.setattr(passes, "read_waveform", count_and_read)
     batches(dataset_of(clips, num_short_crops=2, short_crop_seconds=0.25))
     assert len(decoded) == len(set(decoded)) == 6
 
@@ -239,22 +239,22 @@ def test_of_a_long_file_only_a_stretch_is_read(tmp_path, monkeypatch):
     ramp = np.linspace(-0.9, 0.9, 30 * 16000)
     soundfile.write(tmp_path / "long.wav", ramp, 16000)
     lengths = []
-    read_waveform = file_passes.read_waveform
+    read_waveform = passes.read_waveform
 
     def measure(*args):
         waveform = read_waveform(*args)
         lengths.append(len(waveform))
         return waveform
 
-    monkeypatch.setattr(file_passes, "read_waveform", measure)
+    monkeypatch.setattr(passes, "read_waveform", measure)
     arguments = {"batch_size": 1, "crop_seconds": 0.5, "max_seconds": 2.0, "spectrograms": False}
     dataset = pretraining_dataset(tmp_path, seed=3, roll_probability=0.0, **arguments)
-    passes = [next(iter(dataset))["clean"].numpy() for _ in range(8)]
+    stretches = [next(iter(dataset))["clean"].numpy() for _ in range(8)]
     assert set(lengths) == {32_000}
-    levels = [each.mean() for each in passes]
+    levels = [each.mean() for each in stretches]
     assert max(levels) - min(levels) > 0.5
     again = pretraining_dataset(tmp_path, seed=3, roll_probability=0.0, **arguments)
-    np.testing.assert_array_equal(next(iter(again))["clean"], passes[0])
+    np.testing.assert_array_equal(next(iter(again))["clean"], stretches[0])
 
 
 def test_without_a_converter_frames_follow_from_the_crop(write_noise):
