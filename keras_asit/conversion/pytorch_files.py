@@ -1,12 +1,17 @@
-"""Reading PyTorch files without running what is in them, and recognizing what they hold."""
+"""PyTorch files: written, read without running what is in them, and recognized by their keys."""
 
 import argparse
 import dataclasses
+import os
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 
-from keras_asit._arguments import as_pair, check_choice
+from keras_asit._arguments import as_pair, check_choice, check_instance, of_extra
+from keras_asit._files import replacing
+from keras_asit.conversion.weight_names import backbone_weights
+from keras_asit.models import ASiTBackbone
 
 # The mel bins that the original code reads, where a file does not say.
 NUM_MELS = 128
@@ -14,16 +19,69 @@ NUM_MELS = 128
 PRETRAINED_SED_GRID = (8, 37)
 
 
-def import_torch():
-    """Return the module `torch`, or raise an `ImportError` that names the extra."""
-    try:
+def export_backbone(
+    backbone: ASiTBackbone, path: str | os.PathLike, *, layout: str = "module"
+) -> None:
+    """Write an `ASiTBackbone` to a PyTorch file that the original code loads.
+
+    The inverse of `load_backbone`, exact to the bit. The file appears whole or not at all. It
+    tells neither a stride of patches nor, but for `"training"`, other than 128 mel bins; a warning
+    says what to load such a one with.
+
+    Args:
+        backbone: an `ASiTBackbone`.
+        path: str or path. The PyTorch file to write.
+        layout: `"module"`, the state dict of the original's `VisionTransformer`; `"training"`, a
+            training checkpoint without heads, with the backbone as both student and teacher; or
+            `"published"`, as PretrainedSED's self-supervised file. Defaults to `"module"`.
+
+    Raises:
+        ImportError: if PyTorch is not installed.
+        ValueError: if it is not an `ASiTBackbone`, or is quantized.
+
+    Example:
+
+    ```python
+    backbone = keras_asit.models.ASiTBackbone.from_preset("runs/small/teacher")
+    keras_asit.conversion.export_backbone(backbone, "asit_small.pth")
+    ```
+    """
+    check_choice("layout", layout, ("module", "training", "published"))
+    check_instance("backbone", backbone, ASiTBackbone)
+    if any(str(weight.dtype).startswith("int") for weight in backbone.weights):
+        raise ValueError(
+            "A quantized backbone cannot be exported. Export it before `quantize` is called."
+        )
+    with of_extra("torch"):
         import torch
-    except ImportError as error:
-        raise ImportError(
-            "PyTorch files are read and written by PyTorch. Install it: "
-            'pip install "keras-asit[torch]"'
-        ) from error
-    return torch
+
+    weights = backbone_weights(backbone).items()
+    state = {name: torch.from_numpy(weight.read()) for name, weight in weights}
+    num_mels = backbone.spectrogram_shape[1]
+    with replacing(path) as partial:
+        torch.save(_arrange(state, layout, num_mels), partial)
+
+    untold = {}
+    if backbone.patch_stride != backbone.patch_size:
+        untold["patch_stride"] = backbone.patch_stride
+    if untold or (layout != "training" and num_mels != NUM_MELS):
+        untold["spectrogram_shape"] = backbone.spectrogram_shape
+        described = ", ".join(f"{name}={value}" for name, value in untold.items())
+        warnings.warn(
+            f"{path} cannot tell the shape of its patches: load it with {described}.", stacklevel=2
+        )
+
+
+def _arrange(state, layout, num_mels):
+    if layout == "published":
+        return {f"model.{name}": value for name, value in state.items()}
+    if layout == "training":
+        return {
+            "student": {f"module.backbone.{name}": value for name, value in state.items()},
+            "teacher": {f"backbone.{name}": value for name, value in state.items()},
+            "args": argparse.Namespace(num_mel_bins=num_mels),
+        }
+    return state
 
 
 def read_pytorch_file(path):
@@ -32,7 +90,9 @@ def read_pytorch_file(path):
     Besides tensors and plain containers, an `argparse.Namespace` is allowed, which the original
     code keeps its command line in. Anything else, and damage, is a `ValueError`.
     """
-    torch = import_torch()
+    with of_extra("torch"):
+        import torch
+
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")

@@ -17,7 +17,7 @@ from keras_asit.data.public_datasets import (
     read_spoken_digits,
     read_voxceleb1,
 )
-from keras_asit.data.records.folder import holds_records, read_record_index
+from keras_asit.data.records.format import holds_records, read_record_index
 from keras_asit.data.records.writing import write_records
 from keras_asit.data.sources import read_manifest
 from keras_asit.data.waveforms import audio_dataset

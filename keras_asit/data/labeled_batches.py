@@ -10,7 +10,7 @@ from keras_asit._arguments import check_integers, check_number
 from keras_asit.data.labels import LabeledClips
 from keras_asit.data.passes import FilePasses
 from keras_asit.data.progress import ReadLog, Start
-from keras_asit.data.records.folder import holds_records
+from keras_asit.data.records.format import holds_records
 from keras_asit.data.records.reading import RecordPasses
 
 # Resampling a stretch of exactly a crop may leave one sample too few.

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_asit._arguments import check_instance, check_number
 from keras_asit.data.passes import FilePasses
 from keras_asit.data.progress import ReadLog, Start
-from keras_asit.data.records.folder import holds_records
+from keras_asit.data.records.format import holds_records
 from keras_asit.data.records.reading import RecordPasses
 from keras_asit.data.sources import read_manifest
 from keras_asit.data.views import LogMelViews, RandomViews

@@ -2,11 +2,10 @@
 
 from keras_asit.layers.augmentation import NoiseAndShift, SpecAugment
 from keras_asit.layers.group_masking import GroupMasking
+from keras_asit.layers.heads import ProjectionHead, ReconstructionHead
 from keras_asit.layers.log_mel_filterbank import LogMelFilterbank
 from keras_asit.layers.patch_embedding import PatchEmbedding
 from keras_asit.layers.pooling import FramePooling, TokenPooling
-from keras_asit.layers.projection_head import ProjectionHead
-from keras_asit.layers.reconstruction_head import ReconstructionHead
 from keras_asit.layers.transformer_block import TransformerBlock
 
 __all__ = [

@@ -1,13 +1,15 @@
-"""What features and classifiers are worth, measured during training."""
+"""What features, classifiers and reconstructions are worth, measured and shown in training."""
 
 import csv
+import types
 
 import keras
 import numpy as np
 import pytest
 from data_set_layouts import write_tone
 
-from keras_asit.callbacks import NeighborAccuracy, ValidateRecordings
+from keras_asit.callbacks import NeighborAccuracy, ReconstructionPictures, ValidateRecordings
+from keras_asit.callbacks.validation import draw_reconstructions
 from keras_asit.data import LabeledClips
 from keras_asit.evaluation import neighbor_accuracy, predict_recordings
 from keras_asit.models import (
@@ -171,3 +173,42 @@ def test_mean_average_precision_of_several_labels(paths):
 def test_only_labeled_clips():
     with pytest.raises(ValueError, match="LabeledClips"):
         ValidateRecordings(["a.wav"])
+
+
+# --- Pictures ---
+
+BATCH = {"clean": np.random.default_rng(1).normal(size=(3, 2, 32, 16)).astype("float32")}
+
+
+class NoPretrainer:
+    """Stands for a pretrainer that reconstructs nothing."""
+
+    def predict_on_batch(self, batch):
+        clean = batch["clean"]
+        nothing = np.zeros_like(clean)
+        return {"clean": clean, "corrupted": nothing, "reconstruction": nothing, "mask": nothing}
+
+
+def test_each_clip_has_a_picture():
+    pictures = draw_reconstructions(NoPretrainer(), BATCH)
+    assert len(pictures) == 3
+    assert all(picture.ndim == 3 and picture.shape[2] == 3 for picture in pictures)
+    assert all(picture.dtype == "uint8" and picture.std() > 0 for picture in pictures)
+
+
+def test_pictures_are_written_every_so_many_epochs(tmp_path):
+    callback = ReconstructionPictures(BATCH, tmp_path, num_pictures=2, every_epochs=2)
+    callback.set_model(types.SimpleNamespace(predict_on_batch=NoPretrainer().predict_on_batch))
+    callback.on_epoch_end(0)
+    assert not list(tmp_path.iterdir())
+    callback.on_epoch_end(1)
+    callback.on_train_end()
+    (events,) = tmp_path.iterdir()
+    assert "events.out.tfevents" in events.name
+    assert b"reconstruction" in events.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["num_pictures", "every_epochs"])
+def test_numbers_of_pictures_are_checked(name):
+    with pytest.raises(ValueError, match=name):
+        ReconstructionPictures(BATCH, "logs", **{name: 0})

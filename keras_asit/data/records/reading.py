@@ -9,8 +9,7 @@ import tensorflow as tf
 from keras_asit._files import sha256_of
 from keras_asit.data.decoding import UNREADABLE, read_waveform
 from keras_asit.data.passes import Passes
-from keras_asit.data.records.folder import absolute, read_record_index
-from keras_asit.data.records.format import RecordFormat
+from keras_asit.data.records.format import RecordFormat, absolute, read_record_index
 
 # As many shards are under way at once, so that batches mix their clips.
 CYCLE = 8

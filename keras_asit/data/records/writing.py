@@ -16,12 +16,25 @@ from threading import Thread
 import keras
 import tensorflow as tf
 
-from keras_asit._arguments import check_choice, check_instance, check_integers, check_number
-from keras_asit._files import locked_folder, replacing, sha256_of
+from keras_asit._arguments import (
+    check_choice,
+    check_instance,
+    check_integers,
+    check_number,
+    of_extra,
+)
+from keras_asit._files import locked_folder, replacing, sha256_of, write_whole
 from keras_asit.data.decoding import UNREADABLE, name_unreadable, reason_of
 from keras_asit.data.labels import LabeledClips
-from keras_asit.data.records import folder as record_folder
-from keras_asit.data.records.format import CONTENTS, RecordFormat
+from keras_asit.data.records.format import (
+    CONTENTS,
+    INDEX,
+    PLAN,
+    RecordFormat,
+    absolute,
+    as_json,
+    begin_folder,
+)
 from keras_asit.data.sources import read_manifest
 from keras_asit.models import ASiTAudioConverter
 from keras_asit.models.audio_converter import log_mel_moments, mean_and_standard_deviation
@@ -108,13 +121,13 @@ def write_records(
         "files": len(source),
     }
     plan = _plan(source, clips_per_shard)
-    folder = record_folder.absolute(folder)
+    folder = absolute(folder)
     with locked_folder(folder):
-        record_folder.begin(folder, parameters, plan)
+        begin_folder(folder, parameters, plan)
         write = functools.partial(write_shard, record_format=record_format, folder=folder)
         if beam_options is not None:
             # What remains to be done below is to verify what Beam's workers have left.
-            _run_on_beam(write, folder / record_folder.PLAN, beam_options)
+            _run_on_beam(write, folder / PLAN, beam_options)
         progress = keras.utils.Progbar(len(source), verbose=verbose, unit_name="file")
         made = map(write, plan) if num_workers == 1 else _in_processes(write, plan, num_workers)
         summaries = []
@@ -122,7 +135,7 @@ def write_records(
             summaries.append(summary)
             progress.add(summary["files"])
         index = _index(parameters, sorted(summaries, key=lambda summary: summary["name"]))
-        record_folder.write_json(folder / record_folder.INDEX, index)
+        write_whole(folder / INDEX, as_json(index))
     return index
 
 
@@ -198,7 +211,7 @@ def write_shard(line, record_format, folder):
     shard = folder / f"{name}.tfrecord"
     # Taken before the files are read: one that changes meanwhile is another one next time.
     states = [_state(path) for path, _ in clips]
-    made_of = record_folder.as_json([record_format.parameters(), line, states])
+    made_of = as_json([record_format.parameters(), line, states])
     made_of = hashlib.sha256(made_of).hexdigest()
     summary = _finished(shard, made_of)
     if summary is not None and not any(
@@ -223,7 +236,7 @@ def write_shard(line, record_format, folder):
             "skipped": skipped,
             "moments": [str(value) for value in moments],
         }
-    record_folder.write_json(shard.with_suffix(".json"), summary)
+    write_whole(shard.with_suffix(".json"), as_json(summary))
     return summary
 
 
@@ -257,13 +270,10 @@ def _examples(record_format, path, labels, moments, skipped):
 
 def _run_on_beam(write, plan, options):
     """Apply a function to every line of the file `plan` on Beam's workers."""
-    try:
+    with of_extra("beam"):
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
-    except ImportError as error:
-        raise ImportError(
-            'Writing records on Apache Beam needs the extra `beam`: pip install "keras-asit[beam]".'
-        ) from error
+
     with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
         _ = (
             pipeline
