@@ -1,6 +1,5 @@
-"""Checks of arguments, waveforms and extras, so that one mistake reads the same everywhere."""
+"""Checks of public arguments and of waveforms, so that one mistake reads the same everywhere."""
 
-import contextlib
 import inspect
 import math
 import numbers
@@ -102,15 +101,6 @@ def arguments_of(kind, instance):
     parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
     names = [parameter.name for parameter in parameters if parameter.kind != parameter.VAR_KEYWORD]
     return {name: getattr(instance, name) for name in names}
-
-
-@contextlib.contextmanager
-def of_extra(name):
-    """Import inside, and an `ImportError` says which extra has what is missing."""
-    try:
-        yield
-    except ImportError as error:
-        raise ImportError(f"{error}. Install it: pip install 'keras-asit[{name}]'") from error
 
 
 # Decoders overshoot 1 a little; integers that were only cast to float exceed it by far.

@@ -25,7 +25,7 @@ from command_line import ending_in_one_line, overlap, positive_integer
 
 import keras_asit
 import keras_asit.hear
-from keras_asit._arguments import of_extra
+from keras_asit._extras import of_extra
 from keras_asit._files import replacing
 
 

@@ -1,7 +1,5 @@
 """What checks and messages share."""
 
-import sys
-
 import numpy as np
 import pytest
 
@@ -11,9 +9,7 @@ from keras_asit._arguments import (
     check_integers,
     check_number,
     name_some,
-    of_extra,
 )
-from keras_asit.evaluation import neighbor_accuracy, plot_confusion
 
 
 def test_integers_are_checked_by_name():
@@ -70,22 +66,3 @@ def test_of_a_list_the_first_few_are_named():
     assert name_some(["a", "b"], 2) == "a, b"
     assert name_some(["a", "b", "c"], 2, separator="; ") == "a; b; ..."
     assert name_some(["\udce9.wav"]) == "\\udce9.wav"
-
-
-def test_an_import_names_what_is_missing_and_the_extra_that_has_it():
-    message = r"'absent'.* pip install 'keras-asit\[pictures\]'"
-    with pytest.raises(ImportError, match=message), of_extra("pictures"):
-        import absent  # noqa: F401
-
-
-@pytest.mark.parametrize(
-    ("missing", "extra", "function", "arguments"),
-    [
-        ("matplotlib.figure", "pictures", plot_confusion, ([0], [0], ["dog"])),
-        ("sklearn.neighbors", "probe", neighbor_accuracy, ([[1.0], [2.0]], [0, 0])),
-    ],
-)
-def test_functions_name_the_extra_they_need(monkeypatch, missing, extra, function, arguments):
-    monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(ImportError, match=rf"pip install 'keras-asit\[{extra}\]'"):
-        function(*arguments)

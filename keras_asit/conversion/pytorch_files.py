@@ -8,7 +8,8 @@ import warnings
 import zipfile
 from pathlib import Path
 
-from keras_asit._arguments import as_pair, check_choice, check_instance, of_extra
+from keras_asit._arguments import as_pair, check_choice, check_instance
+from keras_asit._extras import of_extra
 from keras_asit._files import replacing
 from keras_asit.conversion.weight_names import backbone_weights
 from keras_asit.models import ASiTBackbone

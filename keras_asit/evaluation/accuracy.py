@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_asit._arguments import as_seed, check_integers, of_extra
+from keras_asit._arguments import as_seed, check_integers
+from keras_asit._extras import of_extra
 
 
 def neighbor_accuracy(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_asit._arguments import of_extra
+from keras_asit._extras import of_extra
 from keras_asit.layers import LogMelFilterbank
 from keras_asit.models import ASiTAudioConverter
 

@@ -16,13 +16,8 @@ from threading import Thread
 import keras
 import tensorflow as tf
 
-from keras_asit._arguments import (
-    check_choice,
-    check_instance,
-    check_integers,
-    check_number,
-    of_extra,
-)
+from keras_asit._arguments import check_choice, check_instance, check_integers, check_number
+from keras_asit._extras import of_extra
 from keras_asit._files import locked_folder, replacing, sha256_of, write_whole
 from keras_asit.data.decoding import UNREADABLE, name_unreadable, reason_of
 from keras_asit.data.labels import LabeledClips
