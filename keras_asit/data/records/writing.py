@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from fractions import Fraction
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context
 from threading import Thread
 
 import keras
@@ -151,22 +151,20 @@ def _in_processes(write, plan, number):
         number = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
     # TensorFlow does not survive a fork.
     context = get_context("spawn")
-    with ProcessPoolExecutor(min(number, len(plan)), context, _begin_worker) as pool:
-        try:
-            for future in as_completed([pool.submit(write, line) for line in plan]):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    theirs, ours = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(min(number, len(plan)), context, _begin_worker, (theirs,))
+    with pool, ours:
+        for future in as_completed([pool.submit(write, line) for line in plan]):
+            yield future.result()
 
 
-def _begin_worker():
-    """Use one processor, and end when the parent does, even where that was killed."""
+def _begin_worker(pipe):
+    """Use one processor, and end when the parent closes a pipe or ends, even if it is killed."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
     def end_with_parent():
-        connection.wait([parent_process().sentinel])
+        connection.wait([pipe])
         os._exit(1)
 
     Thread(target=end_with_parent, daemon=True).start()
