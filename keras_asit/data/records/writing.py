@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 
 from keras_asit._arguments import check_choice, check_instance, check_integers, check_number
-from keras_asit._extras import of_extra
+from keras_asit._extras import check_extra
 from keras_asit._files import locked_folder, replacing, sha256_of, write_whole
 from keras_asit.data.decoding import UNREADABLE, name_unreadable, reason_of
 from keras_asit.data.labels import LabeledClips
@@ -100,6 +100,8 @@ def write_records(
     check_number("max_seconds", max_seconds, 1)
     check_integers(1, clips_per_shard=clips_per_shard)
     check_integers(1, or_none=True, num_workers=num_workers)
+    if beam_options is not None:
+        check_extra("beam", "apache_beam")
     converter = ASiTAudioConverter() if converter is None else converter
     check_instance("converter", converter, ASiTAudioConverter)
     if not isinstance(source, LabeledClips):
@@ -263,9 +265,8 @@ def _examples(record_format, path, labels, moments, skipped):
 
 def _run_on_beam(write, plan, options):
     """Apply a function to every line of the file `plan` on Beam's workers."""
-    with of_extra("beam"):
-        import apache_beam as beam
-        from apache_beam.options.pipeline_options import PipelineOptions
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
 
     with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
         _ = (
