@@ -4,12 +4,10 @@ import argparse
 import contextlib
 import importlib
 import math
-import os
 import signal
 import sys
 from pathlib import Path
 
-from keras_asit.callbacks.continuation import heeded_signals
 from keras_asit.models.presets import SIZES
 
 
@@ -66,15 +64,13 @@ overlap = number_between(0, 0.9)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP, which then ends a program as Ctrl-C does."""
+    """SIGTERM, which then ends a program as Ctrl-C does."""
 
-    def __init__(self, signal_number):
-        super().__init__()
-        self.signal_number = signal_number
+    signal_number = signal.SIGTERM
 
 
-def _terminate(signal_number, _):
-    raise Terminated(signal_number)
+def _terminate(*_):
+    raise Terminated
 
 
 def is_installed(package, what):
@@ -89,7 +85,7 @@ def is_installed(package, what):
 
 @contextlib.contextmanager
 def ending_in_one_line(going_on="", errors=()):
-    """Let a recipe end in one line: by signals, errors that the user can mend, or a closed pipe.
+    """Let Ctrl-C, SIGTERM and errors that the user can mend end the recipe in one line.
 
     Args:
         going_on: str. How to go on after an interruption.
@@ -98,17 +94,15 @@ def ending_in_one_line(going_on="", errors=()):
     import tensorflow as tf
 
     recipe = _recipe()
-    handlers = {
-        number: signal.signal(number, _terminate) for number in heeded_signals() - {signal.SIGINT}
-    }
+    handler = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
-    except BrokenPipeError:
-        _end(f"nobody reads what is printed any more. {going_on}", 1)
     except KeyboardInterrupt as interruption:
         number = getattr(interruption, "signal_number", signal.SIGINT)
         what = str(interruption) or f"interrupted by {signal.Signals(number).name}."
-        _end(f"{what} {going_on}", 128 + number)
+        _leave_line()
+        print(f"{recipe}: {what} {going_on}".rstrip(), file=sys.stderr)
+        sys.exit(128 + number)
     except tf.errors.OpError as error:
         _leave_line()
         sys.exit(f"{recipe}: {_line_of_pipeline(error)}")
@@ -116,25 +110,7 @@ def ending_in_one_line(going_on="", errors=()):
         _leave_line()
         sys.exit(f"{recipe}: {' '.join(str(error).splitlines())}")
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        _flush()
-
-
-def _end(line, status):
-    _leave_line()
-    with contextlib.suppress(OSError):
-        print(f"{_recipe()}: {line}".rstrip(), file=sys.stderr)
-    sys.exit(status)
-
-
-def _flush():
-    """Write what was printed; where nobody reads it, throw away that and all that is to come."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _recipe():
@@ -142,10 +118,8 @@ def _recipe():
 
 
 def _leave_line():
-    # A progress bar may stand there, or nobody be there any more.
-    if sys.stdout.isatty():
-        with contextlib.suppress(OSError):
-            print(flush=True)
+    if sys.stdout.isatty():  # A progress bar may stand there.
+        print(flush=True)
 
 
 def _line_of_pipeline(error):

@@ -126,6 +126,13 @@ def test_arguments_of_the_probe_are_checked(train, test, message):
         probe(train, test)
 
 
+def test_one_clip_a_class_is_enough_where_the_regularization_is_given():
+    train = np.array([[0.0, 5.0, 5.0, 5.0], [1.0, 5.0, 5.0, 5.0]]), [0, 1]
+    assert probe(train, clips(20, noise=0.01), regularization=1.0) == 1.0
+    with pytest.raises(ValueError, match="`regularization` must be a number of at least 1e-09"):
+        probe(train, clips(20), regularization=0)
+
+
 # --- A table of classes ---
 
 
