@@ -1,6 +1,7 @@
 """Libraries that only some of the package needs, as extras of the installation."""
 
 import contextlib
+import importlib
 
 
 @contextlib.contextmanager
@@ -10,3 +11,10 @@ def of_extra(name):
         yield
     except ImportError as error:
         raise ImportError(f"{error}. Install it: pip install 'keras-asit[{name}]'") from error
+
+
+def check_extra(name, *packages):
+    """Raise `ImportError` unless packages of an extra are there, before work that needs them."""
+    with of_extra(name):
+        for package in packages:
+            importlib.import_module(package)

@@ -4,10 +4,12 @@ import argparse
 import contextlib
 import importlib
 import math
+import os
 import signal
 import sys
 from pathlib import Path
 
+from keras_asit.callbacks.continuation import heeded_signals
 from keras_asit.models.presets import SIZES
 
 
@@ -64,13 +66,15 @@ overlap = number_between(0, 0.9)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which then ends a program as Ctrl-C does."""
+    """SIGTERM or SIGHUP, which then ends a program as Ctrl-C does."""
 
-    signal_number = signal.SIGTERM
+    def __init__(self, signal_number):
+        super().__init__()
+        self.signal_number = signal_number
 
 
-def _terminate(*_):
-    raise Terminated
+def _terminate(signal_number, _):
+    raise Terminated(signal_number)
 
 
 def is_installed(package, what):
@@ -85,7 +89,7 @@ def is_installed(package, what):
 
 @contextlib.contextmanager
 def ending_in_one_line(going_on="", errors=()):
-    """Let Ctrl-C, SIGTERM and errors that the user can mend end the recipe in one line.
+    """Let a recipe end in one line: by signals, errors that the user can mend, or a closed pipe.
 
     Args:
         going_on: str. How to go on after an interruption.
@@ -94,15 +98,17 @@ def ending_in_one_line(going_on="", errors=()):
     import tensorflow as tf
 
     recipe = _recipe()
-    handler = signal.signal(signal.SIGTERM, _terminate)
+    handlers = {
+        number: signal.signal(number, _terminate) for number in heeded_signals() - {signal.SIGINT}
+    }
     try:
         yield
+    except BrokenPipeError:
+        _end(f"nobody reads what is printed any more. {going_on}", 1)
     except KeyboardInterrupt as interruption:
         number = getattr(interruption, "signal_number", signal.SIGINT)
         what = str(interruption) or f"interrupted by {signal.Signals(number).name}."
-        _leave_line()
-        print(f"{recipe}: {what} {going_on}".rstrip(), file=sys.stderr)
-        sys.exit(128 + number)
+        _end(f"{what} {going_on}", 128 + number)
     except tf.errors.OpError as error:
         _leave_line()
         sys.exit(f"{recipe}: {_line_of_pipeline(error)}")
@@ -110,7 +116,25 @@ def ending_in_one_line(going_on="", errors=()):
         _leave_line()
         sys.exit(f"{recipe}: {' '.join(str(error).splitlines())}")
     finally:
-        signal.signal(signal.SIGTERM, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        _flush()
+
+
+def _end(line, status):
+    _leave_line()
+    with contextlib.suppress(OSError):
+        print(f"{_recipe()}: {line}".rstrip(), file=sys.stderr)
+    sys.exit(status)
+
+
+def _flush():
+    """Write what was printed; where nobody reads it, throw away that and all that is to come."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _recipe():
@@ -118,8 +142,10 @@ def _recipe():
 
 
 def _leave_line():
-    if sys.stdout.isatty():  # A progress bar may stand there.
-        print(flush=True)
+    # A progress bar may stand there, or nobody be there any more.
+    if sys.stdout.isatty():
+        with contextlib.suppress(OSError):
+            print(flush=True)
 
 
 def _line_of_pipeline(error):

@@ -153,7 +153,7 @@ DATASETS = {
 
 
 # Flags that may differ when a run is continued; all others make it another run.
-NOT_SETTINGS = ("source", "output", "save_every", "keep", "verbose", "pictures")
+NOT_SETTINGS = ("source", "output", "save_every", "keep", "verbose", "logs", "table", "pictures")
 # What a run leaves: the first when it begins, the last when it is finished.
 SETTINGS, CLASSIFIER, REPORT = "settings.json", "classifier.keras", "report.json"
 
@@ -169,6 +169,7 @@ def main():
         # Before anything long: this is where it would end in vain.
         make_outputs(outputs.values())
         arguments.logs = is_installed("tensorboard", "TensorBoard's logs")
+        arguments.table = is_installed("sklearn", "table of the classes")
         arguments.pictures = is_installed("matplotlib", "picture of the confusion matrix")
         reports = [
             finetune(read_splits(arguments, fold), arguments, output)
@@ -401,17 +402,22 @@ def report(classifier, clips, arguments, output):
         metric = metric(labels.shape[1], len(labels))
         metric.update_state(labels, probabilities)
         results[metric.name] = float(metric.result())
-    rows = keras_asit.evaluation.class_table(labels, probabilities, clips.class_names)
-    with (output / "classes.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    if arguments.table:
+        write_table(labels, probabilities, clips.class_names, output / "classes.csv")
     # JSON has no infinite numbers, such as d-prime is where all clips are told apart.
     finite = {name: value if np.isfinite(value) else None for name, value in results.items()}
     write_whole(output / REPORT, json.dumps(finite, indent=2).encode())
     print("Test: " + ", ".join(f"{name} {value:.4g}" for name, value in results.items()))
     print(f"Results: {output}")
     return results
+
+
+def write_table(labels, probabilities, class_names, path):
+    rows = keras_asit.evaluation.class_table(labels, probabilities, class_names)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def parse_arguments():

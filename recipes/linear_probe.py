@@ -17,6 +17,7 @@ import numpy as np
 from command_line import ending_in_one_line, integer_from_zero, overlap, positive_integer
 
 import keras_asit
+from keras_asit._extras import check_extra
 
 TEST_SHARE = 0.2
 
@@ -29,6 +30,7 @@ def main():
 
 def compare(arguments):
     """Print the accuracies of the preset and, if asked for, of an untrained network."""
+    check_extra("probe", "sklearn")
     clips = keras_asit.data.read_labeled_clips(arguments.source)
     clips.label_indices()
     test = arguments.test and keras_asit.data.read_labeled_clips(

@@ -18,9 +18,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-from command_line import ending_in_one_line, integer_from_zero, positive_integer
+from command_line import ending_in_one_line, integer_from_zero, is_installed, positive_integer
 
 import keras_asit
+from keras_asit._extras import check_extra
 
 SAMPLE_RATE = 16000
 CROP_SECONDS = 0.5
@@ -38,6 +39,8 @@ def main():
 def pretrain_and_compare(arguments):
     """Print the accuracies of three kinds of features; write preset and pictures."""
     start = time.time()
+    check_extra("quickstart", "sklearn")
+    pictures = is_installed("matplotlib", "loss curve and picture of reconstructions")
     keras.utils.set_random_seed(arguments.seed)
     paths = keras_asit.data.read_manifest(arguments.audio)
     categories = np.array([Path(path).parent.name for path in paths])
@@ -72,8 +75,10 @@ def pretrain_and_compare(arguments):
 
     for part in (backbone, converter):
         part.save_to_preset(str(arguments.output / "preset"))
-    save_loss_curve(history.history, arguments.output / "losses.png")
-    save_reconstruction(pretrainer, dataset, converter, arguments.output / "reconstruction.png")
+    if pictures:
+        save_loss_curve(history.history, arguments.output / "losses.png")
+        picture = arguments.output / "reconstruction.png"
+        save_reconstruction(pretrainer, dataset, converter, picture)
     print(f"\nLeave-one-out nearest-neighbor accuracy over {len(set(categories))} categories:")
     for features, value in accuracies.items():
         print(f"  {features:21} {value:6.1%}")

@@ -33,7 +33,7 @@ class Checkpoints(keras.callbacks.Callback):
     and goes back to the epoch's beginning; `OrbaxCheckpoint` keeps no position or callbacks.)
 
     A checkpoint is saved before the first batch, after each epoch, after every `save_freq`
-    batches, and at Ctrl-C or SIGTERM, after the current batch: `fit` then raises
+    batches, and at Ctrl-C, SIGTERM or SIGHUP, after the current batch: `fit` then raises
     `TrainingInterrupted`. Where one cannot be written, `fit` raises `OSError`, and those
     before stay. A state that is not finite is not saved.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Raised when a training has been saved because of Ctrl-C or SIGTERM.
+    """Raised when a training has been saved because of Ctrl-C, SIGTERM or SIGHUP.
 
     Args:
         message: str.
@@ -21,16 +21,25 @@ class TrainingInterrupted(KeyboardInterrupt):
         self.signal_number = signal_number
 
 
+def heeded_signals():
+    """Return the set of Ctrl-C, SIGTERM and SIGHUP, without those that `nohup`, say, ignores."""
+    # Windows has no SIGHUP, which tells that a terminal was closed.
+    numbers = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGINT)}
+    return {number for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
+
+
 @contextlib.contextmanager
 def noted_signals():
-    """Note the first Ctrl-C or SIGTERM in the list that is yielded; the second works as ever."""
+    """Note the first of `heeded_signals` in the list that is yielded; the second works as ever."""
     noted, handlers = [], {}
 
     def note(number, _):
         noted.append(number)
         restore()
         name = signal.Signals(number).name
-        print(f"\n{name}: saving after this batch; once more to stop at once.", flush=True)
+        # Nobody may read it any more, or a print may just have been interrupted.
+        with contextlib.suppress(OSError, RuntimeError):
+            print(f"\n{name}: saving after this batch; once more to stop at once.", flush=True)
 
     def restore():
         for number, handler in handlers.items():
@@ -39,7 +48,7 @@ def noted_signals():
 
     # Python lets only the main thread handle signals.
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in heeded_signals():
             handlers[number] = signal.signal(number, note)
     try:
         yield noted

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_asit._arguments import check_integers, check_number
+from keras_asit._numpy_function import numpy_function
 
 
 class PipelineMonitor(keras.callbacks.Callback):
@@ -63,11 +64,11 @@ class PipelineMonitor(keras.callbacks.Callback):
         import tensorflow as tf
 
         def deliver(_, batch):
-            with tf.control_dependencies([tf.numpy_function(self._deliver, [], tf.bool)]):
+            with tf.control_dependencies([numpy_function(self._deliver, [], tf.bool)]):
                 return tf.nest.map_structure(tf.identity, batch)
 
         requests = tf.data.Dataset.counter().map(
-            lambda _: tf.numpy_function(self._request, [], tf.bool)
+            lambda _: numpy_function(self._request, [], tf.bool)
         )
         options = tf.data.Options()
         options.experimental_optimization.inject_prefetch = False

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_asit._arguments import check_instance, check_integers
+from keras_asit._extras import check_extra
 from keras_asit.data import LabeledClips
 from keras_asit.evaluation import neighbor_accuracy, plot_reconstruction, predict_recordings
 from keras_asit.layers import TokenPooling
@@ -34,6 +35,7 @@ class NeighborAccuracy(keras.callbacks.Callback):
 
     Raises:
         ValueError: if an argument is invalid, or in `fit` if the model is no `ASiTPretrainer`.
+        ImportError: without scikit-learn.
 
     Example:
 
@@ -62,6 +64,7 @@ class NeighborAccuracy(keras.callbacks.Callback):
         check_integers(
             1, num_neighbors=num_neighbors, every_epochs=every_epochs, batch_size=batch_size
         )
+        check_extra("probe", "sklearn")
         self.clips = _check("spectrograms", spectrograms, labels)
         self.test_clips = None
         if test_spectrograms is not None:
@@ -156,7 +159,7 @@ class ValidateRecordings(keras.callbacks.Callback):
 class ReconstructionPictures(keras.callbacks.Callback):
     """Write pictures of clean, corrupted and reconstructed spectrograms and masks.
 
-    They appear in TensorBoard's images. Needs matplotlib (extra `tensorboard`).
+    They appear in TensorBoard's images. Needs the extra `tensorboard`.
 
     Args:
         batch: dict of a batch. The first view of its first clips is drawn, with new masks.
@@ -186,6 +189,7 @@ class ReconstructionPictures(keras.callbacks.Callback):
     ):
         super().__init__()
         check_integers(1, num_pictures=num_pictures, every_epochs=every_epochs)
+        check_extra("tensorboard", "tensorboard", "matplotlib")
         self.batch = {name: np.array(views)[:num_pictures] for name, views in batch.items()}
         self.log_dir = log_dir
         self.converter = converter

@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 
+from keras_asit._numpy_function import numpy_function
 from keras_asit.data.decoding import find_stretch, open_audio, read_samples, resample
 
 # Container and encoding, as soundfile names them, to operator of tensorflow-io and type asked for.
@@ -74,7 +75,7 @@ class GraphDecoder:
 
         samples = self._decode(path, numbers, header)
         rates = numbers[1], self.sample_rate
-        return tf.ensure_shape(tf.numpy_function(resample, [samples, *rates], tf.float32), [None])
+        return tf.ensure_shape(numpy_function(resample, [samples, *rates], tf.float32), [None])
 
     def _decode(self, path, numbers, header):
         """Return the mean of the channels, from `start` on, at the file's own rate."""

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_asit._arguments import check_choice, check_instance, check_integers, draw_seed
+from keras_asit._numpy_function import numpy_function
 from keras_asit.data.decoding import UNREADABLE, name_unreadable, read_waveform, reason_of
 from keras_asit.data.graph_decoding import GraphDecoder
 from keras_asit.data.progress import ReadLog, Start
@@ -155,13 +156,13 @@ class FilePasses(Passes):
 
     def clips(self):
         def begin(_):
-            return tf.ensure_shape(tf.numpy_function(self._begin, [], tf.int64), [None, 2])
+            return tf.ensure_shape(numpy_function(self._begin, [], tf.int64), [None, 2])
 
         def is_clip(clip):
             # Clips come here in order: at the end of a pass, all its files have been decoded.
             return tf.cond(
                 clip["seed"][1] == END,
-                lambda: tf.ensure_shape(tf.numpy_function(self._end, [clip["seed"]], tf.bool), []),
+                lambda: tf.ensure_shape(numpy_function(self._end, [clip["seed"]], tf.bool), []),
                 lambda: clip["samples"] > 0,
             )
 
@@ -192,7 +193,7 @@ class FilePasses(Passes):
         in_graph = self.graph_decoder is not None
         types = [tf.int64, tf.string] if in_graph else [tf.float32]
         types = [tf.string, tf.int64, *types]
-        path, labels, audio, *header = tf.numpy_function(self._read, [entry], types)
+        path, labels, audio, *header = numpy_function(self._read, [entry], types)
         path = tf.ensure_shape(path, [])
         if in_graph:
             numbers, header = audio, tf.ensure_shape(*header, [])

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_asit._arguments import check_instance, check_integers, check_number
+from keras_asit._numpy_function import numpy_function
 from keras_asit.data.passes import FilePasses
 from keras_asit.data.sources import read_manifest
 from keras_asit.models import ASiTAudioClassifier, ASiTAudioConverter
@@ -98,7 +99,7 @@ def window_dataset(
         waveform = clip["audio"]
         if pad_with_silence:
             waveform = tf.pad(waveform, [[0, tf.maximum(0, length - tf.size(waveform))]])
-        firsts = tf.numpy_function(starts, [tf.size(waveform)], tf.int64)
+        firsts = numpy_function(starts, [tf.size(waveform)], tf.int64)
         windows = tf.data.Dataset.from_tensor_slices(tf.ensure_shape(firsts, [None]))
         return windows.map(lambda first: (waveform[first : first + length], clip["seed"][1]))
 

@@ -13,6 +13,7 @@ from keras_asit._arguments import (
     check_number,
     is_symbolic,
 )
+from keras_asit._numpy_function import numpy_function
 
 # --- Clips at hand ---
 
@@ -156,9 +157,8 @@ def _check(good, values, message):
 
 
 def _check_later(check, labels, dtype, shape):
-    import tensorflow as tf
 
-    checked = tf.numpy_function(check, [labels], dtype)
+    checked = numpy_function(check, [labels], dtype)
     checked.set_shape(shape)
     return checked
 

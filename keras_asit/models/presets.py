@@ -7,6 +7,8 @@ from pathlib import Path
 
 import keras
 
+from keras_asit._extras import check_extra
+
 # A local file or folder, or a base URL, to take the published files from instead.
 SOURCE_VARIABLE = "KERAS_ASIT_SOURCE"
 RELEASE_URL = "https://github.com/fschmid56/PretrainedSED/releases/download/v0.0.1"
@@ -152,6 +154,7 @@ def _fetch(name, work):
                 f"{SOURCE_VARIABLE}={source} leads to no file {file}, which {name!r} is made of."
             )
         return path
+    check_extra("torch", "torch")
     url = f"{source.rstrip('/')}/{file}"
     try:
         return Path(keras.utils.get_file(file, url, cache_dir=work, cache_subdir="download"))

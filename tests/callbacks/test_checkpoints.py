@@ -95,7 +95,7 @@ def test_a_finished_training_is_not_trained_on(recordings, expected, tmp_path):
     assert not train(recordings, tmp_path).batches
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_save_after_the_batch_and_say_so(recordings, expected, tmp_path, number, capsys):
     send = StopAfter(3, lambda: os.kill(os.getpid(), number))
     handler = signal.getsignal(number)

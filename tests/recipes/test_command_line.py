@@ -2,7 +2,9 @@
 
 import argparse
 import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
@@ -10,15 +12,17 @@ from command_line import ending_in_one_line, finite_number, number_between
 
 from keras_asit.callbacks import TrainingInterrupted
 
+RECIPES = Path(__file__).parents[2] / "recipes"
+
 
 @pytest.fixture(autouse=True)
 def recipe(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["recipes/some.py"])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_in_one_line_with_their_status(number, capsys):
-    before = signal.getsignal(signal.SIGTERM)
+    before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)]
     # A shell has its background processes ignore Ctrl-C.
     ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -28,7 +32,25 @@ def test_signals_end_in_one_line_with_their_status(number, capsys):
         signal.signal(signal.SIGINT, ctrl_c)
     assert exit.value.code == 128 + number
     assert capsys.readouterr().err == f"some.py: interrupted by {number.name}. It goes on.\n"
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_a_recipe_that_nobody_reads_ends_without_a_trace():
+    code = (
+        "from command_line import ending_in_one_line\n"
+        "with ending_in_one_line('It goes on.'):\n"
+        "    print('one', flush=True); input(); print('two')\n"
+        "    print('three', flush=True)\n"
+    )
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=RECIPES, text=True, **pipes)
+    assert process.stdout.readline() == "one\n"
+    process.stdout.close()
+    _, errors = process.communicate("go on\n")
+    assert process.returncode == 1
+    lines = [line for line in errors.splitlines() if line.startswith("-c: ")]
+    assert lines == ["-c: nobody reads what is printed any more. It goes on."]
+    assert "Error" not in errors
 
 
 def test_an_interrupted_training_says_where(capsys):

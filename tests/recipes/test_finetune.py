@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import data_set_layouts as layouts
@@ -55,6 +56,22 @@ def test_folders_of_classes_from_a_preset_learn(run_here, tmp_path):
     assert results["clips"] == 8
     assert results["accuracy"] == results["mean_auc"] == 1.0
     assert results["d_prime"] is None
+
+
+@pytest.mark.slow
+def test_goes_on_without_optional_packages_and_names_each_once(
+    run_here, tmp_path, monkeypatch, capsys
+):
+    sounds, output = layouts.write_class_folders(tmp_path / "sounds", 20), tmp_path / "run"
+    packages = ("matplotlib", "sklearn", "tensorboard")
+    for package in packages:
+        monkeypatch.setitem(sys.modules, package, None)
+    run_here(sounds, "--output", output, *QUICK, *NETWORK)
+    errors = capsys.readouterr().err
+    assert all(errors.count(f"without {package} there is no") == 1 for package in packages)
+    assert set(read_report(output)) == {"clips", *SINGLE}
+    for name in ("classes.csv", "confusion.png", "logs"):
+        assert not (output / name).exists()
 
 
 @pytest.mark.slow

@@ -67,6 +67,21 @@ def test_pretrains_and_leaves_presets_logs_and_checkpoints(recordings, tmp_path)
 
 
 @pytest.mark.slow
+def test_goes_on_without_optional_packages_and_names_each_once(
+    recordings, run_here, tmp_path, monkeypatch, capsys
+):
+    packages = ("matplotlib", "tensorboard")
+    for package in packages:
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.warns(UserWarning, match="Skipped 1 of 9"):
+        run_here(recordings, *SMALL, "--epochs", 1, "--output", tmp_path)
+    errors = capsys.readouterr().err
+    assert all(errors.count(f"without {package} there is no") == 1 for package in packages)
+    assert not (tmp_path / "logs").exists()
+    assert [epoch for epoch, _ in losses(tmp_path)] == [0]
+
+
+@pytest.mark.slow
 def test_goes_on_from_the_last_epoch_after_being_killed(recordings, tmp_path):
     arguments = [recordings, *SMALL, "--epochs", 4, "--output", tmp_path]
     process = subprocess.Popen(

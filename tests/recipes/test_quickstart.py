@@ -1,6 +1,7 @@
 """The README's first command, in miniature."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,20 @@ def test_says_in_one_line_that_a_folder_has_no_audio(tmp_path, complaint):
     printed = complaint("--audio", tmp_path)
     assert printed.startswith("quickstart.py: ")
     assert str(tmp_path) in printed
+
+
+def test_asks_for_scikit_learn_before_it_trains(complaint, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    assert "pip install 'keras-asit[quickstart]'" in complaint("--output", tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_without_matplotlib_all_but_the_pictures_is_there(run_here, monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    printed = run_here("--epochs", 1, "--output", tmp_path)
+    assert "pre-trained teacher" in printed
+    assert capsys.readouterr().err.count("without matplotlib there is no loss curve") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["preset"]
 
 
 def test_checks_flags_before_anything_else(complaint):

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_asit._files import sha256_of
+from keras_asit._numpy_function import numpy_function
 from keras_asit.data.decoding import UNREADABLE, read_waveform
 from keras_asit.data.passes import Passes
 from keras_asit.data.records.format import RecordFormat, absolute, read_record_index
@@ -88,7 +89,7 @@ class RecordPasses(Passes):
             return entries, np.int64(left_out)
 
         def one_pass(_):
-            entries, left_out = tf.numpy_function(begin, [], [tf.int64, tf.int64])
+            entries, left_out = numpy_function(begin, [], [tf.int64, tf.int64])
             entries = tf.ensure_shape(entries, [len(self.parts), 2])
             return self._examples(entries).skip(tf.ensure_shape(left_out, []))
 
@@ -109,7 +110,7 @@ class RecordPasses(Passes):
         counts = tf.constant(self.counts, tf.int64)
 
         def open_shard(entry):
-            path = tf.numpy_function(self._verified, [entry[1]], tf.string)
+            path = numpy_function(self._verified, [entry[1]], tf.string)
             count = counts[entry[1]]
             order = tf.range(count)
             if self.shuffle:
@@ -154,7 +155,7 @@ class RecordPasses(Passes):
         clip = _parse(example)
         audio, content = clip["audio"], self.index["content"]
         if content == "encoded":
-            audio = tf.numpy_function(self._read, [audio, clip["path"]], tf.float32)
+            audio = numpy_function(self._read, [audio, clip["path"]], tf.float32)
             audio = tf.ensure_shape(audio, [None])
             clip["samples"] = tf.size(audio, tf.int64)
         elif content == "waveform":

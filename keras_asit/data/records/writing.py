@@ -10,14 +10,14 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from fractions import Fraction
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context
 from threading import Thread
 
 import keras
 import tensorflow as tf
 
 from keras_asit._arguments import check_choice, check_instance, check_integers, check_number
-from keras_asit._extras import of_extra
+from keras_asit._extras import check_extra
 from keras_asit._files import locked_folder, replacing, sha256_of, write_whole
 from keras_asit.data.decoding import UNREADABLE, name_unreadable, reason_of
 from keras_asit.data.labels import LabeledClips
@@ -100,6 +100,8 @@ def write_records(
     check_number("max_seconds", max_seconds, 1)
     check_integers(1, clips_per_shard=clips_per_shard)
     check_integers(1, or_none=True, num_workers=num_workers)
+    if beam_options is not None:
+        check_extra("beam", "apache_beam")
     converter = ASiTAudioConverter() if converter is None else converter
     check_instance("converter", converter, ASiTAudioConverter)
     if not isinstance(source, LabeledClips):
@@ -151,22 +153,20 @@ def _in_processes(write, plan, number):
         number = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
     # TensorFlow does not survive a fork.
     context = get_context("spawn")
-    with ProcessPoolExecutor(min(number, len(plan)), context, _begin_worker) as pool:
-        try:
-            for future in as_completed([pool.submit(write, line) for line in plan]):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    theirs, ours = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(min(number, len(plan)), context, _begin_worker, (theirs,))
+    with pool, ours:
+        for future in as_completed([pool.submit(write, line) for line in plan]):
+            yield future.result()
 
 
-def _begin_worker():
-    """Use one processor, and end when the parent does, even where that was killed."""
+def _begin_worker(pipe):
+    """Use one processor, and end when the parent closes a pipe or ends, even if it is killed."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
     def end_with_parent():
-        connection.wait([parent_process().sentinel])
+        connection.wait([pipe])
         os._exit(1)
 
     Thread(target=end_with_parent, daemon=True).start()
@@ -265,9 +265,8 @@ def _examples(record_format, path, labels, moments, skipped):
 
 def _run_on_beam(write, plan, options):
     """Apply a function to every line of the file `plan` on Beam's workers."""
-    with of_extra("beam"):
-        import apache_beam as beam
-        from apache_beam.options.pipeline_options import PipelineOptions
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
 
     with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
         _ = (

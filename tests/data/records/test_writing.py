@@ -330,6 +330,7 @@ def test_without_beam_the_error_names_the_extra(recordings, tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     with pytest.raises(ImportError, match=r"keras-asit\[beam\]"):
         write(recordings, tmp_path / "records", beam_options=["--runner=DirectRunner"])
+    assert not (tmp_path / "records").exists()
 
 
 @pytest.mark.parametrize(
