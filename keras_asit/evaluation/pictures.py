@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from keras_asit._extras import of_extra
 from keras_asit.layers import LogMelFilterbank
+from keras_asit.layers.log_mel_filterbank import LOW_FREQUENCY
 from keras_asit.models import ASiTAudioConverter
 
 
@@ -159,9 +160,9 @@ def _draw_spectrogram(axes, spectrogram, converter, **options):
 
     frames, mels = np.shape(spectrogram)
     filterbank = LogMelFilterbank(num_mels=mels) if converter is None else converter.filterbank
-    rate, lowest = filterbank.sample_rate, filterbank.low_frequency
+    rate = filterbank.sample_rate
     # The triangles of the filters are evenly spaced on the mel scale: edges, centers, in turn.
-    hertz = librosa.mel_frequencies(2 * mels + 3, fmin=lowest, fmax=rate / 2, htk=True)
+    hertz = librosa.mel_frequencies(2 * mels + 3, fmin=LOW_FREQUENCY, fmax=rate / 2, htk=True)
     librosa.display.specshow(
         np.transpose(spectrogram),
         x_coords=np.arange(frames + 1) * filterbank.shift / rate,

@@ -31,14 +31,12 @@ class _Augmentation(keras.layers.Layer):
 class SpecAugment(_Augmentation):
     """Hide one band of frames and one band of mel bins of each spectrogram, in training only.
 
-    The width of a band is uniform between 0 and its maximum, and its place uniform among
-    those where it fits. Every clip of a batch has bands of its own.
+    Zeros, the data set's mean, take their place. The width of a band is uniform between 0 and its
+    maximum, and its place uniform among those where it fits. Every clip has bands of its own.
 
     Args:
         max_frames: int. Largest number of frames hidden. Defaults to `96`.
         max_mels: int. Largest number of mel bins hidden. Defaults to `24`.
-        fill_value: float. Value of what is hidden. Defaults to `0.0`, the data set's mean in
-            normalized spectrograms.
         seed: int. Defaults to `None`, a random one.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
@@ -52,25 +50,16 @@ class SpecAugment(_Augmentation):
     spectrograms = spec_augment(np.ones((2, 998, 128)), training=True)
     ```
 
-    Reference: Park et al., "SpecAugment", arXiv 1904.08779, section 2, without time warping;
-    Gong et al., "AST: Audio Spectrogram Transformer", arXiv 2104.01778, section 3.1.
+    Reference: Park et al., "SpecAugment", arXiv 1904.08779, section 2, without time warping.
     """
 
     def __init__(
-        self,
-        max_frames: int = 96,
-        max_mels: int = 24,
-        *,
-        fill_value: float = 0.0,
-        seed: int | None = None,
-        **kwargs,
+        self, max_frames: int = 96, max_mels: int = 24, *, seed: int | None = None, **kwargs
     ):
         super().__init__(seed=seed, **kwargs)
         check_integers(0, max_frames=max_frames, max_mels=max_mels)
-        check_number("fill_value", fill_value)
         self.max_frames = int(max_frames)
         self.max_mels = int(max_mels)
-        self.fill_value = float(fill_value)
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -87,7 +76,7 @@ class SpecAugment(_Augmentation):
             self._draw_band(batch, frames, self.max_frames)[:, :, None],
             self._draw_band(batch, mels, self.max_mels)[:, None, :],
         )
-        return ops.where(hidden, ops.cast(self.fill_value, spectrograms.dtype), spectrograms)
+        return ops.where(hidden, ops.zeros_like(spectrograms), spectrograms)
 
     def _draw_band(self, batch, side, max_width):
         """Return which positions of a side each clip's band covers, (batch, side)."""
@@ -110,9 +99,8 @@ class NoiseAndShift(_Augmentation):
     one end come back at the other. Every clip of a batch has an amplitude and a roll of its own.
 
     Args:
-        amplitude: float of at least 0. Largest amplitude of noise. Defaults to `0.1`, in
-            normalized spectrograms.
-        max_frames: int of at least 0. Largest roll. Defaults to `10`.
+        amplitude: float. Largest amplitude of noise. Defaults to `0.1`.
+        max_frames: int. Largest roll. Defaults to `10`.
         seed: int. Defaults to `None`, a random one.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
@@ -126,8 +114,7 @@ class NoiseAndShift(_Augmentation):
     spectrograms = noise_and_shift(np.ones((2, 128, 128)), training=True)
     ```
 
-    Reference: Gong et al., "AST: Audio Spectrogram Transformer", arXiv 2104.01778, section 3.2,
-    for keyword spotting.
+    Reference: Gong et al., "AST", arXiv 2104.01778, section 3.2, for keyword spotting.
     """
 
     def __init__(

@@ -12,6 +12,8 @@ from keras import ops
 from keras_asit._arguments import arguments_of, as_seed, check_choice, check_integers, check_number
 
 KINDS = ("zeros", "noise", "time", "freq")
+# The longest side of a rectangle, as a share of the spectrogram's.
+MAX_SIDE = 0.3
 # With 64 clips of two views and 592 frames, as many take 2.5 GB.
 MOST_RECTANGLES = 4096
 
@@ -38,17 +40,12 @@ class GroupMasking(keras.layers.Layer):
             `"zeros"`.
         replace_ratio: float in [0, 0.9]. The replaced share, in the same way. Defaults to `0.3`.
         replace_probability: float in [0, 1]. Defaults to `0.5`.
-        align: int. Corners and sides are multiples of this many frames and bins. Defaults to
-            `1`.
-        max_side: float in (0, 1]. The longest side, as a share of the spectrogram's. Defaults
-            to `0.3`.
+        align: int. Corners and sides are multiples of so many frames and bins. Defaults to `1`.
         seed: int. Defaults to `None`, a random one.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
-    Input shape: `(batch, frames, mels)` or `(batch, views, frames, mels)`; frames and mels must
-        be known.
-    Output shape: two of the input's: the corrupted spectrograms, and the mask, which is 1 where
-        they were corrupted and 0 elsewhere.
+    Input shape: `(batch, frames, mels)` or `(batch, views, frames, mels)`; both sides known.
+    Output shape: two of the input's: corrupted spectrograms, and the mask, 1 where they are.
 
     Example:
 
@@ -57,8 +54,7 @@ class GroupMasking(keras.layers.Layer):
     corrupted, mask = masking(keras.random.normal((8, 592, 128)))
     ```
 
-    Reference: Atito et al., "ASiT", arXiv 2211.13189, section III; Atito et al., "GMML is All
-    you Need", arXiv 2205.14986.
+    Reference: Atito et al., "GMML is All you Need", arXiv 2205.14986; "ASiT", arXiv 2211.13189.
     """
 
     def __init__(
@@ -69,7 +65,6 @@ class GroupMasking(keras.layers.Layer):
         replace_ratio: float = 0.3,
         replace_probability: float = 0.5,
         align: int = 1,
-        max_side: float = 0.3,
         seed: int | None = None,
         **kwargs,
     ):
@@ -79,7 +74,6 @@ class GroupMasking(keras.layers.Layer):
         check_number("replace_ratio", replace_ratio, 0, 0.9)
         check_number("replace_probability", replace_probability, 0, 1)
         check_integers(1, align=align)
-        check_number("max_side", max_side, 1e-3, 1)
         self.kinds = list(kind) if isinstance(kind, (list, tuple)) else [kind]
         if not self.kinds:
             raise ValueError(f"`kind` must name at least one of {KINDS}. Received: kind={kind!r}")
@@ -90,7 +84,6 @@ class GroupMasking(keras.layers.Layer):
         self.replace_ratio = replace_ratio
         self.replace_probability = replace_probability
         self.align = int(align)
-        self.max_side = max_side
         self.seed = as_seed(seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
@@ -138,10 +131,7 @@ class GroupMasking(keras.layers.Layer):
         return keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
 
     def _draw_rectangles(self, count, sides, kind, replaced):
-        """Draw which frames and which bins each rectangle spans: zeros and ones.
-
-        They are of shape (count, rectangles, frames) and (count, rectangles, mels).
-        """
+        """Draw which frames, (count, rectangles, frames), and which bins each rectangle spans."""
         uniform = self._uniform((count, self._count_rectangles(sides), 4))
         rows = self._draw_intervals(uniform[..., 0], uniform[..., 1], sides[0])
         columns = self._draw_intervals(uniform[..., 2], uniform[..., 3], sides[1])
@@ -155,10 +145,10 @@ class GroupMasking(keras.layers.Layer):
 
     def _count_rectangles(self, sides):
         ratio = max(self.drop_ratio, self.replace_ratio)
-        return _enough_rectangles(sides, self.align, self.max_side, ratio)
+        return _enough_rectangles(sides, self.align, ratio)
 
     def _draw_intervals(self, start, length, side):
-        align, longest = self.align, _longest(side, self.align, self.max_side)
+        align, longest = self.align, _longest(side, self.align)
         start = ops.floor(start * (side - align)) // align * align
         length = ops.minimum(ops.floor(_interpolate(length, align, longest)), side - start)
         stop = start + ops.round(length / align) * align
@@ -190,27 +180,26 @@ class GroupMasking(keras.layers.Layer):
         return {**super().get_config(), **arguments_of(GroupMasking, self)}
 
 
-def _longest(side, align, max_side):
-    return max(align + 1, int(side * max_side))
+def _longest(side, align):
+    return max(align + 1, int(side * MAX_SIDE))
 
 
 @functools.cache
-def _enough_rectangles(sides, align, max_side, ratio):
+def _enough_rectangles(sides, align, ratio):
     """Return how many rectangles are drawn: twice those that reach the ratio on average.
 
     A pixel (t, m) stays uncovered by n rectangles with probability
     (1 - P(t in rows) P(m in columns))^n. The spread of the number needed is far smaller
     than its mean; where even twice the mean does not do, all of them are the mask.
     """
-    chances = [_interval_coverage(side, align, _longest(side, align, max_side)) for side in sides]
+    chances = [_interval_coverage(side, align, _longest(side, align)) for side in sides]
     uncovered = 1 - chances[0][:, None] * chances[1][None, :]
     numbers = range(1, MOST_RECTANGLES + 1)
     index = bisect.bisect_left(numbers, ratio, key=lambda n: 1 - np.mean(uncovered**n))
     if index == len(numbers):
         raise ValueError(
             f"{MOST_RECTANGLES} rectangles do not cover a share of {ratio} of a spectrogram. "
-            "Choose a larger `max_side`, a smaller `align` or smaller ratios. Received: "
-            f"(frames, mels)={sides}, max_side={max_side}, align={align}"
+            f"Choose a smaller `align` or ratios. Received: (frames, mels)={sides}, align={align}"
         )
     return 2 * numbers[index] + 16
 

@@ -36,9 +36,8 @@ class ProjectionHead(keras.layers.Layer):
     class_logits, patch_logits = head(keras.random.normal((2, 297, 192)))
     ```
 
-    Reference: Atito et al., "ASiT", arXiv 2211.13189, section III; Caron et al., "Emerging
-    Properties in Self-Supervised Vision Transformers", arXiv 2104.14294, section 3.1;
-    Salimans and Kingma, "Weight Normalization", arXiv 1602.07868.
+    Reference: Caron et al., "DINO", arXiv 2104.14294, section 3.1; Salimans and Kingma, "Weight
+    Normalization", arXiv 1602.07868; Atito et al., "ASiT", arXiv 2211.13189, section III.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class ProjectionHead(keras.layers.Layer):
 
     def build(self, input_shape):
         check_shape("Tokens", input_shape, "(batch, tokens, width)")
-        widths = (self.hidden_dim, self.hidden_dim, self.bottleneck_dim)
+        widths = [self.hidden_dim, self.hidden_dim, self.bottleneck_dim]
         self.mlp = MLP(widths, dtype=self.dtype_policy, name="mlp")
         self.mlp.build((None, None, input_shape[-1]))
         self.class_prototypes = self._add(self.num_class_prototypes, "class_prototypes")

@@ -6,33 +6,30 @@ import types
 import keras
 import numpy as np
 
-from keras_asit._arguments import arguments_of, check_integers, check_number
+from keras_asit._arguments import arguments_of, check_integers
 
-FLOOR = 1.1920929e-07
+WINDOW_SECONDS = 0.025
+SHIFT_SECONDS = 0.01
+LOW_FREQUENCY = 20.0
 PREEMPHASIS = 0.97
+FLOOR = 1.1920929e-07
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
 class LogMelFilterbank(keras.layers.Layer):
-    """Kaldi-compatible log-mel filterbank: waveforms in, spectrograms out.
-
-    It computes the same in a model on any backend and in a `tf.data` pipeline under any.
+    """Kaldi-compatible log-mel filterbank, the same in a model and in `tf.data`, on any backend.
 
     The mean of each waveform is removed; frames of 25 ms every 10 ms lie wholly inside the
     waveform (`snip_edges`). Per frame: the mean is removed, pre-emphasis 0.97, symmetric Hann
     window, power spectrum over the next power of two samples, triangular filters equally
-    spaced on the mel scale 1127 ln(1 + f / 700) and linear in mel between `low_frequency` and
-    the Nyquist frequency, natural logarithm with a floor of 1.1920929e-07. No dither.
-    Filters that are narrower than one FFT bin may stay at the floor, as in Kaldi.
+    spaced on the mel scale 1127 ln(1 + f / 700) and linear in mel between 20 Hz and the Nyquist
+    frequency, natural logarithm with a floor of 1.1920929e-07. No dither. Filters that are
+    narrower than one FFT bin may stay at the floor, as in Kaldi.
 
     Args:
         sample_rate: int. Sample rate of the waveforms in Hz. Defaults to `16000`.
         num_mels: int. Number of mel bins. Defaults to `128`.
-        window_seconds: float. Length of a frame. Defaults to `0.025`.
-        shift_seconds: float. Distance between frames. Defaults to `0.01`.
-        low_frequency: float. Lower edge of the first filter in Hz. Defaults to `20.0`.
-        **kwargs: Arguments of `keras.layers.Layer`, such as `name`. The computation is always in
-            float32; half precision cannot hold it.
+        **kwargs: Arguments of `keras.layers.Layer`; always in float32, for half cannot hold it.
 
     Input shape: `(batch, samples)` or `(samples,)`, in [-1, 1].
     Output shape: `(batch, frames, num_mels)` or `(frames, num_mels)`, with
@@ -45,39 +42,24 @@ class LogMelFilterbank(keras.layers.Layer):
     spectrograms = filterbank(np.random.uniform(-1, 1, (2, 16000)))  # (2, 98, 128)
     ```
 
-    Reference: Povey et al., "The Kaldi Speech Recognition Toolkit", ASRU 2011; constants as in
-    Gong et al., "AST", arXiv 2104.01778, section 3.1.
+    Reference: Povey et al., "The Kaldi Speech Recognition Toolkit", ASRU 2011.
     """
 
-    def __init__(
-        self,
-        sample_rate: int = 16000,
-        num_mels: int = 128,
-        *,
-        window_seconds: float = 0.025,
-        shift_seconds: float = 0.01,
-        low_frequency: float = 20.0,
-        **kwargs,
-    ):
+    def __init__(self, sample_rate: int = 16000, num_mels: int = 128, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
-        check_integers(1, sample_rate=sample_rate, num_mels=num_mels)
-        check_number("window_seconds", window_seconds, 2 / sample_rate)
-        check_number("shift_seconds", shift_seconds, 1 / sample_rate)
-        check_number("low_frequency", low_frequency, 0, sample_rate / 2 - 1)
+        # At a lower rate, a shift would be no sample long.
+        check_integers(math.ceil(1 / SHIFT_SECONDS), sample_rate=sample_rate)
+        check_integers(1, num_mels=num_mels)
         # The layer must not turn the tensors of a tf.data pipeline into those of the backend.
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
         self.sample_rate = sample_rate
         self.num_mels = num_mels
-        self.window_seconds = window_seconds
-        self.shift_seconds = shift_seconds
-        self.low_frequency = low_frequency
-        self.window = int(sample_rate * window_seconds)
-        self.shift = int(sample_rate * shift_seconds)
+        self.window = int(sample_rate * WINDOW_SECONDS)
+        self.shift = int(sample_rate * SHIFT_SECONDS)
         self.fft_size = 2 ** math.ceil(math.log2(self.window))
         self._taper = np.hanning(self.window).astype("float32")
-        filters = mel_filters(sample_rate, num_mels, self.fft_size, low_frequency)
-        self._filter_groups = _group_filters(filters)
+        self._filter_groups = _group_filters(mel_filters(sample_rate, num_mels, self.fft_size))
         # There are no weights, and Keras quantizes models only of built layers.
         self.built = True
 
@@ -141,13 +123,13 @@ class LogMelFilterbank(keras.layers.Layer):
         return {**super().get_config(), **arguments_of(LogMelFilterbank, self)}
 
 
-def mel_filters(sample_rate, num_mels, fft_size, low_frequency):
+def mel_filters(sample_rate, num_mels, fft_size):
     """Return triangular filters, linear in mel, as a matrix of (FFT bins without Nyquist, mels)."""
 
     def mel(frequency):
         return 1127.0 * np.log1p(frequency / 700.0)
 
-    edges = np.linspace(mel(low_frequency), mel(sample_rate / 2), num_mels + 2)
+    edges = np.linspace(mel(LOW_FREQUENCY), mel(sample_rate / 2), num_mels + 2)
     left, center, right = edges[:-2], edges[1:-1], edges[2:]
     bins = mel(np.arange(fft_size // 2) * sample_rate / fft_size)[:, None]
     rising, falling = (bins - left) / (center - left), (right - bins) / (right - center)
@@ -177,10 +159,10 @@ def _check(waveforms):
 
 
 def operations_for(x):
-    """Return the namespace to compute with `x` in.
+    """Return the namespace to compute with `x` in: `keras.ops`, or in `tf.data` one that works.
 
-    That is `keras.ops`, except for a symbolic TensorFlow tensor (of a `tf.data` pipeline) under
-    another backend than TensorFlow: Keras has no public way to run its operations on those.
+    Keras has no public way to run its operations on TensorFlow's symbolic tensors under another
+    backend.
     """
     is_symbolic_tensorflow = type(x).__module__.startswith("tensorflow") and not hasattr(x, "numpy")
     if keras.config.backend() == "tensorflow" or not is_symbolic_tensorflow:

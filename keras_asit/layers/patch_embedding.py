@@ -12,16 +12,15 @@ from keras_asit.layers.mlp import weight_initializer
 class PatchEmbedding(keras.layers.Layer):
     """Cut spectrograms into patches and embed them as tokens, behind a [CLS] token.
 
-    A strided convolution embeds each patch. Tokens are in time-major order: all mel patches of
-    the first frames, then all of the next. A learned position embedding is added. For
+    Tokens are in time-major order: all mel patches of the first frames, then all of the next. For
     spectrograms of another size than `spectrogram_shape`, the grid of position embeddings is
     interpolated bicubically, also when saved weights are loaded, with the pixel centers and the
     kernel (a = -0.75) of PyTorch's `interpolate(..., mode="bicubic", align_corners=False)`.
 
     Args:
         hidden_dim: int. Width of the tokens.
-        spectrogram_shape: pair of ints, (frames, mels). The size that the position embeddings
-            are learned for. Defaults to `(592, 128)`.
+        spectrogram_shape: pair of ints, (frames, mels), that positions are learned for. Defaults
+            to `(592, 128)`.
         patch_size: int or pair of ints, (frames, mels) of a patch. Defaults to `(16, 16)`.
         patch_stride: int or pair of ints. Distance between patches along both axes; smaller
             than `patch_size`, patches overlap, as in AST. Defaults to `None`, `patch_size`.
@@ -37,8 +36,7 @@ class PatchEmbedding(keras.layers.Layer):
     tokens = embedding(keras.random.normal((2, 592, 128)))  # (2, 1 + 37 * 8, 192)
     ```
 
-    Reference: Atito et al., "ASiT", arXiv 2211.13189, section III; Dosovitskiy et al., "An
-    Image is Worth 16x16 Words", arXiv 2010.11929, equation 1.
+    Reference: Dosovitskiy et al., "An Image is Worth 16x16 Words", arXiv 2010.11929, equation 1.
     """
 
     def __init__(

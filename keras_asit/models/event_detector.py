@@ -1,10 +1,13 @@
 """Sound events in time: frame-level scores from ASiT's tokens."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_asit._arguments import check_integers, check_known
+from keras_asit.layers.log_mel_filterbank import SHIFT_SECONDS, WINDOW_SECONDS
 from keras_asit.models.audio_preprocessor import ASiTAudioClassifierPreprocessor
 from keras_asit.models.backbone import ASiTBackbone
 from keras_asit.models.inputs import as_shares
@@ -102,8 +105,9 @@ class ASiTEventDetector(ASiTTask):
 
     @property
     def window_seconds(self) -> float:
-        """The duration of a window: one 10-ms shift a frame, and the 20 ms after the last."""
-        return (self.backbone.spectrogram_shape[0] + 2) / 100
+        """The duration of a window, up to the end of its last frame, in whole shifts."""
+        shifts_of_last = math.ceil(WINDOW_SECONDS / SHIFT_SECONDS)
+        return (self.backbone.spectrogram_shape[0] - 1 + shifts_of_last) * SHIFT_SECONDS
 
     def compile(self, optimizer="auto", loss="auto", **kwargs):
         """Configure training, as `keras.Model.compile` does.

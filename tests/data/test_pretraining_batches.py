@@ -231,7 +231,7 @@ def test_arguments_are_checked(clips, arguments, message):
 
 @pytest.mark.parametrize("arguments", [{"sample_rate": 16000.0}, {"num_mels": 0}])
 def test_a_front_end_of_no_rate_or_no_mels_is_refused(clips, arguments):
-    with pytest.raises(ValueError, match=f"`{next(iter(arguments))}` must be a positive integer"):
+    with pytest.raises(ValueError, match=f"`{next(iter(arguments))}` must be .* integer"):
         dataset_of(clips, converter=ASiTAudioConverter(num_frames=48, **arguments))
 
 

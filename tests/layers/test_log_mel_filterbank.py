@@ -165,11 +165,7 @@ def test_computes_in_float32_whatever_the_policy():
 
 
 def test_config_round_trip():
-    assert_config_round_trip(
-        LogMelFilterbank(
-            32000, num_mels=64, window_seconds=0.02, shift_seconds=0.005, low_frequency=50.0
-        )
-    )
+    assert_config_round_trip(LogMelFilterbank(32000, num_mels=64))
 
 
 def test_layer_contract():
@@ -199,11 +195,9 @@ def test_waveforms_with_channels_are_refused():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"sample_rate": 16000.5}, "`sample_rate` must be a positive integer"),
+        ({"sample_rate": 16000.5}, "`sample_rate` must be an integer of at least 100"),
+        ({"sample_rate": 99}, "`sample_rate` must be an integer of at least 100"),
         ({"num_mels": 0}, "`num_mels` must be a positive integer"),
-        ({"window_seconds": 0}, "`window_seconds` must be a number of at least"),
-        ({"shift_seconds": -0.01}, "`shift_seconds` must be a number of at least"),
-        ({"low_frequency": 8000}, "`low_frequency` must be a number between 0 and"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):

@@ -175,7 +175,7 @@ def test_waveforms_with_channels_are_refused():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"sample_rate": 0}, "`sample_rate` must be a positive integer"),
+        ({"sample_rate": 0}, "`sample_rate` must be an integer of at least 100"),
         ({"num_frames": 0}, "`num_frames` must be a positive integer"),
         ({"num_mels": 12.5}, "`num_mels` must be a positive integer"),
         ({"mean": "zero"}, "`mean` must be a number"),

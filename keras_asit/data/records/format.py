@@ -16,7 +16,13 @@ from keras_asit._arguments import name_some
 from keras_asit._files import PARTIAL, write_whole
 from keras_asit.data.decoding import read_waveform
 from keras_asit.layers import LogMelFilterbank
-from keras_asit.layers.log_mel_filterbank import FLOOR, PREEMPHASIS
+from keras_asit.layers.log_mel_filterbank import (
+    FLOOR,
+    LOW_FREQUENCY,
+    PREEMPHASIS,
+    SHIFT_SECONDS,
+    WINDOW_SECONDS,
+)
 from keras_asit.models.audio_converter import log_mel_moments
 
 INDEX = "index.json"
@@ -161,10 +167,15 @@ class RecordFormat:
         """Return what records depend on, as it stands in their index."""
         is_encoded, front_end = self.content == "encoded", None
         if self.content == "log_mel":
-            config = _filterbank(self.sample_rate, self.num_mels)[0].get_config()
-            names = ("sample_rate", "num_mels", "window_seconds", "shift_seconds", "low_frequency")
-            front_end = {name: config[name] for name in names}
-            front_end |= {"floor": FLOOR, "preemphasis": PREEMPHASIS}
+            front_end = {
+                "sample_rate": self.sample_rate,
+                "num_mels": self.num_mels,
+                "window_seconds": WINDOW_SECONDS,
+                "shift_seconds": SHIFT_SECONDS,
+                "low_frequency": LOW_FREQUENCY,
+                "floor": FLOOR,
+                "preemphasis": PREEMPHASIS,
+            }
         return {
             "content": self.content,
             "sample_rate": None if is_encoded else self.sample_rate,

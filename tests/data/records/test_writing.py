@@ -351,7 +351,7 @@ def test_arguments_are_checked(kwargs, message, recordings, tmp_path):
 
 @pytest.mark.parametrize("arguments", [{"sample_rate": 0}, {"num_mels": 1.5}])
 def test_a_front_end_of_no_rate_or_no_mels_is_refused(arguments, recordings, tmp_path):
-    with pytest.raises(ValueError, match=f"`{next(iter(arguments))}` must be a positive integer"):
+    with pytest.raises(ValueError, match=f"`{next(iter(arguments))}` must be .* integer"):
         write(recordings, tmp_path / "records", converter=ASiTAudioConverter(**arguments))
 
 
