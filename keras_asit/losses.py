@@ -13,15 +13,14 @@ class DistillationLoss(keras.layers.Layer):
     """Self-distillation loss with a running center of the teacher's logits.
 
     The loss is the mean cross-entropy between softmax((teacher - center) / temperature) and
-    log-softmax(student / student_temperature). It is a layer, not a `keras.losses.Loss`,
-    because the center is state: after a loss in training, the center moves to the mean of the
-    teacher's logits over the whole batch, that of all replicas together.
+    log-softmax(student / student_temperature). After a loss in training, the center, state of this
+    layer, moves to the mean of the teacher's logits over the whole batch, of all replicas.
 
     Args:
         num_prototypes: int. Number of logits.
         views: str. `"other"` compares each teacher view with every other student view, as for
-            [CLS]; student views beyond the teacher's are short crops. `"same"` compares each
-            teacher view with the same student view, as for patches. Defaults to `"other"`.
+            [CLS] (those beyond the teacher's are short crops); `"same"` with the same student
+            view, as for patches. Defaults to `"other"`.
         student_temperature: float. Defaults to `0.1`.
         center_momentum: float in [0, 1]. Defaults to `0.9`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
@@ -29,7 +28,7 @@ class DistillationLoss(keras.layers.Layer):
     Call arguments:
         teacher_logits: `(batch, teacher views, ..., num_prototypes)`.
         student_logits: `(batch, student views, ..., num_prototypes)`.
-        temperature: float or scalar tensor. The teacher's temperature, usually from a schedule.
+        temperature: float or scalar tensor. The teacher's temperature.
         training: bool. Whether to update the center.
 
     Example:
@@ -40,8 +39,8 @@ class DistillationLoss(keras.layers.Layer):
     value = loss(teacher, student, temperature=0.04, training=True)
     ```
 
-    Reference: Caron et al., "Emerging Properties in Self-Supervised Vision Transformers", arXiv
-    2104.14294, section 3.1; Atito et al., "ASiT", arXiv 2211.13189, section III.
+    Reference: Caron et al., "DINO", arXiv 2104.14294, section 3.1; Atito et al., "ASiT", arXiv
+    2211.13189, section III.
     """
 
     def __init__(
@@ -122,15 +121,12 @@ class MaskedReconstructionLoss(keras.losses.Loss):
     """Mean absolute error over masked pixels only; 0 where nothing is masked.
 
     Args:
-        reduction: str. As for any Keras loss. Defaults to `"mean_with_sample_weight"`, the mean
-            over masked pixels.
-        name: str. Defaults to `"masked_reconstruction_loss"`.
-        **kwargs: Arguments of `keras.losses.Loss`.
+        reduction: str. Defaults to `"mean_with_sample_weight"`, the mean over masked pixels.
+        **kwargs: Arguments of `keras.losses.Loss`, such as `name`.
 
     Call arguments:
-        y_true: the clean spectrograms, `(..., frames, mels)`.
-        y_pred: their reconstruction, of the same shape.
-        sample_weight: the mask, of the same shape, 1 where the input was corrupted.
+        y_true, y_pred, sample_weight: the clean spectrograms, `(..., frames, mels)`, their
+            reconstruction, and the mask, 1 where the input was corrupted.
 
     Example:
 
@@ -163,11 +159,7 @@ class MaskedReconstructionLoss(keras.losses.Loss):
 
 
 def global_batch_mean(value):
-    """Return the mean over all replicas of `value`, the mean over one replica's batch.
-
-    TensorFlow and PyTorch run a step once per replica; JAX runs it once, over global arrays,
-    and needs nothing more.
-    """
+    """Return the mean over all replicas; JAX runs a step once, over global arrays."""
     backend = keras.config.backend()
     if backend == "tensorflow":
         import tensorflow as tf
@@ -186,10 +178,7 @@ def global_batch_mean(value):
 
 
 def num_replicas() -> int:
-    """Return over how many replicas Keras sums gradients: TensorFlow's, else 1.
-
-    A replica's loss is to be divided by it. Keras's own losses are; what it logs is multiplied.
-    """
+    """Return over how many replicas Keras sums gradients, so that a loss is to be divided by it."""
     if keras.config.backend() != "tensorflow":
         return 1
     import tensorflow as tf

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_asit._arguments import arguments_of, check_choice, check_integers
+from keras_asit._arguments import arguments_of, check_integers
 
 __all__ = ["DPrime", "MeanAUC", "MeanAveragePrecision"]
 
@@ -11,8 +11,7 @@ __all__ = ["DPrime", "MeanAUC", "MeanAveragePrecision"]
 class RankingMetric(keras.metrics.Metric):
     """Keep the scores and labels of all clips, and rank the clips of each class.
 
-    Exact results need every score, so there is a capacity. Once it is exceeded the result is
-    NaN, and so it is if any score is.
+    Exact results need every score. Beyond its capacity the result is NaN, and if any score is.
     """
 
     default_name = None
@@ -32,10 +31,8 @@ class RankingMetric(keras.metrics.Metric):
         """Take in a batch.
 
         Args:
-            y_true: tensor of shape `(batch, num_classes)` of zeros and ones; what is mixed
-                counts as 1 from 0.5 on.
-            y_pred: tensor of shape `(batch, num_classes)`; logits or probabilities, because
-                only their order counts.
+            y_true: tensor of shape `(batch, num_classes)`; what is mixed counts from 0.5 on.
+            y_pred: tensor of the same shape, logits or probabilities: only their order counts.
             sample_weight: must be `None`.
         """
         if sample_weight is not None:
@@ -53,7 +50,6 @@ class RankingMetric(keras.metrics.Metric):
         self.count.assign(self.count + batch)
 
     def result(self):
-        """Return the metric, or NaN if the capacity is exceeded or a score is NaN."""
         valid = ops.arange(self.capacity, dtype="int32") < self.count
         any_nan = ops.any(ops.logical_and(ops.isnan(self.scores[:-1]), valid[:, None]))
         broken = ops.logical_or(any_nan, self.count > self.capacity)
@@ -61,11 +57,10 @@ class RankingMetric(keras.metrics.Metric):
         return ops.cast(ops.where(broken, float("nan"), value), self.dtype)
 
     def curves(self, valid):
-        """Return how many clips of each class score at least as high as each threshold.
+        """Return how many positive, and negative, clips of each class reach each threshold.
 
-        These are the numbers of positive and of negative clips, float32 of shape
-        `(num_classes, 1 + capacity)`, from no clip to all of them. Thresholds are the different
-        scores; where there are fewer than columns, the last is repeated.
+        They are float32 of shape `(num_classes, 1 + capacity)`, from no clip to all. Thresholds are
+        the different scores; where there are fewer than columns, the last is repeated.
         """
         scores = ops.transpose(ops.where(valid[:, None], self.scores[:-1], -float("inf")))
         order = ops.argsort(-scores, axis=1)
@@ -85,25 +80,18 @@ class RankingMetric(keras.metrics.Metric):
         return {**super().get_config(), **arguments_of(RankingMetric, self)}
 
 
-def mean_over(values, counted):
-    """Return the mean of those values that are counted, 0 if none is."""
-    counted = ops.cast(counted, values.dtype)
-    return ops.sum(values * counted) / ops.maximum(ops.sum(counted), 1.0)
-
-
 @keras.saving.register_keras_serializable(package="keras_asit")
 class MeanAveragePrecision(RankingMetric):
     """Mean over classes of the average precision, as scikit-learn computes it, ties included.
 
-    Keras asks for the result after each batch of `fit` and `evaluate`, and each time all clips
-    are sorted: with many clips and classes, rather update it once with what `predict` returned.
+    A class without a positive clip counts as 0. Keras asks for the result after each batch of `fit`
+    and `evaluate`, and each time all clips are sorted: with many clips and classes, rather update
+    it once with what `predict` returned.
 
     Args:
         num_classes: int.
         capacity: int. The largest number of clips; beyond it the result is NaN. Defaults to
             `32768`; each takes 5 bytes a class.
-        absent: str. What a class without a positive clip counts as: `"zero"`, as in
-            scikit-learn, or `"skip"`, not at all. Defaults to `"zero"`.
         name: str. Defaults to `"mean_average_precision"`.
         dtype: str. Of the result. Defaults to `None`, float32.
 
@@ -115,45 +103,33 @@ class MeanAveragePrecision(RankingMetric):
     metric.result()  # (1 + 5 / 6) / 2
     ```
 
-    Reference: Gemmeke et al., "Audio Set", ICASSP 2017, section 5;
-    `sklearn.metrics.average_precision_score`.
+    Reference: Gemmeke et al., "Audio Set", ICASSP 2017, section 5.
     """
 
     default_name = "mean_average_precision"
-
-    def __init__(self, num_classes: int, capacity: int = 32768, *, absent: str = "zero", **kwargs):
-        super().__init__(num_classes, capacity, **kwargs)
-        check_choice("absent", absent, ("zero", "skip"))
-        self.absent = absent
 
     def value(self, positives, negatives):
         precision = positives[:, 1:] / ops.maximum(positives + negatives, 1.0)[:, 1:]
         found = positives[:, 1:] - positives[:, :-1]
         total = positives[:, -1]
-        values = ops.sum(found * precision, axis=1) / ops.maximum(total, 1.0)
-        return mean_over(values, total > 0 if self.absent == "skip" else ops.ones_like(total))
-
-    def get_config(self):
-        return {**super().get_config(), "absent": self.absent}
+        return ops.mean(ops.sum(found * precision, axis=1) / ops.maximum(total, 1.0))
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
 class MeanAUC(RankingMetric):
     """Mean over classes of the area under the ROC curve, exact, ties counted half.
 
-    Classes without a positive or without a negative clip have no curve and are left out. As
-    with `MeanAveragePrecision`, each result sorts all clips.
+    Classes without a positive or without a negative clip have no curve and are left out.
 
     Args:
-        num_classes, capacity, dtype: as in `MeanAveragePrecision`.
-        name: str. Defaults to `"mean_auc"`.
+        num_classes, capacity, name, dtype: as in `MeanAveragePrecision`.
 
     Example:
 
     ```python
-    metric = keras_asit.metrics.MeanAUC(num_classes=2)
-    metric.update_state([[1, 0], [0, 1], [0, 1]], [[0.9, 0.2], [0.1, 0.7], [0.3, 0.1]])
-    metric.result()  # (1 + 1 / 2) / 2
+    metric = keras_asit.metrics.MeanAUC(num_classes=1)
+    metric.update_state([[1], [0], [1], [0]], [[0.9], [0.7], [0.6], [0.1]])
+    metric.result()  # 3 / 4
     ```
 
     Reference: Gemmeke et al., "Audio Set", ICASSP 2017, section 5.
@@ -167,18 +143,16 @@ class MeanAUC(RankingMetric):
         rates = [curve / ops.maximum(total, 1.0) for curve, total in zip(curves, totals)]
         heights = (rates[0][:, 1:] + rates[0][:, :-1]) / 2
         areas = ops.sum(heights * (rates[1][:, 1:] - rates[1][:, :-1]), axis=1)
-        return mean_over(areas, ops.logical_and(totals[0] > 0, totals[1] > 0)[:, 0])
+        counted = ops.cast(ops.logical_and(totals[0] > 0, totals[1] > 0)[:, 0], areas.dtype)
+        return ops.sum(areas * counted) / ops.maximum(ops.sum(counted), 1.0)
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
 class DPrime(MeanAUC):
-    """Sensitivity index: the square root of 2 times the inverse normal distribution at `MeanAUC`.
-
-    That is how far apart two normal distributions of variance 1 are that have this AUC.
+    """Sensitivity index: how far apart two normal distributions are that have this `MeanAUC`.
 
     Args:
-        num_classes, capacity, dtype: as in `MeanAveragePrecision`.
-        name: str. Defaults to `"d_prime"`.
+        num_classes, capacity, name, dtype: as in `MeanAveragePrecision`.
 
     Example:
 

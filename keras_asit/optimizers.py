@@ -31,8 +31,7 @@ class AdamW(keras.optimizers.AdamW):
         weight_decay: float or `LearningRateSchedule`. Defaults to `0.04`.
         epsilon: float. Added to the denominator after bias correction, as in PyTorch.
             Defaults to `1e-8`.
-        clipnorm: float. The gradient of each variable is scaled to at most this norm. Defaults
-            to `None`, no clipping.
+        clipnorm: float. Largest norm of the gradient of a variable. Defaults to `None`, any.
         not_decayed: list of strs. Regular expressions of the paths of variables that are not
             decayed. Defaults to those of biases and normalization layers, whatever their rank.
             `exclude_from_weight_decay` replaces them.
@@ -131,8 +130,7 @@ def layerwise_decay(
     above all, has the optimizer's own. What of the backbone is to be frozen must be so already.
 
     Args:
-        optimizer: a `keras.optimizers.Optimizer`, not yet used. Its learning rate may be a
-            schedule.
+        optimizer: a `keras.optimizers.Optimizer`, not yet used.
         backbone: the `ASiTBackbone` of the model that is fine-tuned.
         decay: float in [0, 1]. Defaults to `0.75`.
 
@@ -147,8 +145,7 @@ def layerwise_decay(
     classifier.compile(keras_asit.optimizers.layerwise_decay(optimizer, classifier.backbone))
     ```
 
-    Reference: Clark et al., "ELECTRA", arXiv 2003.10555, section 3.1; Bao et al., "BEiT", arXiv
-    2106.08254, appendix H.
+    Reference: Clark et al., "ELECTRA", arXiv 2003.10555, section 3.1.
     """
     check_instance("optimizer", optimizer, keras.optimizers.Optimizer)
     check_number("decay", decay, 0, 1)

@@ -32,11 +32,8 @@ class _Schedule(LearningRateSchedule):
 class WarmupCosine(_Schedule):
     """Linear warm-up from 0, then half a cosine from `start` to `end`.
 
-    For the learning rate, and without warm-up for weight decay and the teacher's momentum.
-
     Args:
-        start: float. Value at the end of the warm-up.
-        end: float. Value from step `total_steps` on.
+        start, end: floats. Values at the end of the warm-up, and from step `total_steps` on.
         total_steps: int. Number of steps, the warm-up's included.
         warmup_steps: int. Defaults to `0`.
 
@@ -86,7 +83,7 @@ class WarmupStepDecay(_Schedule):
     rate = keras_asit.schedules.WarmupStepDecay(5e-5, 0.5, 1000, decay_steps=500)
     ```
 
-    Reference: Gong et al., "AST: Audio Spectrogram Transformer", arXiv 2104.01778, section 3.1.
+    Reference: Gong et al., "AST", arXiv 2104.01778, section 3.1.
     """
 
     def __init__(
@@ -118,11 +115,8 @@ class WarmupStepDecay(_Schedule):
 class LinearRamp(_Schedule):
     """Rise or fall linearly from `start` to `end`, then stay there.
 
-    For the teacher's temperature.
-
     Args:
-        start: float. Value at step 0.
-        end: float. Value from step `ramp_steps` on.
+        start, end: floats. Values at step 0, and from step `ramp_steps` on.
         ramp_steps: int. Number of steps of the ramp.
 
     Example:
@@ -131,8 +125,7 @@ class LinearRamp(_Schedule):
     temperature = keras_asit.schedules.LinearRamp(0.04, 0.07, ramp_steps=3_000)
     ```
 
-    Reference: Caron et al., "Emerging Properties in Self-Supervised Vision Transformers", arXiv
-    2104.14294, section 3.1.
+    Reference: Caron et al., "DINO", arXiv 2104.14294, section 3.1.
     """
 
     def __init__(self, start: float, end: float, ramp_steps: int):
@@ -160,8 +153,8 @@ class Scaled(LearningRateSchedule):
     Example:
 
     ```python
-    rate = keras_asit.schedules.WarmupCosine(1e-3, 0.0, total_steps=1000)
-    tenth = keras_asit.schedules.Scaled(rate, 0.1)
+    schedule = keras_asit.schedules.WarmupCosine(1e-3, 0.0, total_steps=1000)
+    tenth = keras_asit.schedules.Scaled(schedule, 0.1)
     ```
     """
 

@@ -6,6 +6,7 @@ import keras
 
 from keras_asit._arguments import check_integers, check_known, check_number, is_symbolic
 from keras_asit.layers import TokenPooling
+from keras_asit.layers.mlp import dense
 from keras_asit.models.audio_preprocessor import ASiTAudioClassifierPreprocessor
 from keras_asit.models.backbone import ASiTBackbone
 from keras_asit.models.inputs import as_indices, as_label_array, as_shares
@@ -17,21 +18,20 @@ from keras_asit.optimizers import AdamW
 class ASiTAudioClassifier(ASiTTask):
     """Classify clips: one of several classes, or any number of them.
 
-    The backbone's tokens are pooled to one vector, which a linear layer classifies. `fit`,
-    `evaluate` and `predict` take raw waveforms, as an array or as a list of clips of different
-    lengths, or a batched `tf.data.Dataset` of them (dense or ragged). Labels are class indices
-    or, with `class_names`, names; with `multi_label`, an array of zeros and ones.
+    A linear layer classifies the pooled tokens. `fit`, `evaluate` and `predict` take waveforms: an
+    array, a list of clips of different lengths, or a batched `tf.data.Dataset` of them (dense or
+    ragged). Labels are class indices or, with `class_names`, names; with `multi_label`, an array of
+    zeros and ones.
 
     Args:
         backbone: an `ASiTBackbone`.
-        num_classes: int. Number of classes.
+        num_classes: int.
         preprocessor: an `ASiTAudioClassifierPreprocessor`. Defaults to `None`: inputs are
             spectrograms, normalized as `ASiTAudioConverter` does.
         class_names: list of strs, the classes in their order. Defaults to `None`.
         multi_label: bool. Whether a clip can have several labels, or none. Sets the defaults
             of `compile` and which labels are accepted. Defaults to `False`.
-        pooling: str. `"cls"`, `"mean"` or `"cls_and_mean"`; see `TokenPooling`. Defaults to
-            `"cls"`.
+        pooling: str, as in `keras_asit.layers.TokenPooling`. Defaults to `"cls"`.
         dropout: float in [0, 1). Dropout of the pooled vector. Defaults to `0.0`.
         activation: str or callable. Defaults to `None`: outputs are logits.
         augmentation: `keras.layers.Layer` applied to spectrograms in training, such as
@@ -50,7 +50,7 @@ class ASiTAudioClassifier(ASiTTask):
     logits = classifier.predict(waveforms)  # (2, 2)
     ```
 
-    Reference: Gong et al., "AST: Audio Spectrogram Transformer", arXiv 2104.01778, section 2.1.
+    Reference: Gong et al., "AST", arXiv 2104.01778, section 2.1.
     """
 
     size_argument = "num_classes"
@@ -72,6 +72,7 @@ class ASiTAudioClassifier(ASiTTask):
     ):
         check_task(backbone, preprocessor)
         check_integers(1, num_classes=num_classes)
+        num_classes = int(num_classes)
         check_number("dropout", dropout, 0, 0.999)
         if class_names is not None and not len(class_names) == len(set(class_names)) == num_classes:
             raise ValueError(
@@ -91,20 +92,14 @@ class ASiTAudioClassifier(ASiTTask):
         self.output_dropout = keras.layers.Dropout(
             dropout, dtype=compute_dtype, name="output_dropout"
         )
-        self.output_dense = keras.layers.Dense(
-            int(num_classes),
-            activation=activation,
-            kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
-            dtype=head_dtype,
-            name="predictions",
-        )
+        self.output_dense = dense(num_classes, activation, dtype=head_dtype, name="predictions")
 
         # === Functional Model ===
         inputs = keras.Input(backbone.spectrogram_shape, name="spectrograms")
         tokens = backbone(inputs if augmentation is None else augmentation(inputs))
         outputs = self.output_dense(self.output_dropout(self.pooler(tokens)))
         # `compile` reads these.
-        self.num_classes = int(num_classes)
+        self.num_classes = num_classes
         self.multi_label = multi_label
         self.activation = keras.activations.get(activation)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
@@ -116,7 +111,6 @@ class ASiTAudioClassifier(ASiTTask):
 
     @property
     def head_dtype(self) -> keras.DTypePolicy:
-        """The precision of the linear layer."""
         return self.output_dense.dtype_policy
 
     def compile(self, optimizer="auto", loss="auto", *, metrics="auto", **kwargs):
@@ -128,7 +122,6 @@ class ASiTAudioClassifier(ASiTTask):
                 binary one.
             metrics: Defaults to `"auto"`: accuracy, or with `multi_label` the area under the
                 precision-recall curve.
-            **kwargs: Other arguments of `keras.Model.compile`.
         """
         if optimizer == "auto":
             optimizer = AdamW(5e-5)

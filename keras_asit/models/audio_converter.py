@@ -30,27 +30,20 @@ SECONDS_AT_ONCE = 60
 class ASiTAudioConverter(keras_hub.layers.AudioConverter):
     """Convert waveforms to normalized log-mel spectrograms of a fixed number of frames.
 
-    The log-mel filterbank is cut or padded with zeros at its end to `num_frames`, then
-    normalized as (x - mean) / (2 * standard deviation). Works eagerly, inside a model and
-    inside `tf.data`, under any backend.
+    The log-mels are cut or padded with zeros at their end to `num_frames`, then normalized as
+    (x - mean) / (2 * standard deviation). Works in a model and in `tf.data`, under any backend.
 
     Args:
         sample_rate: int. Sample rate of the waveforms in Hz. Defaults to `16000`.
-        num_frames: int. Frames of a spectrogram, 10 ms each. Defaults to `592`.
+        num_frames: int. Frames of a spectrogram, 10 ms each; a call may have its own. Defaults to
+            `592`.
         num_mels: int. Mel bins of a spectrogram. Defaults to `128`.
         mean: float. Mean of the log-mels. Defaults to `-4.2677393`, AudioSet's.
         standard_deviation: float. Defaults to `4.5689974`, AudioSet's.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
-    Call arguments:
-        waveforms: tensor of the shape below.
-        num_frames: int. Overrides the constructor's for this call. Defaults to `None`.
-
-    Input shape:
-        `(batch, samples)` or `(samples,)`, in [-1, 1]; or a list of arrays of shape `(samples,)`.
-
-    Output shape:
-        `(batch, num_frames, num_mels)` or `(num_frames, num_mels)`.
+    Input shape: `(batch, samples)` or `(samples,)`, in [-1, 1]; or a list of `(samples,)`.
+    Output shape: `(batch, num_frames, num_mels)` or `(num_frames, num_mels)`.
 
     Raises:
         ValueError: for another rank or type; with its index, for a clip of NumPy's arrays that is
@@ -63,7 +56,7 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
     spectrograms = converter(np.random.uniform(-1, 1, (2, 6 * 16000)))  # (2, 592, 128)
     ```
 
-    Reference: Gong et al., "AST: Audio Spectrogram Transformer", arXiv 2104.01778, section 3.1.
+    Reference: Gong et al., "AST", arXiv 2104.01778, section 3.1.
     """
 
     backbone_cls = ASiTBackbone
@@ -92,12 +85,7 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
 
     @classmethod
     def from_preset(cls, preset: str, **kwargs):
-        """Load a converter from a preset; see `ASiTBackbone.from_preset`.
-
-        Args:
-            preset: str. The name of a built-in preset, a folder, or a handle.
-            **kwargs: Constructor arguments that replace the preset's.
-        """
+        """Load a converter, as `ASiTBackbone.from_preset` loads a backbone."""
         arguments = builtin_presets.part_of(preset, "converter")
         if arguments is not None:
             return cls(**{**arguments, **kwargs})
@@ -113,11 +101,7 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         return (self.num_frames, self.num_mels)
 
     def frames_in(self, seconds: float, multiple_of: int = 1) -> int:
-        """Return how many frames lie in a clip of so many seconds, rounded down to a multiple.
-
-        Args:
-            seconds: float. Duration of the clip.
-            multiple_of: int. Such as the frames of a patch. Defaults to `1`.
+        """Return how many frames lie in so many seconds, rounded down to a multiple.
 
         Example:
 
@@ -131,20 +115,16 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         return num_frames - num_frames % multiple_of
 
     def normalize(self, log_mels):
-        """Return log-mels as the network reads them: float32, (x - mean) / (2 * deviation).
-
-        Args:
-            log_mels: tensor or array of any shape, of the backend or of `tf.data`.
-        """
+        """Return log-mels of any shape as the network reads them, normalized, in float32."""
         log_mels = operations_for(log_mels).convert_to_tensor(log_mels, "float32")
         return (log_mels - self.mean) / (2 * self.standard_deviation)
 
     def adapt(self, dataset) -> None:
         """Set `mean` and `standard_deviation` to those of the log-mels of a dataset, in one pass.
 
-        Every frame of every clip counts, and no padding does: give clips in their own length, in
-        any order. As with `keras.layers.Normalization`, adapt before a model with this layer is
-        compiled, or a `tf.data` pipeline built; each call starts afresh.
+        Every frame counts, so give clips in their own length. As with
+        `keras.layers.Normalization`, adapt before a model with this layer is compiled, or a
+        `tf.data` pipeline built; each call starts afresh.
 
         Args:
             dataset: a `tf.data.Dataset` or another iterable of waveforms `(samples,)` at
@@ -152,15 +132,13 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
                 first item is one of those, such as `keras_asit.data.audio_dataset` yields.
 
         Raises:
-            ValueError: for what is no such waveform; if no clip fills a frame, or all log-mels
-                are the same.
+            ValueError: if no clip fills a frame, or all log-mels are the same.
 
         Example:
 
         ```python
         converter = keras_asit.models.ASiTAudioConverter(sample_rate=16000)
         converter.adapt(np.random.uniform(-1, 1, (8, 16000)))
-        print(converter.mean, converter.standard_deviation)
         ```
         """
         import tensorflow as tf
@@ -214,7 +192,6 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
 
 
 def _checked(waveforms):
-    """Return waveforms as an array, or as a list of arrays of different lengths."""
     is_single = np.ndim(waveforms[0]) == 0 if len(waveforms) else isinstance(waveforms, np.ndarray)
     return as_waveform(np.asarray(waveforms)) if is_single else as_waveforms(waveforms)
 
@@ -230,11 +207,7 @@ def _clips(dataset):
 
 
 def log_mel_moments(log_mels=()):
-    """Return count, sum and sum of squares of log-mels, an array of fractions, to be added up.
-
-    Their sums over spectrograms are exact, so that neither the order of spectrograms matters nor
-    how they are split over processes.
-    """
+    """Return count, sum and sum of squares of log-mels: fractions, whose sums are exact."""
     values = np.asarray(log_mels, "float64")
     return np.array([Fraction(x) for x in (values.size, values.sum(), np.square(values).sum())])
 

@@ -13,8 +13,6 @@ from keras_asit.models.backbone import ASiTBackbone
 class ASiTAudioClassifierPreprocessor(keras_hub.models.Preprocessor):
     """Convert waveforms to the spectrograms of a classifier or an event detector.
 
-    Labels pass through.
-
     Args:
         audio_converter: an `ASiTAudioConverter`.
         **kwargs: Arguments of `keras_hub.models.Preprocessor`, such as `name`.
@@ -22,16 +20,15 @@ class ASiTAudioClassifierPreprocessor(keras_hub.models.Preprocessor):
     Call arguments:
         x: float waveforms in [-1, 1]: an array of shape `(batch, samples)`, a list of arrays
             of shape `(samples,)`, or a ragged tensor.
-        y: labels. Defaults to `None`.
-        sample_weight: weights of the clips. Defaults to `None`.
+        y, sample_weight: labels and weights of the clips, which pass through.
         sample_rate: int. Where given, it must be the converter's. Defaults to `None`.
 
     Returns:
         Spectrograms of shape `(batch, frames, mels)`; with labels a tuple, as Keras packs it.
 
     Raises:
-        ValueError: if waveforms are of another shape or type, or at another sample rate, or
-            one of them is empty, not finite or out of range; the message has its index.
+        ValueError: if waveforms are of another shape, type or sample rate, or one of them is empty,
+            not finite or out of range; the message has its index.
 
     Example:
 
@@ -53,15 +50,7 @@ class ASiTAudioClassifierPreprocessor(keras_hub.models.Preprocessor):
 
     @classmethod
     def from_preset(cls, preset: str, **kwargs):
-        """Make a preprocessor of the converter in a preset; see `ASiTBackbone.from_preset`.
-
-        Args:
-            preset: str. The name of a built-in preset, a folder, or a handle.
-            **kwargs: Arguments of `ASiTAudioConverter` that replace the preset's.
-
-        Returns:
-            An `ASiTAudioClassifierPreprocessor`.
-        """
+        """Make a preprocessor of what `ASiTAudioConverter.from_preset` loads."""
         return cls(ASiTAudioConverter.from_preset(preset, **kwargs))
 
     @classmethod

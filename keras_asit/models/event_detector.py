@@ -32,8 +32,7 @@ class ASiTEventDetector(ASiTTask):
         backbone: an `ASiTBackbone`. Its `spectrogram_shape` is that of a window; published
             weights are for 998 frames, 10 seconds.
         num_strong_classes: int. Number of classes scored at each step.
-        preprocessor: an `ASiTAudioClassifierPreprocessor`. Defaults to `None`: inputs are
-            spectrograms, normalized as `ASiTAudioConverter` does.
+        preprocessor: as in `ASiTAudioClassifier`.
         num_weak_classes: int. Number of classes scored once a clip. Defaults to `None`, as
             many as `num_strong_classes`.
         num_steps: int. Number of steps of a window. Defaults to `250`, 40 ms each in 10 seconds.
@@ -72,8 +71,8 @@ class ASiTEventDetector(ASiTTask):
     ):
         check_task(backbone, preprocessor)
         num_weak_classes = num_strong_classes if num_weak_classes is None else num_weak_classes
-        check_integers(1, num_strong_classes=num_strong_classes, num_weak_classes=num_weak_classes)
-        check_integers(1, num_steps=num_steps)
+        sizes = {"num_strong_classes": num_strong_classes, "num_weak_classes": num_weak_classes}
+        check_integers(1, **sizes, num_steps=num_steps)
         check_known("ASiTEventDetector", kwargs, ("name", "trainable", "compile"))
         head_dtype = head_dtype or backbone.dtype_policy
 
@@ -100,7 +99,6 @@ class ASiTEventDetector(ASiTTask):
 
     @property
     def head_dtype(self) -> keras.DTypePolicy:
-        """The precision of both heads."""
         return self.strong_head.dtype_policy
 
     @property
@@ -115,7 +113,6 @@ class ASiTEventDetector(ASiTTask):
         Args:
             optimizer: Defaults to `"auto"`: `AdamW` with a learning rate of 5e-5.
             loss: Defaults to `"auto"`: binary cross-entropy of both outputs.
-            **kwargs: Other arguments of `keras.Model.compile`.
         """
         if optimizer == "auto":
             optimizer = AdamW(5e-5)

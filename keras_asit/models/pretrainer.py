@@ -154,9 +154,6 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
         self.step = self.add_weight(
             (), "zeros", "int32", trainable=False, aggregation="only_first_replica", name="step"
         )
-        self.teacher_momentum = 0.996
-        self.teacher_temperature = 0.04
-        self.skip_non_finite = False
         self.built = True
 
     @property

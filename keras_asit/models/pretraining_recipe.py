@@ -7,6 +7,10 @@ from keras_asit.models.pretraining_batch import check_names
 from keras_asit.optimizers import AdamW
 from keras_asit.schedules import LinearRamp, WarmupCosine
 
+# Those of the first step.
+TEACHER_MOMENTUM = 0.996
+TEACHER_TEMPERATURE = 0.04
+
 
 def pretraining_recipe(
     steps_per_epoch: int,
@@ -19,8 +23,8 @@ def pretraining_recipe(
     weight_decay: float = 0.04,
     final_weight_decay: float = 0.4,
     clipnorm: float | None = 3.0,
-    teacher_momentum: float = 0.996,
-    teacher_temperature: float = 0.04,
+    teacher_momentum: float = TEACHER_MOMENTUM,
+    teacher_temperature: float = TEACHER_TEMPERATURE,
     final_teacher_temperature: float = 0.07,
     temperature_epochs: int = 30,
 ) -> dict:
@@ -34,13 +38,11 @@ def pretraining_recipe(
             linearly from 0, then falls along a cosine. Defaults to `5e-4`.
         final_learning_rate: float. Whatever the batch. Defaults to `1e-6`.
         warmup_epochs: int. At most all steps but one. Defaults to `10`.
-        weight_decay: float. At the start of its cosine. Defaults to `0.04`.
-        final_weight_decay: float. At its end. Defaults to `0.4`.
+        weight_decay, final_weight_decay: floats. Ends of a cosine. Default to `0.04` and `0.4`.
         clipnorm: float. Largest norm of the gradient of a variable. Defaults to `3.0`.
         teacher_momentum: float. At the start of its cosine to 1. Defaults to `0.996`.
-        teacher_temperature: float. At the start of its ramp. Defaults to `0.04`.
-        final_teacher_temperature: float. At its end. Defaults to `0.07`.
-        temperature_epochs: int. Length of the ramp. Defaults to `30`.
+        teacher_temperature, final_teacher_temperature: floats. Ends of a ramp of
+            `temperature_epochs`, which default to `30`. Default to `0.04` and `0.07`.
 
     Returns:
         A dict of `optimizer`, `teacher_momentum` and `teacher_temperature`.
@@ -54,19 +56,16 @@ def pretraining_recipe(
 
     Reference: Atito et al., "ASiT", arXiv 2211.13189, section IV.
     """
-    for name, value in {
-        "learning_rate": learning_rate,
-        "final_learning_rate": final_learning_rate,
-        "weight_decay": weight_decay,
-        "final_weight_decay": final_weight_decay,
-    }.items():
-        check_number(name, value, 0)
+    check_number("learning_rate", learning_rate, 0)
+    check_number("final_learning_rate", final_learning_rate, 0)
+    check_number("weight_decay", weight_decay, 0)
+    check_number("final_weight_decay", final_weight_decay, 0)
     check_number("teacher_momentum", teacher_momentum, 0, 1)
     check_number("teacher_temperature", teacher_temperature, 1e-6)
     check_number("final_teacher_temperature", final_teacher_temperature, 1e-6)
     check_integers(0, warmup_epochs=warmup_epochs)
-    check_integers(1, temperature_epochs=temperature_epochs)
-    check_integers(1, steps_per_epoch=steps_per_epoch, batch_size=batch_size, epochs=epochs)
+    sizes = {"steps_per_epoch": steps_per_epoch, "batch_size": batch_size, "epochs": epochs}
+    check_integers(1, temperature_epochs=temperature_epochs, **sizes)
     steps = epochs * steps_per_epoch
     rate = WarmupCosine(
         learning_rate * batch_size / 256,
@@ -85,7 +84,7 @@ def pretraining_recipe(
 
 
 def training_sizes(x, steps_per_epoch, batch_size):
-    """Return both, from the data of `fit` where `None`; `ValueError` if they do not tell."""
+    """Return both, from the data of `fit` where `None`; raise `ValueError` if they do not tell."""
     batch = getattr(x, "element_spec", x)
     if batch is not x or isinstance(x, dict) or hasattr(x, "shape"):
         check_names(batch)

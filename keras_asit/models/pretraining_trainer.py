@@ -8,7 +8,12 @@ from keras import ops
 
 from keras_asit._arguments import check_integers, check_number
 from keras_asit.losses import num_replicas
-from keras_asit.models.pretraining_recipe import pretraining_recipe, training_sizes
+from keras_asit.models.pretraining_recipe import (
+    TEACHER_MOMENTUM,
+    TEACHER_TEMPERATURE,
+    pretraining_recipe,
+    training_sizes,
+)
 from keras_asit.models.saving import SavedWhole
 
 LossScaleOptimizer = keras.optimizers.LossScaleOptimizer
@@ -22,6 +27,10 @@ class PretrainingTrainer(SavedWhole):
     A base of `ASiTPretrainer`, whose attributes it uses, before `keras.Model`.
     """
 
+    teacher_momentum = TEACHER_MOMENTUM
+    teacher_temperature = TEACHER_TEMPERATURE
+    skip_non_finite = False
+
     def compile(
         self,
         optimizer: str | keras.Optimizer | None = None,
@@ -31,7 +40,6 @@ class PretrainingTrainer(SavedWhole):
         steps_per_epoch: int | None = None,
         batch_size: int | None = None,
         skip_non_finite: bool = False,
-        auto_scale_loss: bool = True,
         **kwargs,
     ) -> None:
         """Configure training, by default with the paper's recipe.
@@ -51,8 +59,6 @@ class PretrainingTrainer(SavedWhole):
             skip_non_finite: bool. Whether to undo a step whose loss or gradient is not finite
                 (the log `non_finite_steps` counts them either way). It needs memory for another
                 copy of the student and the optimizer. Defaults to `False`.
-            auto_scale_loss: bool. Whether the loss of a backbone in `mixed_float16` is scaled, by
-                a `keras.optimizers.LossScaleOptimizer`. Defaults to `True`.
             **kwargs: Other arguments of `keras.Model.compile`, such as `jit_compile`; no losses.
         """
         if kwargs.get("loss") is not None:
@@ -74,19 +80,19 @@ class PretrainingTrainer(SavedWhole):
             )
         optimizer = keras.optimizers.get(optimizer)
         own = {**recipe, **sizes, "skip_non_finite": skip_non_finite}
-        kwargs["auto_scale_loss"] = auto_scale_loss
         self._planned = None
         self._compile_again = partial(self.compile, **{"optimizer": optimizer, **own, **kwargs})
         # Keras would look at the precision of the pretrainer, which is float32.
         is_half = optimizer is not None and self.backbone.compute_dtype == "float16"
-        if is_half and auto_scale_loss and not isinstance(optimizer, LossScaleOptimizer):
+        is_scaled = isinstance(optimizer, LossScaleOptimizer)
+        if is_half and kwargs.get("auto_scale_loss", True) and not is_scaled:
             optimizer = LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
         super().compile(optimizer=optimizer, **kwargs)
         if optimizer is not None:
             # With its variables made here, TensorFlow need not trace the first step twice.
             optimizer.build(self.trainable_variables)
-        self.teacher_momentum = 0.996 if teacher_momentum is None else teacher_momentum
-        self.teacher_temperature = 0.04 if teacher_temperature is None else teacher_temperature
+        for name, value in recipe.items():
+            setattr(self, name, getattr(type(self), name) if value is None else value)
         self.skip_non_finite = bool(skip_non_finite)
 
     def make_train_function(self, force=False):
@@ -109,10 +115,7 @@ class PretrainingTrainer(SavedWhole):
         steps_per_epoch: int | None = None,
         **kwargs,
     ) -> keras.callbacks.History:
-        """Train as `keras.Model.fit` does, with the recipe for what `compile` was not given.
-
-        A further call goes on in the schedules of the first. Arguments are those of Keras.
-        """
+        """Train as `keras.Model.fit` does; a further call goes on in the schedules of the first."""
         sizes = {"steps_per_epoch": steps_per_epoch, "batch_size": batch_size}
         given = self._compile_again.keywords if self.compiled else {}
         waits = any(given.get(name, name) is None for name in RECIPE)
@@ -125,10 +128,7 @@ class PretrainingTrainer(SavedWhole):
         return super().fit(x, epochs=epochs, **sizes, **kwargs)
 
     def use_recipe(self, x, epochs: int, *, steps_per_epoch=None, batch_size=None) -> None:
-        """Give what `compile` was not given the recipe's values, as `fit` does with its arguments.
-
-        For callbacks that need the optimizer before `fit`, such as `Checkpoints`.
-        """
+        """Give what `compile` was not given the recipe's values, as `fit` does, before it."""
         if not self.compiled:
             return
         compile_again, planned = self._compile_again, None
@@ -150,11 +150,7 @@ class PretrainingTrainer(SavedWhole):
             self._planned = compile_again, (*sizes, epochs)
 
     def schedule_values(self) -> dict:
-        """Return learning rate, weight decay, teacher momentum and temperature of the next step.
-
-        Returns:
-            A dict of floats, by the names of the arguments they come from.
-        """
+        """Return the next step's learning rate, weight decay, teacher momentum and temperature."""
         self._check_optimizer()
         # Under mixed_float16, one that scales the loss is around it.
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
@@ -243,8 +239,8 @@ def value_at(value, step):
 def _when_ready(data):
     """Return a context in which TensorFlow runs nothing before it has `data`.
 
-    At the end of the data its graph asks for one more batch, in vain; but whatever needs no
-    batch (counters, random generators, the count of a mean) would run once more all the same.
+    At the end of the data its graph asks for one more batch, in vain; but what needs no batch
+    (counters, random generators) would run once more all the same.
     """
     if keras.config.backend() != "tensorflow":
         return contextlib.nullcontext()

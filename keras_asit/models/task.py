@@ -16,8 +16,8 @@ from keras_asit.models.saving import SavedWhole
 class ASiTTask(SavedWhole, keras_hub.models.Task):
     """Base of the tasks: `from_preset`, and `fit`, `evaluate` and `predict` of waveforms.
 
-    A task has `size_argument`, the name of the argument of its constructor that no backbone tells,
-    and `check_labels`, which returns labels as the loss takes them.
+    A task has `size_argument`, the argument of its constructor that no backbone tells, and
+    `check_labels`, which returns labels as the loss takes them.
     """
 
     backbone_cls = ASiTBackbone
@@ -43,17 +43,10 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
         Without, the preset must be one of such a task, and is loaded whole.
 
         Args:
-            preset: str. As in `ASiTBackbone.from_preset`; a folder with a converter or of a task.
-            load_weights: bool. As in `ASiTBackbone.from_preset`.
-            spectrogram_shape: pair of ints, (frames, mels), that positions are interpolated for.
-                Like the next two, it needs the number of classes. Defaults to `None`, the preset's.
-            patch_stride: int or pair of ints. Defaults to `None`, the preset's.
-            drop_path_rate: float in [0, 1). Stochastic depth in fine-tuning. Defaults to `None`,
-                the preset's.
+            preset, load_weights: as in `ASiTBackbone.from_preset`.
+            spectrogram_shape, patch_stride, drop_path_rate: as in `ASiTBackbone`; they need the
+                number of classes. Default to `None`, the preset's.
             **kwargs: Constructor arguments, such as the number of classes.
-
-        Returns:
-            A task of this class.
 
         Raises:
             ValueError: if the number of classes is missing, or the preset has no converter and no
