@@ -19,10 +19,7 @@ STATE = "state"
 class CheckpointFolder:
     """Writes, verifies, reads and prunes checkpoints: files of arrays and of a state, as JSON.
 
-    Args:
-        folder: str or `os.PathLike`. Made if needed.
-        keep: int. How many of the newest are kept.
-        better: `min` or `max`. Which of the values that checkpoints were saved at is the best.
+    Of them, `keep` of the newest stay, and the one saved at the best value by `better`, a function.
     """
 
     def __init__(self, folder, keep, better):
@@ -35,10 +32,7 @@ class CheckpointFolder:
         return sorted(self.folder.glob("checkpoint-*.npz"))
 
     def write(self, name, arrays, state):
-        """Write a checkpoint, and remove all but the newest and the best.
-
-        On an error, those before are as they were.
-        """
+        """Write a checkpoint, and remove others; on an error, they are as they were."""
         self.folder.mkdir(parents=True, exist_ok=True)
         # NumPy's files do not know bfloat16; float32 holds all its values.
         members = {
@@ -56,10 +50,7 @@ class CheckpointFolder:
     def read_newest(self):
         """Return arrays and state of the newest checkpoint that is whole, or `None`.
 
-        Damaged ones are named in a warning and set aside.
-
-        Raises:
-            ValueError: If there are checkpoints, but all are damaged.
+        Damaged ones are set aside; if all are, `ValueError` is raised.
         """
         for path in self.folder.glob(f".checkpoint-*{PARTIAL}"):
             path.unlink()  # A killed process was writing it.

@@ -29,13 +29,11 @@ class Checkpoints(keras.callbacks.Callback):
     the epoch, the batch, and the files that could not be read; and the state of callbacks.
     Whatever kills the process, the same call of `fit` goes on from the newest checkpoint that
     is whole, and the losses of all batches are, on the same machine and backend, those of a
-    training that was never interrupted. (Keras's `BackupAndRestore` overwrites its one backup
-    and goes back to the epoch's beginning; `OrbaxCheckpoint` keeps no position or callbacks.)
+    training that was never interrupted.
 
     A checkpoint is saved before the first batch, after each epoch, after every `save_freq`
     batches, and at Ctrl-C, SIGTERM or SIGHUP, after the current batch: `fit` then raises
-    `TrainingInterrupted`. Where one cannot be written, `fit` raises `OSError`, and those
-    before stay. A state that is not finite is not saved.
+    `TrainingInterrupted`. A state that is not finite is not saved.
 
     Args:
         folder: str or `os.PathLike`. Made if needed; of one training only.
@@ -50,8 +48,8 @@ class Checkpoints(keras.callbacks.Callback):
     Raises:
         ValueError: in `fit`, if all checkpoints are damaged, or the newest is of another model,
             other settings or another backend.
-        OSError: in `fit`, before the first batch, if there is no room for all checkpoints, the
-            folder cannot be written, or another process uses it.
+        OSError: in `fit`, if a checkpoint cannot be written, or there is no room for all of them,
+            or another process uses the folder.
 
     Example:
 
@@ -106,8 +104,7 @@ class Checkpoints(keras.callbacks.Callback):
                 `keras_asit.data.pretraining_dataset`.
             epochs: int. The number of epochs, those of the checkpoint included; schedules follow
                 from it, so that a training goes on with the same number only.
-            callbacks: list of `keras.callbacks.Callback`s.
-            verbose: as in `keras.Model.fit`.
+            callbacks, verbose: as in `keras.Model.fit`.
 
         Returns:
             A `keras.callbacks.History` of the epochs that were trained now.
@@ -176,10 +173,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.log.clear()
 
     def _finish_epoch(self, batches, run):
-        """Train on the rest of the epoch that the checkpoint lies in.
-
-        By itself: Keras takes the batches of the first epoch of `fit` for those of every epoch.
-        """
+        """Train on the rest of an epoch by itself: `fit` takes its first for the size of all."""
         epoch = self._start.epoch
         run.batches_before = self._start.batch
         if any(True for _ in batches(self._start).take(1)):
@@ -301,6 +295,5 @@ class Checkpoints(keras.callbacks.Callback):
 
 
 def _assign(variables, arrays):
-    """Set variables to the first of the arrays."""
     for variable, array in zip(variables, arrays):
         variable.assign(array)

@@ -65,11 +65,9 @@ class ContinuedCallbacks(keras.callbacks.CallbackList):
     batches_before = 0
 
     def begin(self):
-        """Begin the training."""
         super().on_train_begin()
 
     def end(self):
-        """End the training."""
         super().on_train_end()
 
     def on_train_begin(self, logs=None):
@@ -94,15 +92,12 @@ COMPARISONS = {"keras.ops.less": keras.ops.less, "keras.ops.greater": keras.ops.
 
 
 class CallbackState:
-    """The state of one callback, to be written as JSON and arrays.
+    """The state of one callback whose training has just begun, to be written as JSON and arrays.
 
     A callback with methods `get_state()` and `set_state(state)` says itself what its state is.
     Of any other (`keras.callbacks.EarlyStopping`, `ReduceLROnPlateau`), it is those of its
     attributes that are plain (numbers, strings) and have changed since the training began, and
     those that are NumPy arrays or lists of them.
-
-    Args:
-        callback: a `keras.callbacks.Callback` whose training has just begun.
     """
 
     def __init__(self, callback):
@@ -149,10 +144,7 @@ def _is_arrays(value):
 
 
 def global_generators():
-    """Return the states of PyTorch's generators as lists of bytes; none on other backends.
-
-    Keras's dropout draws from them under PyTorch, whatever its seed.
-    """
+    """Return the states of PyTorch's generators, which its dropout draws from, in bytes."""
     if keras.config.backend() != "torch":
         return []
     import torch
@@ -178,6 +170,6 @@ def variables_of(model):
 
 
 def description(variables):
-    """Return what tells the variables of one model from those of another, as JSON can hold it."""
+    """Return what tells the variables of one model from another's, as JSON can hold it."""
     # Without names: Keras counts layers on, and another model of a process has other names.
     return [[str(variable.dtype), list(variable.shape)] for variable in variables]

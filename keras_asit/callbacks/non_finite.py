@@ -18,8 +18,8 @@ class StopOnNonFinite(keras.callbacks.Callback):
     named in a warning. To be put before callbacks that write something.
 
     Args:
-        files: function of an epoch, and of its first and last batch in question, that returns
-            their files, such as `Checkpoints.log.files`. Defaults to `None`: none are named.
+        files: function of an epoch and its first and last batch in question that returns their
+            files, such as `Checkpoints.log.files`. Defaults to `None`: none are named.
 
     Raises:
         FloatingPointError: in `fit`.

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_asit._arguments import check_instance, check_integers
+from keras_asit._arguments import as_array, check_instance, check_integers
 from keras_asit._extras import check_extra
 from keras_asit.data import LabeledClips
 from keras_asit.evaluation import neighbor_accuracy, plot_reconstruction, predict_recordings
@@ -14,23 +14,20 @@ from keras_asit.layers import TokenPooling
 from keras_asit.metrics import MeanAveragePrecision
 from keras_asit.models import ASiTAudioConverter, ASiTPretrainer
 
+NUM_PICTURES = 4
+
 
 class NeighborAccuracy(keras.callbacks.Callback):
     """Add the accuracy of the teacher's nearest neighbors to the logs, `neighbor_accuracy`.
 
-    The teacher embeds labeled spectrograms after every so many epochs, without training on them.
-    Callbacks after this one see the log, NaN in epochs without a measurement. Needs scikit-learn
-    (extra `probe`).
+    The teacher embeds labeled spectrograms after each epoch, without training on them, and each is
+    classified by the others. Callbacks after this one see the log. Needs scikit-learn (extra
+    `probe`).
 
     Args:
         spectrograms: array of shape `(clips, frames, mels)`, of the backbone's shape.
         labels: array of shape `(clips,)`.
-        test_spectrograms: array of shape `(test clips, frames, mels)`. Defaults to `None`:
-            leave-one-out among `spectrograms`.
-        test_labels: array of shape `(test clips,)`. Defaults to `None`.
-        num_neighbors: int. Neighbors that vote. Defaults to `1`.
         pooling: str, as in `keras_asit.layers.TokenPooling`. Defaults to `"cls_and_mean"`.
-        every_epochs: int. Defaults to `1`.
         batch_size: int. Spectrograms at once. Defaults to `32`.
 
     Raises:
@@ -44,8 +41,7 @@ class NeighborAccuracy(keras.callbacks.Callback):
     pretrainer.fit(dataset, callbacks=[neighbors, keras.callbacks.CSVLogger("epochs.csv")])
     ```
 
-    Reference: Caron et al., "Emerging Properties in Self-Supervised Vision Transformers", arXiv
-    2104.14294, section 4.1.
+    Reference: Caron et al., "DINO", arXiv 2104.14294, section 4.1.
     """
 
     def __init__(
@@ -53,25 +49,20 @@ class NeighborAccuracy(keras.callbacks.Callback):
         spectrograms: ArrayLike,
         labels: ArrayLike,
         *,
-        test_spectrograms: ArrayLike | None = None,
-        test_labels: ArrayLike | None = None,
-        num_neighbors: int = 1,
         pooling: str = "cls_and_mean",
-        every_epochs: int = 1,
         batch_size: int = 32,
     ):
         super().__init__()
-        check_integers(
-            1, num_neighbors=num_neighbors, every_epochs=every_epochs, batch_size=batch_size
-        )
+        check_integers(1, batch_size=batch_size)
         check_extra("probe", "sklearn")
-        self.clips = _check("spectrograms", spectrograms, labels)
-        self.test_clips = None
-        if test_spectrograms is not None:
-            self.test_clips = _check("test_spectrograms", test_spectrograms, test_labels)
-        self.num_neighbors = num_neighbors
+        self.spectrograms, self.labels = as_array(spectrograms), np.asarray(labels)
+        shapes = self.spectrograms.shape, self.labels.shape
+        if len(shapes[0]) != 3 or shapes[1] != shapes[0][:1]:
+            raise ValueError(
+                "`spectrograms` must have shape (clips, frames, mels), and `labels` (clips,). "
+                f"Received: {shapes[0]} and {shapes[1]}"
+            )
         self.pooling = TokenPooling(pooling)
-        self.every_epochs = every_epochs
         self.batch_size = batch_size
 
     def on_train_begin(self, logs=None):
@@ -81,34 +72,9 @@ class NeighborAccuracy(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
-            # A CSV file has the columns of its first epoch.
-            logs["neighbor_accuracy"] = float("nan")
-            if (epoch + 1) % self.every_epochs == 0:
-                logs["neighbor_accuracy"] = self._measure()
-
-    def _measure(self):
-        _separate_averages(self.model)
-        tests = {}
-        if self.test_clips is not None:
-            tests["test_features"], tests["test_labels"] = self._embed(self.test_clips)
-        return neighbor_accuracy(
-            *self._embed(self.clips), **tests, num_neighbors=self.num_neighbors
-        )
-
-    def _embed(self, clips):
-        spectrograms, labels = clips
-        return self._embedding.predict(spectrograms, self.batch_size, verbose=0), labels
-
-
-def _check(name, spectrograms, labels):
-    spectrograms = keras.ops.convert_to_numpy(spectrograms)
-    labels = np.asarray(labels)
-    if spectrograms.ndim != 3 or labels.shape != spectrograms.shape[:1]:
-        raise ValueError(
-            f"`{name}` must have shape (clips, frames, mels), and their labels (clips,). "
-            f"Received: {spectrograms.shape} and {labels.shape}"
-        )
-    return spectrograms, labels
+            _separate_averages(self.model)
+            features = self._embedding.predict(self.spectrograms, self.batch_size, verbose=0)
+            logs["neighbor_accuracy"] = neighbor_accuracy(features, self.labels)
 
 
 class ValidateRecordings(keras.callbacks.Callback):
@@ -120,7 +86,6 @@ class ValidateRecordings(keras.callbacks.Callback):
 
     Args:
         clips: a `keras_asit.data.LabeledClips`.
-        overlap: float in [0, 0.9]. Of windows. Defaults to `0.0`.
         batch_size: int. Windows at once. Defaults to `32`.
 
     Example:
@@ -131,17 +96,16 @@ class ValidateRecordings(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, clips: LabeledClips, *, overlap: float = 0.0, batch_size: int = 32):
+    def __init__(self, clips: LabeledClips, *, batch_size: int = 32):
         super().__init__()
         check_instance("clips", clips, LabeledClips)
         self.clips = clips
-        self.overlap = overlap
         self.batch_size = batch_size
 
     def on_epoch_end(self, epoch, logs=None):
         _separate_averages(self.model)
         probabilities, indices = predict_recordings(
-            self.model, self.clips.paths, overlap=self.overlap, batch_size=self.batch_size
+            self.model, self.clips.paths, batch_size=self.batch_size
         )
         labels = self.clips.label_matrix()[indices]
         if self.model.multi_label:
@@ -157,17 +121,14 @@ class ValidateRecordings(keras.callbacks.Callback):
 
 
 class ReconstructionPictures(keras.callbacks.Callback):
-    """Write pictures of clean, corrupted and reconstructed spectrograms and masks.
+    """Write pictures of clean, corrupted and reconstructed spectrograms and masks in each epoch.
 
     They appear in TensorBoard's images. Needs the extra `tensorboard`.
 
     Args:
-        batch: dict of a batch. The first view of its first clips is drawn, with new masks.
+        batch: dict of a batch. The first view of its first 4 clips is drawn, with new masks.
         log_dir: str or `os.PathLike`. TensorBoard's folder.
-        converter: the `ASiTAudioConverter` of the views, for seconds and hertz on the axes.
-            Defaults to `None`, one at 16 kHz.
-        num_pictures: int. Defaults to `4`.
-        every_epochs: int. Defaults to `1`.
+        converter: as in `keras_asit.evaluation.plot_reconstruction`.
 
     Example:
 
@@ -184,31 +145,22 @@ class ReconstructionPictures(keras.callbacks.Callback):
         log_dir: str | os.PathLike,
         *,
         converter: ASiTAudioConverter | None = None,
-        num_pictures: int = 4,
-        every_epochs: int = 1,
     ):
         super().__init__()
-        check_integers(1, num_pictures=num_pictures, every_epochs=every_epochs)
         check_extra("tensorboard", "tensorboard", "matplotlib")
-        self.batch = {name: np.array(views)[:num_pictures] for name, views in batch.items()}
+        self.batch = {name: np.array(views)[:NUM_PICTURES] for name, views in batch.items()}
         self.log_dir = log_dir
         self.converter = converter
-        self.num_pictures = num_pictures
-        self.every_epochs = every_epochs
         self._writer = None
 
     def on_epoch_end(self, epoch, logs=None):
-        if (epoch + 1) % self.every_epochs:
-            return
         import tensorflow as tf
 
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(self.log_dir))
         pictures = draw_reconstructions(self.model, self.batch, self.converter)
         with self._writer.as_default():
-            tf.summary.image(
-                "reconstruction", np.stack(pictures), epoch, max_outputs=self.num_pictures
-            )
+            tf.summary.image("reconstruction", np.stack(pictures), epoch, NUM_PICTURES)
         self._writer.flush()
 
     def on_train_end(self, logs=None):
@@ -235,8 +187,7 @@ def draw_reconstructions(pretrainer, batch, converter=None):
 def _separate_averages(model):
     """Give averages of weights arrays of their own.
 
-    At the end of a training `keras.callbacks.SwapEMAWeights` makes them the very arrays of the
-    weights, which under JAX a prediction then gives away.
+    `keras.callbacks.SwapEMAWeights` ends with those of the weights, which JAX then gives away.
     """
     weights = {id(variable.value) for variable in model.variables}
     for variable in model.optimizer.variables:

@@ -54,8 +54,8 @@ def load_backbone(
 
     Args:
         path: str or path. The PyTorch file.
-        weights: `"teacher"` or `"student"`: which network of a training checkpoint. Other files
-            hold but one. Defaults to `"teacher"`.
+        weights: str. Which network of a training checkpoint, `"teacher"` or `"student"`. Defaults
+            to `"teacher"`.
         spectrogram_shape: pair of ints, (frames, mels), that positions are interpolated for,
             unless they are as many. Defaults to `None`, the one that they were trained for, of 128
             mel bins where the file does not say; `(592, 128)` for images' and `(998, 128)` for
@@ -64,9 +64,6 @@ def load_backbone(
         stored_grid: pair of ints. The patches along time and along mel that positions are
             interpolated from, where not as above. Defaults to `None`.
         **kwargs: Other arguments of `ASiTBackbone`: `patch_stride`, `drop_path_rate`, `dtype`.
-
-    Returns:
-        An `ASiTBackbone`.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -92,8 +89,7 @@ def load_pretrainer(path: str | os.PathLike, *, num_heads: int | None = None) ->
     becomes a pretrainer with that generation's masking, shared head and loss weights.
 
     Args:
-        path: str or path. The PyTorch file.
-        num_heads: int. As in `load_backbone`.
+        path, num_heads: as in `load_backbone`.
 
     Returns:
         An `ASiTPretrainer`, to be compiled.
@@ -138,10 +134,7 @@ def load_event_detector(
     """Load an `ASiTEventDetector` from a weak or strong file published with PretrainedSED.
 
     Args:
-        path: str or path. The PyTorch file, such as ASIT_strong_1.pt.
-        spectrogram_shape: pair of ints, (frames, mels) of a window. Defaults to `None`,
-            `(998, 128)`, 10 seconds, which the weights are for.
-        num_heads: int. As in `load_backbone`.
+        path, spectrogram_shape, num_heads: as in `load_backbone`.
 
     Returns:
         An `ASiTEventDetector` of waveforms at 16 kHz.
@@ -196,7 +189,6 @@ CONVERSIONS[".pt"] = convert_published_file
 
 
 def _build_backbone(stored, spectrogram_shape=None, num_heads=None, stored_grid=None, **kwargs):
-    """Return the `ASiTBackbone` of a `StoredNetwork`."""
     grid = None if stored_grid is None else stored.grid(stored_grid)
     if spectrogram_shape is None:
         spectrogram_shape = stored.trained_shape(grid)

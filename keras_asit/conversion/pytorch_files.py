@@ -88,8 +88,7 @@ def _arrange(state, layout, num_mels):
 def read_pytorch_file(path):
     """Return what `torch.save` wrote, tensors on the CPU; only data is accepted, no code.
 
-    Besides tensors and plain containers, an `argparse.Namespace` is allowed, which the original
-    code keeps its command line in. Anything else, and damage, is a `ValueError`.
+    An `argparse.Namespace` is allowed, which the original code keeps its command line in.
     """
     with of_extra("torch"):
         import torch
@@ -119,14 +118,9 @@ def read_pytorch_file(path):
 class StoredNetwork:
     """A network's weights in a file, by their names in the original code.
 
-    Args:
-        path: the file, for messages.
-        layout: `"first_generation"`, `"second_generation"` (training checkpoints),
-            `"self_supervised"`, `"event_detection"` (PretrainedSED's), `"image"` (a vision
-            transformer of images) or `"backbone"` (what `export_backbone` writes).
-        backbone: dict of tensors, of the backbone.
-        heads: dict of tensors, of what stands on the backbone.
-        num_mels: int. Mel bins that it was trained with.
+    The layout is `"first_generation"` or `"second_generation"` (training checkpoints),
+    `"self_supervised"` or `"event_detection"` (PretrainedSED's), `"image"` (a vision transformer of
+    images) or `"backbone"` (of `export_backbone`). Heads are all that stands on a backbone.
     """
 
     path: str
@@ -177,11 +171,7 @@ class StoredNetwork:
 
 
 def recognize(contents, path, weights="teacher"):
-    """Return the `StoredNetwork` in what the file at `path` holds.
-
-    `weights`, `"teacher"` or `"student"`, says which to take of a training checkpoint. Keys of no
-    known layout are a `ValueError`.
-    """
+    """Return the `StoredNetwork` in what the file at `path` holds."""
     check_choice("weights", weights, ("teacher", "student"))
     if isinstance(contents, dict):
         if {"student", "teacher"} <= contents.keys():

@@ -5,11 +5,7 @@ from keras import ops
 
 
 class Weight:
-    """A variable, and how PyTorch stores it.
-
-    PyTorch's array transposed by `axes` is Keras's. Its `shape` is what `axes` makes of the
-    variable's, or another one of as many values.
-    """
+    """A variable and how PyTorch stores it: as an array of `shape`, Keras's once transposed."""
 
     def __init__(self, variable, axes=None, shape=None):
         self.variable = variable
@@ -74,11 +70,7 @@ def dense_weights(name, layer):
 
 
 def assign_all(weights, state, path):
-    """Assign the arrays of a state dict to the weights of the same names.
-
-    Raises:
-        ValueError: naming what is missing, surplus or of another shape; nothing is assigned then.
-    """
+    """Assign arrays of a state dict to the weights of the same names; none, unless all fit."""
     problems = [f"{name} is missing" for name in weights if name not in state]
     problems += [f"{name} is surplus" for name in state if name not in weights]
     for name in weights.keys() & state.keys():

@@ -36,9 +36,6 @@ NOT_DECODED = "which tensorflow-io does not decode"
 class GraphDecoder:
     """Decode audio files with the operators of tensorflow-io, to the samples of soundfile.
 
-    Waveforms have a given sample rate, in Hz; of longer files, a stretch of `max_seconds` is kept.
-    Without operators that load, there is an `ImportError`.
-
     Damaged files make the operators crash, hang or return silence. So each file is decoded both
     ways before it comes into the graph for the first time, and refused unless the samples are
     the same. This costs as much as two passes, once; a file that changes is tried again.
@@ -55,11 +52,7 @@ class GraphDecoder:
         self.examine = functools.cache(self._examine)
 
     def locate(self, path, offset=0.0):
-        """Return what a graph needs to decode a file; see `decode_audio`. Runs in Python.
-
-        That is an int64 array of shape `(8,)`, and bytes, the header of a wav file. A file that
-        cannot be read or is refused is an `OSError`, a `RuntimeError` or a `ValueError`.
-        """
+        """Return what a graph needs to decode a file: 8 numbers, int64, and a wav file's header."""
         status = os.stat(path)
         numbers, header = self.examine(path, status.st_size, status.st_mtime_ns)
         file_rate, num_frames = numbers[1:3]
@@ -67,10 +60,7 @@ class GraphDecoder:
         return np.asarray([*numbers, start, length or num_frames], "int64"), header
 
     def __call__(self, path, numbers, header):
-        """Return the waveform of a file, float32 of shape `(samples,)`, inside a graph.
-
-        The path is a string tensor; numbers and header are tensors of what `locate` returns.
-        """
+        """Return the waveform of a file, inside a graph, from tensors of what `locate` returns."""
         import tensorflow as tf
 
         samples = self._decode(path, numbers, header)
@@ -185,7 +175,6 @@ def load_tensorflow_io():
             raise ImportError(
                 'decoder="tensorflow_io" needs the native operators of tensorflow-io 0.37 beside '
                 f"TensorFlow 2.17. Found: TensorFlow {tf.__version__} and {found} ({error}). In an "
-                'environment of its own, install the extra `tfio`: pip install "keras-asit[tfio]". '
-                'Or choose decoder="soundfile", which needs neither.'
+                "environment of its own, pip install 'keras-asit[tfio]', or choose 'soundfile'."
             ) from error
     return audio

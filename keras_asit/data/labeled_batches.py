@@ -15,6 +15,8 @@ from keras_asit.data.records.reading import RecordPasses
 
 # Resampling a stretch of exactly a crop may leave one sample too few.
 SPARE_SECONDS = 0.01
+# Shares of mixup have a beta distribution with both parameters this.
+MIXUP_ALPHA = 10.0
 
 
 def labeled_dataset(
@@ -25,7 +27,6 @@ def labeled_dataset(
     crop_seconds: float | None = None,
     one_hot: bool = False,
     mixup: float = 0.0,
-    mixup_alpha: float = 10.0,
     weights: Sequence[float] | None = None,
     shuffle: bool = False,
     seed: int | None = None,
@@ -41,26 +42,19 @@ def labeled_dataset(
     Args:
         clips: `keras_asit.data.LabeledClips`; or str or `os.PathLike`, a folder of records of
             files or of waveforms, written with labels.
-        sample_rate: int, in Hz. Defaults to `16000`.
+        sample_rate, shuffle, seed, num_workers: as in `keras_asit.data.audio_dataset`.
         batch_size: int. Defaults to `32`.
         crop_seconds: float. A longer clip is cut to a random stretch of this length, and little
             more than that is read of its file. Defaults to `None`: clips are whole.
         one_hot: bool. Whether labels of single-label clips have a column a class too, as
             `mixup` and label smoothing need them. Defaults to `False`.
         mixup: float in [0, 1]. How often a clip and its labels are mixed with another clip of the
-            batch, which is cut or padded with silence to its length. Defaults to `0.0`.
-        mixup_alpha: float. The share of a mixed clip is drawn from a beta distribution with both
-            parameters this. Defaults to `10.0`.
+            batch, which is cut or padded with silence to its length, in shares of a beta
+            distribution with both parameters 10. Defaults to `0.0`.
         weights: array of shape `(clips,)`, such as `balanced_weights` gives. Each pass draws as
             many clips as there are, with replacement and chances in proportion to these, so that
             it is shuffled. Not of records. Defaults to `None`: each clip once.
-        shuffle: bool. Defaults to `False`.
-        seed: int. Defaults to `None`, a random one.
-        drop_remainder: bool. Whether clips that do not fill a last batch are left out.
-            Defaults to `False`.
-        num_workers: int. Defaults to `None`.
-        start: `keras_asit.data.Start`. Where to start. Defaults to `None`, the first batch.
-        log: `keras_asit.data.ReadLog` that notes what is read. Defaults to `None`.
+        drop_remainder, start, log: as in `pretraining_dataset`. Defaults to `False` and `None`.
 
     Returns:
         A `tf.data.Dataset` of `(waveforms, labels)`: a ragged float32 tensor of shape
@@ -78,14 +72,12 @@ def labeled_dataset(
     classifier.fit(dataset, epochs=10)
     ```
 
-    Reference: Gong et al., "PSLA", arXiv 2102.01243, section III, for weights and the distribution
-    of shares; Zhang et al., "mixup", arXiv 1710.09412, section 2.
+    Reference: Gong et al., "PSLA", arXiv 2102.01243, section III, for weights and mixup.
     """
     check_integers(1, sample_rate=sample_rate)
     if crop_seconds is not None:
         check_number("crop_seconds", crop_seconds, 1 / sample_rate)
     check_number("mixup", mixup, 0, 1)
-    check_number("mixup_alpha", mixup_alpha, 1e-3)
     settings = {
         "shuffle": shuffle,
         "seed": seed,
@@ -134,7 +126,7 @@ def labeled_dataset(
         if not mixup:
             return waveforms, labels
         # That of the first clip: no other batch of any pass has it.
-        return mix_clips(waveforms, labels, seeds[0], probability=mixup, alpha=mixup_alpha)
+        return mix_clips(waveforms, labels, seeds[0], probability=mixup)
 
     batches = passes.clips().map(element).ragged_batch(batch_size, drop_remainder=drop_remainder)
     return batches.map(finish).prefetch(tf.data.AUTOTUNE)
@@ -158,14 +150,14 @@ def _crop(waveform, length, seed):
     return waveform[start : start + length]
 
 
-def mix_clips(clips, labels, seed, *, probability=1.0, alpha=10.0):
+def mix_clips(clips, labels, seed, *, probability=1.0):
     """Mix ragged clips of a batch with other clips of it, and their float labels alike."""
     number = tf.shape(labels)[0]
     seeds = [tf.random.experimental.stateless_fold_in(seed, index) for index in range(3)]
     partners = tf.argsort(tf.random.stateless_uniform([number], seeds[0]))
     chosen = tf.random.stateless_uniform([number], seeds[1]) < probability
     # Two variables of a gamma distribution make one of a beta distribution.
-    one, other = tf.unstack(tf.random.stateless_gamma([2, number], seeds[2], alpha))
+    one, other = tf.unstack(tf.random.stateless_gamma([2, number], seeds[2], MIXUP_ALPHA))
     shares = tf.where(chosen, one / (one + other), 1.0)[:, None]
 
     def mix(values):

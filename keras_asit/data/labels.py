@@ -70,11 +70,7 @@ class LabeledClips:
         return matrix
 
     def label_indices(self) -> np.ndarray:
-        """Return the one label of each file as an int32 array of shape `(clips,)`.
-
-        Raises:
-            ValueError: if a file has not exactly one.
-        """
+        """Return the one label of each file, int32 of shape `(clips,)`, or raise `ValueError`."""
         for path, indices in zip(self.paths, self.labels):
             if len(indices) != 1:
                 raise ValueError(f"{path} has {len(indices)} labels; it must have one.")
@@ -121,8 +117,8 @@ def read_labeled_clips(
     clips = keras_asit.data.read_labeled_clips("recordings")  # recordings/dog/1.wav, ...
     ```
 
-    Reference: Gong et al., "AST: Audio Spectrogram Transformer", arXiv 2104.01778, for JSON;
-    Gemmeke et al., "Audio Set", ICASSP 2017, for segments.
+    Reference: Gong et al., "AST", arXiv 2104.01778, for JSON; Gemmeke et al., "Audio Set", ICASSP
+    2017, for segments.
     """
     check_choice("missing", missing, ("error", "skip"))
     rows = read_rows(source, labeled=True, audio_folder=audio_folder)
@@ -155,8 +151,7 @@ def read_class_index(path: str | os.PathLike) -> dict:
     """Return AudioSet's classes in their order, from labels as in manifests to names.
 
     Args:
-        path: str. AudioSet's `class_labels_indices.csv`, with the columns index, mid and
-            display_name.
+        path: str. `class_labels_indices.csv`, with the columns index, mid and display_name.
 
     Returns:
         A dict from labels such as `"/m/09x0r"` to names such as `"Speech"`.
@@ -170,8 +165,6 @@ def read_class_index(path: str | os.PathLike) -> dict:
     names = keras_asit.data.read_class_index("class_labels_indices.csv")
     clips = keras_asit.data.read_labeled_clips("eval.json", class_names=names)
     ```
-
-    Reference: Gemmeke et al., "Audio Set", ICASSP 2017.
     """
     with open_manifest(path) as file:
         rows = read_columns(file, ("index",), ("mid",), ("display_name",))
@@ -181,7 +174,7 @@ def read_class_index(path: str | os.PathLike) -> dict:
 
 
 def balanced_weights(clips: LabeledClips) -> np.ndarray:
-    """Return how often each clip is to be drawn: the sum of its classes' inverse frequencies.
+    """Return the sum of each clip's classes' inverse frequencies, to draw it in proportion to.
 
     Args:
         clips: a `LabeledClips`.

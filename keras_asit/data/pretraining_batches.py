@@ -40,54 +40,43 @@ def pretraining_dataset(
     """Return a finite dataset of batches to pre-train on: one pass over audio files or records.
 
     A waveform that is shorter than a crop is padded with zeros at its end; with
-    `roll_probability` it is rolled by a random offset; then two random crops become two views.
-    All crops of one clip start whole frame shifts (10 ms) apart: where they overlap they share
-    their frames, which then are computed only once. Works under every backend.
+    `roll_probability` it is rolled by a random offset; then two random crops become two views,
+    which start whole frame shifts (10 ms) apart. Log-mels are cropped and rolled in whole frames.
 
     Of files, each is decoded once a pass; those that cannot be read are skipped, and the
-    cardinality is unknown, as in `keras_asit.data.audio_dataset`. Schedules can take it from the
-    number of files, `len(read_manifest(source))`.
-
-    Of records, the cardinality is known. The first pass checks each shard against its checksum in
-    the index, and every pass each record against its own. Log-mels are cropped and rolled in whole
-    frames: crops start at multiples of 10 ms, and no frame of a rolled clip has both its end and
-    its beginning in it.
+    cardinality is unknown, as in `keras_asit.data.audio_dataset`. Of records it is known; the first
+    pass checks each shard against its checksum in the index, and every pass each record.
 
     Args:
         source: As in `keras_asit.data.audio_dataset`; records may be of log-mels too.
-        converter: `ASiTAudioConverter`. The sample rate, mel bins and normalization of the
-            views, with as many frames as a crop has. Defaults to `None`: 16 kHz, 128 mel bins
-            and the mean and standard deviation of AudioSet.
+        converter: `ASiTAudioConverter` of the views, with as many frames as a crop has. Defaults
+            to `None`: 16 kHz, 128 mel bins and the statistics of AudioSet.
         batch_size: int. Number of clips of a batch. Defaults to `32`.
         crop_seconds: float. Length of a crop. Its spectrogram has the largest multiple of
             `patch_frames` (of 10 ms) that it fills: 592 for 6 s. Defaults to `6.0`.
-        num_short_crops: int. Number of short crops of each clip, which only the student sees.
-            Defaults to `0`.
-        short_crop_seconds: float. Length of a short crop, at most `crop_seconds`. Its
-            spectrogram has 192 frames for 2 s. Defaults to `2.0`.
+        num_short_crops: int. Short crops of each clip, for the student only. Defaults to `0`.
+        short_crop_seconds: float. Length of a short crop, at most `crop_seconds`. Defaults to
+            `2.0`, which is 192 frames.
         patch_frames: int. Frames of a patch, `backbone.patch_size[0]`. Defaults to `16`.
         roll_probability: float in [0, 1]. Defaults to `0.5`.
         spectrograms: bool. Whether views are spectrograms, or the waveforms of the same crops
             (for `ASiTPretrainer` to convert on the device; not from log-mels). Defaults to `True`.
         shuffle: bool. Whether each pass has a random order of its own; of records, of shards,
             eight of which take turns, and of the clips in each. Defaults to `True`.
-        seed: int. As in `keras_asit.data.audio_dataset`. Defaults to `None`.
+        seed, num_workers: as in `keras_asit.data.audio_dataset`.
         drop_remainder: bool. Whether clips that do not fill a last batch are left out.
             Defaults to `True`.
         max_seconds: float, at least `crop_seconds`. Of a longer file, only a stretch of this
-            length is read, found by seeking to a random place that is another one in each
-            pass; its crops lie there. Records are read whole. Defaults to `60.0`.
+            length is read, at another random place in each pass. Not of records. Defaults to
+            `60.0`.
         decoder: str. `"soundfile"`, in Python; or `"tensorflow_io"`, the operators of
             tensorflow-io (extra `tfio`), inside the graph, which know wav of 8, 16, 24 and 32
             bits, flac, ogg (Vorbis) and mp3. Files that these do not decode to the same samples
             are skipped, which is found by decoding each file both ways before it is used first.
             They decode whole files, however long. Defaults to `"soundfile"`.
-        num_workers: int. How many clips are decoded and how many are converted at once.
-            Defaults to `None`: `tf.data` chooses.
         num_hosts: int. In training on several machines, their number. Each reads files or shards
-            of its own, and all as many clips; what one has in excess of that, other clips in each
-            shuffled pass, is left out. Check beforehand that all files can be read
-            (`keras_asit.data.check_audio`). Defaults to `1`.
+            of its own, and all as many clips; what one has in excess of that is left out. Check
+            beforehand that all files can be read (`check_audio`). Defaults to `1`.
         host_index: int. Which of the hosts this is, from 0. Defaults to `0`.
         start: `keras_asit.data.Start`. Where to start. Defaults to `None`, the first batch.
         log: `keras_asit.data.ReadLog` that notes what is read. Defaults to `None`.
@@ -95,14 +84,12 @@ def pretraining_dataset(
     Returns:
         A `tf.data.Dataset` of dicts of float32: `"clean"` of shape `(batch, 2, frames, mels)`
         and, with `num_short_crops`, `"short"` of shape `(batch, num_short_crops, frames,
-        mels)`. With `spectrograms=False`, `(batch, 2, samples)` and `(batch, num_short_crops,
-        samples)`.
+        mels)`. With `spectrograms=False`, their last axis is samples.
 
     Raises:
-        ValueError: As in `keras_asit.data.audio_dataset`, and if there are too few clips for a
-            batch or for the hosts. A pass ends in `tf.errors.InvalidArgumentError` if too few
-            files of it could be read or a shard, which it names, is damaged.
-        ImportError: If the operators of tensorflow-io are asked for and do not load.
+        ValueError, ImportError, tf.errors.InvalidArgumentError: As in
+            `keras_asit.data.audio_dataset`, and if there are too few clips for a batch or for the
+            hosts, or a shard, which the message names, is damaged.
 
     Example:
 

@@ -57,11 +57,7 @@ class ReadLog:
     def begin(
         self, epoch: int, files: Callable[[int, int], list[str]], unreadable: Sequence[int] = ()
     ):
-        """Note that a pass begins.
-
-        `files` returns those of its batches, from the first given to the last; to the list
-        `unreadable` the pass adds what it cannot read.
-        """
+        """Note a pass: a function of its first and last batch, and a list that it adds to."""
         # Of millions of files, orders of all passes would fill the memory.
         before = {epoch - 1: self._passes[epoch - 1]} if epoch - 1 in self._passes else {}
         self._passes = {**before, epoch: (files, unreadable)}
@@ -69,8 +65,7 @@ class ReadLog:
     def unreadable(self, epoch: int) -> tuple[int, ...]:
         """Return what could not be read in a pass up to now, for a `Start` in it.
 
-        That is the index of a file; where files are drawn with weights, of n files, the k-th draw
-        of the pass has n * k more.
+        They are indices of files; where those, n, are drawn with weights, n * k more in draw k.
         """
         _, unreadable = self._passes.get(epoch, (None, ()))
         return tuple(sorted(unreadable))

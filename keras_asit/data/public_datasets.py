@@ -80,10 +80,7 @@ def read_speech_commands(folder: str | os.PathLike) -> dict[str, LabeledClips]:
 
 
 def read_spoken_digits(folder: str | os.PathLike, task: str = "digit") -> dict[str, LabeledClips]:
-    """Return clips of the Free Spoken Digit Dataset for `"train"` and `"test"`.
-
-    Files are named digit_speaker_number.wav. Numbers 5 to 14 of each digit and speaker are for
-    test, all others for training.
+    """Return clips of the Free Spoken Digit Dataset for `"train"` and `"test"` (numbers 5 to 14).
 
     Args:
         folder: str. The folder of the files, `recordings` in the data set.
@@ -98,8 +95,7 @@ def read_spoken_digits(folder: str | os.PathLike, task: str = "digit") -> dict[s
     splits = keras_asit.data.read_spoken_digits("recordings", task="speaker")
     ```
 
-    Reference: Jackson, "Free Spoken Digit Dataset", https://github.com/Jakobovski/
-    free-spoken-digit-dataset (CC BY-SA 4.0).
+    Reference: Jackson, https://github.com/Jakobovski/free-spoken-digit-dataset (CC BY-SA 4.0).
     """
     check_choice("task", task, ("digit", "speaker"))
     folder = _check_folder(folder)
@@ -166,7 +162,6 @@ def read_voxceleb1(
 
 
 def _check_folder(folder):
-    """Return a folder's absolute path, or raise `ValueError` if there is none."""
     if not os.path.isdir(folder):
         raise ValueError(
             f"`folder` must be a folder that exists; check the path. Received: folder={folder!r}"

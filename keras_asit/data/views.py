@@ -11,19 +11,9 @@ from keras_asit.layers.log_mel_filterbank import FLOOR
 class RandomViews:
     """Cut two random crops, and short ones, out of a waveform inside a `tf.data` pipeline.
 
-    A clip shorter than a crop is padded with zeros at its end. The starts of the crops of one
-    waveform lie whole frame shifts apart, so that crops which overlap have frames in common: the
-    filterbank runs once over all that the crops cover. Two crops of 6 s of a clip of 10 s cover
-    7.3 s on average, and it takes that part of the time.
-
-    Args:
-        converter: `ASiTAudioConverter`, whose filterbank and normalization make spectrograms.
-        crop_seconds: float. Length of a crop.
-        num_short_crops: int. Number of short crops.
-        short_crop_seconds: float. Length of a short crop; at most `crop_seconds`.
-        patch_frames: int. Of what spectrograms have a multiple of frames.
-        roll_probability: float. How often the clip is rolled first.
-        spectrograms: bool. Whether views are spectrograms or waveforms. Defaults to `True`.
+    The starts of the crops of one waveform lie whole frame shifts apart, so that crops which
+    overlap have frames in common: the filterbank runs once over all that the crops cover.
+    Arguments are those of `keras_asit.data.pretraining_dataset`.
     """
 
     def __init__(
@@ -59,12 +49,9 @@ class RandomViews:
                 )
 
     def __call__(self, clip, seed, samples):
-        """Return `{"clean": two views, "short": short ones, if any}` of a clip.
+        """Return `{"clean": two views, "short": short ones, if any}` of a clip of so many samples.
 
-        Args:
-            clip: float32 tensor of shape `(samples,)`.
-            seed: int64 tensor of shape `(2,)`, from which all randomness follows.
-            samples: int tensor. How long the clip is.
+        All randomness follows from the seed, an int64 tensor of shape `(2,)`.
         """
         samples = tf.maximum(tf.cast(samples, tf.int32), self.lengths[0])
         # In double precision, every sample of a long recording can be a start.
@@ -129,9 +116,8 @@ class LogMelViews(RandomViews):
 
     A clip is float16 of shape `(frames, mels)`, a frame every shift. Without rolling, the views
     are those of `RandomViews`, except that crops start on whole frames: a clip shorter than a crop
-    is continued with the log-mels of zeros, and its last frames reach over its end, as those of a
-    waveform padded with zeros do. Rolling rolls frames, so that no frame has both the end and the
-    beginning of the clip in it.
+    is continued with the log-mels of zeros, and its last frames reach over its end. Rolling rolls
+    frames, so that no frame has both the end and the beginning of the clip in it.
     """
 
     def _pad(self, log_mels, samples):

@@ -23,12 +23,10 @@ def audio_dataset(
 ) -> tf.data.Dataset:
     """Return a finite dataset of the waveforms of audio files: one pass over them.
 
-    Files may be of any format that libsndfile reads (wav, flac, ogg, opus, mp3, ...), any
-    sample rate, length and number of channels; channels are mixed down to their mean. Files
-    that cannot be read, have no samples, or some that are not finite are skipped: one warning
-    at the end of the pass counts and names them, and later passes do not repeat it. They are
-    found only by decoding them, so that the dataset's cardinality is unknown, and Keras learns
-    the number of batches in its first epoch.
+    Files may be of any format, sample rate, length and number of channels that
+    `keras_asit.data.decode_audio` reads. Those that cannot be read, have no samples, or some that
+    are not finite are skipped: one warning at the end of the pass counts and names them, and later
+    passes do not repeat it. Only decoding finds them, so that the cardinality is unknown.
 
     Args:
         source: str, `os.PathLike`, or list of them. A folder, a list of audio files, or a
@@ -39,8 +37,7 @@ def audio_dataset(
         shuffle: bool. Whether each pass has a random order of its own. Defaults to `False`.
         seed: int. The same seed gives the same first pass in every run, the same second pass, and
             so on; passes differ from each other. Defaults to `None`, a random one.
-        num_workers: int. How many clips are decoded at once. Defaults to `None`: `tf.data`
-            chooses.
+        num_workers: int. Clips decoded at once. Defaults to `None`: `tf.data` chooses.
         decoder: str. `"soundfile"`, or for audio files `"tensorflow_io"`; see
             `keras_asit.data.pretraining_dataset`. Defaults to `"soundfile"`.
 
@@ -49,9 +46,9 @@ def audio_dataset(
         [-1, 1], and a string.
 
     Raises:
-        ValueError: If an argument is invalid, or the source names no existing audio file, or
-            holds records that are of log-mels, of another sample rate or not finished. A
-            pass ends in `tf.errors.InvalidArgumentError` if no file of it could be read.
+        ValueError: If an argument is invalid, the source names no existing audio file, or holds
+            records that are of log-mels, of another sample rate or not finished.
+        tf.errors.InvalidArgumentError: At the end of a pass of which no file could be read.
         ImportError: If the operators of tensorflow-io are asked for and do not load.
 
     Example:

@@ -83,8 +83,7 @@ def holds_records(source: str | os.PathLike) -> bool:
     Example:
 
     ```python
-    if keras_asit.data.holds_records("recordings"):
-        print(keras_asit.data.read_record_index("recordings")["records"])
+    keras_asit.data.holds_records("recordings")  # False
     ```
     """
     if not isinstance(source, (str, os.PathLike)) or not os.fspath(source):

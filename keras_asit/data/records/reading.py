@@ -20,19 +20,8 @@ class RecordPasses(Passes):
     """Passes over the records of a folder, or over the share of them that is a host's.
 
     Shuffled, each pass has an order of shards of its own and within each shard an order of records;
-    eight shards take turns.
-
-    Args:
-        folder: str or `os.PathLike`.
-        sample_rate: int. In Hz, to which encoded files are resampled.
-        num_mels: int. Mel bins that log-mels must have.
-        waveforms: bool. Whether clips must be waveforms. Defaults to `True`.
-        decoder: str. `"soundfile"`.
-        **passes: Arguments of `Passes`.
-
-    Raises:
-        ValueError: If an argument is invalid, the folder holds no finished records, or those of
-            another front end, or fewer shards than there are hosts.
+    eight shards take turns. Encoded files are resampled to `sample_rate`, log-mels must have
+    `num_mels`, and with `waveforms` clips must be such. `passes` are arguments of `Passes`.
     """
 
     of = "records"
@@ -131,11 +120,7 @@ class RecordPasses(Passes):
         return records.take(self.num_clips)
 
     def _verified(self, shard):
-        """Return the path of a shard, whose content is what was written.
-
-        It is read whole for that in the first pass. In every pass, TensorFlow checks the checksum
-        of each record.
-        """
+        """Return the path of a shard, once its checksum is that of the index."""
         path = self.folder / self.index["shards"][shard]["name"]
         if shard not in self.whole:
             try:
@@ -174,7 +159,6 @@ class RecordPasses(Passes):
 
 
 def _parse(example):
-    """Return the features of a serialized example."""
     text = tf.io.FixedLenFeature([], tf.string)
     none = tf.io.FixedLenFeature([], tf.int64, default_value=0)
     labels = tf.io.RaggedFeature(tf.int64)

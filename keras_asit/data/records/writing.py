@@ -60,7 +60,7 @@ def write_records(
     Args:
         source: what `keras_asit.data.read_manifest` takes, or a `LabeledClips`, whose labels the
             records then hold too.
-        folder: str or `os.PathLike`. Where to write; another folder for other parameters.
+        folder: str or `os.PathLike`. Where to write; another one for other parameters.
         content: str. What records hold: `"encoded"`, the files as they are, for any sample rate
             and front end; `"waveform"`, waveforms of 16 bits; or `"log_mel"`, log-mels in half
             precision, which is the fastest to read. Defaults to `"waveform"`.
@@ -69,10 +69,9 @@ def write_records(
             chosen when reading. Defaults to `None`: 16 kHz and 128 mel bins.
         max_seconds: float. A longer recording is stored in pieces of the same length, each of
             which is a clip of its own from then on. Not for `"encoded"`. Defaults to `60.0`.
-        clips_per_shard: int. Files of a shard. Shard i of n has every n-th file from the i-th on.
-            Reading in shuffled order holds eight shards in memory: of a waveform at 16 kHz, 64
-            clips of 10 s need 0.2 GB, but 64 files of 20 minutes 20 GB. Lower it for long
-            recordings. Defaults to `64`.
+        clips_per_shard: int. Files of a shard. Reading in shuffled order holds eight shards in
+            memory: of waveforms at 16 kHz, 64 clips of 10 s need 0.2 GB, but 64 files of 20
+            minutes 20 GB. Lower it for long recordings. Defaults to `64`.
         num_workers: int. Number of processes, which import the calling script: it needs
             `if __name__ == "__main__":`, unless `1` leaves all to this one. Defaults to `None`:
             one a processor.
@@ -199,8 +198,7 @@ def write_shard(line, record_format, folder):
     """Write a shard and its summary, unless they are there, whole and what would be written now.
 
     That is so if no file has changed since, by size and time, and none that was skipped can be
-    read now, for what kept it from being read may have passed. What is written depends on the
-    files, the line of the plan and the format alone, not on where or how often this is called.
+    read now. What is written depends on files, line of the plan and format alone.
     """
     name, clips = json.loads(line).values()
     shard = folder / f"{name}.tfrecord"
