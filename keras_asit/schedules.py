@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_asit._arguments import check_instance, check_integers, check_number
 
-__all__ = ["LinearRamp", "Scaled", "WarmupCosine", "WarmupStepDecay"]
+__all__ = ["Scaled", "WarmupCosine", "WarmupStepDecay"]
 
 LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
 
@@ -109,37 +109,6 @@ class WarmupStepDecay(_Schedule):
     def value(self, step):
         decays = ops.floor((step - self.first_decay_step) / self.decay_steps) + 1
         return self.start * ops.power(float(self.decay_rate), ops.maximum(decays, 0.0))
-
-
-@keras.saving.register_keras_serializable(package="keras_asit")
-class LinearRamp(_Schedule):
-    """Rise or fall linearly from `start` to `end`, then stay there.
-
-    Args:
-        start, end: floats. Values at step 0, and from step `ramp_steps` on.
-        ramp_steps: int. Number of steps of the ramp.
-
-    Example:
-
-    ```python
-    temperature = keras_asit.schedules.LinearRamp(0.04, 0.07, ramp_steps=3_000)
-    ```
-
-    Reference: Caron et al., "DINO", arXiv 2104.14294, section 3.1.
-    """
-
-    def __init__(self, start: float, end: float, ramp_steps: int):
-        super().__init__()
-        check_number("start", start)
-        check_number("end", end)
-        check_integers(1, ramp_steps=ramp_steps)
-        self.start = start
-        self.end = end
-        self.ramp_steps = ramp_steps
-
-    def value(self, step):
-        progress = ops.clip(step / self.ramp_steps, 0.0, 1.0)
-        return self.start + (self.end - self.start) * progress
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")

@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_asit.models import ASiTAudioClassifier, ASiTBackbone
 from keras_asit.optimizers import AdamW, layerwise_decay
-from keras_asit.schedules import LinearRamp, WarmupCosine
+from keras_asit.schedules import WarmupCosine
 
 # torch.optim.AdamW over five steps; "clipped" has each gradient scaled to a norm of at most 3.
 GOLDEN = np.load(Path(__file__).parent / "golden" / "adamw.npz")
@@ -107,7 +107,7 @@ def test_constants_are_numbers():
 def test_config_round_trip_keeps_schedules():
     optimizer = AdamW(
         WarmupCosine(5e-4, 1e-6, total_steps=10, warmup_steps=2),
-        weight_decay=LinearRamp(0.04, 0.4, ramp_steps=10),
+        weight_decay=WarmupCosine(0.04, 0.4, total_steps=10),
         epsilon=1e-7,
         clipnorm=3.0,
         beta_2=0.95,

@@ -35,7 +35,7 @@ def test_public_names():
     records = {"holds_records", "read_record_index", "write_records"}
     assert records <= set(keras_asit.data.__all__)
     assert "AdamW" in keras_asit.optimizers.__all__
-    assert {"LinearRamp", "WarmupCosine"} <= set(keras_asit.schedules.__all__)
+    assert {"WarmupCosine", "WarmupStepDecay"} <= set(keras_asit.schedules.__all__)
 
 
 def test_every_public_name_exists_and_is_documented():

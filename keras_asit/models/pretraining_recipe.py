@@ -2,10 +2,12 @@
 
 import contextlib
 
+from keras.optimizers.schedules import PolynomialDecay
+
 from keras_asit._arguments import check_integers, check_number
 from keras_asit.models.pretraining_batch import check_names
 from keras_asit.optimizers import AdamW
-from keras_asit.schedules import LinearRamp, WarmupCosine
+from keras_asit.schedules import WarmupCosine
 
 # Those of the first step.
 TEACHER_MOMENTUM = 0.996
@@ -77,8 +79,8 @@ def pretraining_recipe(
     return {
         "optimizer": AdamW(rate, weight_decay=decay, clipnorm=clipnorm),
         "teacher_momentum": WarmupCosine(teacher_momentum, 1.0, steps),
-        "teacher_temperature": LinearRamp(
-            teacher_temperature, final_teacher_temperature, temperature_epochs * steps_per_epoch
+        "teacher_temperature": PolynomialDecay(
+            teacher_temperature, temperature_epochs * steps_per_epoch, final_teacher_temperature
         ),
     }
 

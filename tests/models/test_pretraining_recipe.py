@@ -66,7 +66,7 @@ def test_what_compile_is_given_wins_over_the_recipe():
     pretrainer.use_recipe({"clean": batch_of(8)}, epochs=3, batch_size=4)
     assert pretrainer.optimizer is optimizer
     assert pretrainer.teacher_momentum == 0.5
-    assert pretrainer.teacher_temperature.ramp_steps == 30 * 2
+    assert pretrainer.teacher_temperature.decay_steps == 30 * 2
 
 
 def test_the_recipe_takes_sizes_from_the_data_or_from_compile():

@@ -6,10 +6,11 @@ import pytest
 import tensorflow as tf
 from golden_model import build_reference_pretrainer, read_network
 from keras import ops
+from keras.optimizers.schedules import PolynomialDecay
 from small_pretrainer import EAGERLY, SHAPE, batch_of, build, compiled, weights_of
 
 from keras_asit.optimizers import AdamW
-from keras_asit.schedules import LinearRamp, WarmupCosine
+from keras_asit.schedules import WarmupCosine
 
 IN_A_GRAPH = {"run_eagerly": False, "jit_compile": keras.config.backend() == "jax"}
 
@@ -182,7 +183,7 @@ def test_numbers_out_of_range_are_errors(name):
 @pytest.mark.parametrize("name", ["teacher_momentum", "teacher_temperature"])
 def test_a_schedule_that_starts_out_of_range_is_an_error(name):
     with pytest.raises(ValueError, match=name):
-        compiled(**{name: LinearRamp(-1.0, 0.5, ramp_steps=10)})
+        compiled(**{name: PolynomialDecay(-1.0, 10, 0.5)})
 
 
 def test_teacher_moves_towards_the_updated_student():
@@ -214,7 +215,7 @@ def test_teacher_waits_while_gradients_accumulate():
 def test_momentum_and_temperature_follow_their_schedules():
     pretrainer = compiled(
         teacher_momentum=WarmupCosine(1.0, 0.0, total_steps=2),
-        teacher_temperature=LinearRamp(0.04, 0.08, ramp_steps=2),
+        teacher_temperature=PolynomialDecay(0.04, 2, 0.08),
     )
     before = weights_of(pretrainer.teacher)
     pretrainer.train_on_batch({"clean": batch_of()})
@@ -267,7 +268,7 @@ def test_a_loaded_pretrainer_goes_on_as_if_it_had_never_stopped(tmp_path):
             WarmupCosine(1e-3, 0.0, 20, warmup_steps=2), weight_decay=WarmupCosine(0.04, 0.4, 20)
         ),
         teacher_momentum=WarmupCosine(0.9, 1.0, 20),
-        teacher_temperature=LinearRamp(0.04, 0.07, 10),
+        teacher_temperature=PolynomialDecay(0.04, 10, 0.07),
     )
     data = {"clean": batch_of(8)}
     pretrainer.fit(data, batch_size=4, verbose=0)
