@@ -136,14 +136,26 @@ def test_can_be_fine_tuned():
     assert losses[-1] < losses[0]
 
 
-def test_lora_trains_few_weights():
+def test_lora_trains_the_attention_alone():
     backbone = build_backbone()
     spectrograms = random_spectrograms(2, 48, 32)
     before = to_numpy(backbone(spectrograms))
-    backbone.enable_lora(rank=2, target_layer_names=["query_key_value"])
+    backbone.enable_lora(rank=2)
     # Two matrices and the bias of the projection, in both blocks.
+    names = {variable.path.split("/")[-2] for variable in backbone.trainable_variables}
+    assert names == {"query_key_value"}
     assert len(backbone.trainable_variables) == 2 * 3
     assert_close(backbone(spectrograms), before, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_int8_stays_near():
+    backbone = ASiTBackbone((64, 32), num_layers=2, num_heads=2, hidden_dim=64, mlp_dim=128)
+    spectrograms = np.random.default_rng(1).normal(size=(2, 64, 32)).astype("float32")
+    before = to_numpy(backbone(spectrograms))
+    backbone.quantize("int8")
+    after = to_numpy(backbone(spectrograms))
+    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.99
 
 
 @pytest.mark.parametrize(
@@ -163,3 +175,37 @@ def test_lora_trains_few_weights():
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         build_backbone(**arguments)
+
+
+# --- A start from a vision transformer ---
+
+
+def build_vit(**kwargs):
+    return keras_hub.models.ViTBackbone(
+        image_shape=(64, 64, 3),
+        patch_size=16,
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=16,
+        mlp_dim=32,
+        data_format="channels_last",
+        **kwargs,
+    )
+
+
+def test_features_of_a_gray_image_equal_the_vits():
+    vit = build_vit()
+    for weight in vit.weights:
+        weight.assign(keras.random.normal(weight.shape, stddev=0.1))
+    backbone = ASiTBackbone.from_vit(vit, spectrogram_shape=(64, 64))
+    gray = np.random.default_rng(1).normal(size=(2, 64, 64)).astype("float32")
+    expected = vit(np.repeat(gray[..., None], 3, axis=-1))
+    assert_close(backbone(gray), expected, atol=1e-4)
+    assert ASiTBackbone.from_vit(vit, (592, 128)).output_shape == (None, 297, 16)
+
+
+def test_what_is_no_such_vit_is_an_error():
+    with pytest.raises(ValueError, match="ViTBackbone"):
+        ASiTBackbone.from_vit("vit")
+    with pytest.raises(ValueError, match="use_class_token=False"):
+        ASiTBackbone.from_vit(build_vit(use_class_token=False))

@@ -8,7 +8,6 @@ import sys
 import threading
 import types
 
-import keras
 import keras_hub
 import numpy as np
 import pytest
@@ -309,58 +308,3 @@ def test_presets_are_exact_across_backends(tmp_path):
             text=True,
         )
         assert result.stdout.strip() == backend, result.stderr
-
-
-def test_lora_trains_the_attention_alone():
-    backbone = ASiTBackbone(**{**SMALL, "mlp_dim": 32})
-    backbone.enable_lora(2)
-    names = {variable.path.split("/")[-2] for variable in backbone.trainable_variables}
-    assert names == {"query_key_value"}
-    # Two factors and the bias in each block.
-    assert len(backbone.trainable_variables) == 3 * SMALL["num_layers"]
-
-
-@pytest.mark.slow
-def test_int8_stays_near():
-    backbone = ASiTBackbone((64, 32), num_layers=2, num_heads=2, hidden_dim=64, mlp_dim=128)
-    spectrograms = np.random.default_rng(1).normal(size=(2, 64, 32)).astype("float32")
-    before = ops.convert_to_numpy(backbone(spectrograms))
-    backbone.quantize("int8")
-    after = ops.convert_to_numpy(backbone(spectrograms))
-    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.99
-
-
-# --- A start from a vision transformer ---
-
-
-def build_vit(**kwargs):
-    return keras_hub.models.ViTBackbone(
-        image_shape=(64, 64, 3),
-        patch_size=16,
-        num_layers=2,
-        num_heads=2,
-        hidden_dim=16,
-        mlp_dim=32,
-        data_format="channels_last",
-        **kwargs,
-    )
-
-
-def test_features_of_a_gray_image_equal_the_vits():
-    vit = build_vit()
-    for weight in vit.weights:
-        weight.assign(keras.random.normal(weight.shape, stddev=0.1))
-    backbone = ASiTBackbone.from_vit(vit, spectrogram_shape=(64, 64))
-    gray = np.random.default_rng(1).normal(size=(2, 64, 64)).astype("float32")
-    expected = vit(np.repeat(gray[..., None], 3, axis=-1))
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(backbone(gray)), ops.convert_to_numpy(expected), rtol=0, atol=1e-4
-    )
-    assert ASiTBackbone.from_vit(vit, (592, 128)).output_shape == (None, 297, 16)
-
-
-def test_what_is_no_such_vit_is_an_error():
-    with pytest.raises(ValueError, match="ViTBackbone"):
-        ASiTBackbone.from_vit("vit")
-    with pytest.raises(ValueError, match="use_class_token=False"):
-        ASiTBackbone.from_vit(build_vit(use_class_token=False))

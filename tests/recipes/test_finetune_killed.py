@@ -1,10 +1,8 @@
 """The recipe that fine-tunes, killed again and again at random moments."""
 
+import functools
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import data_set_layouts as layouts
 import keras
 import numpy as np
 import pytest
+from killed_recipes import killed_again_and_again, start_recipe
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "finetune.py"
 KILLS = 6
@@ -43,14 +42,7 @@ def start(tmp_path):
     """A function that starts the recipe with an output folder, on recordings of tones."""
     sounds = layouts.write_class_folders(tmp_path / "sounds", 20)
     (sounds / "cat" / "broken.wav").write_bytes(b"no audio")
-    flags = [text for name, value in SMALL.items() for text in (f"--{name}", str(value))]
-
-    def start(output):
-        log = open(tmp_path / f"{output.name}.log", "a")  # noqa: SIM115
-        command = [sys.executable, RECIPE, sounds, *flags, "--output", output]
-        return subprocess.Popen(command, cwd=RECIPE.parents[1], stdout=log, stderr=log)
-
-    return start
+    return functools.partial(start_recipe, RECIPE, sounds, settings=SMALL)
 
 
 def newest(output):
@@ -59,16 +51,14 @@ def newest(output):
     return set(os.listdir(folder)) if folder.is_dir() else set()
 
 
-def kill_at_a_random_moment(process, output, generator):
-    """Kill a process some moments after it has written, or while it writes, a checkpoint."""
+def wait_some_checkpoints(process, output, generator):
+    """Wait until a process has written, or writes, a checkpoint."""
     before, deadline = newest(output), time.monotonic() + 300
     checkpoints = generator.randrange(1, 12)
     while process.poll() is None and time.monotonic() < deadline and checkpoints:
         if newest(output) != before:
             before, checkpoints = newest(output), checkpoints - 1
         time.sleep(generator.uniform(0, 0.002))
-    process.send_signal(signal.SIGKILL)
-    process.wait()
 
 
 def weights_of(output):
@@ -79,13 +69,10 @@ def weights_of(output):
 def test_kills_change_no_weight(start, tmp_path):
     uninterrupted, killed = tmp_path / "uninterrupted", tmp_path / "killed"
     assert start(uninterrupted).wait() == 0
-    generator = random.Random(1)
-    for kill in range(KILLS):
-        process = start(killed)
-        kill_at_a_random_moment(process, killed, generator)
-        print(f"kill {kill + 1}: {sorted(newest(killed))}")
+    wait = functools.partial(wait_some_checkpoints, output=killed, generator=random.Random(1))
+    for kill in killed_again_and_again(start, killed, KILLS, wait):
+        print(f"kill {kill}: {sorted(newest(killed))}")
         assert not (killed / "report.json").exists()
-    assert start(killed).wait() == 0
     for weight, expected in zip(weights_of(killed), weights_of(uninterrupted), strict=True):
         np.testing.assert_array_equal(weight, expected)
     for name in ("epochs.csv", "report.json", "classes.csv"):

@@ -1,16 +1,15 @@
 """The pre-training recipe, killed again and again at random moments."""
 
 import csv
+import functools
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from killed_recipes import killed_again_and_again, start_recipe
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "pretrain.py"
 KILLS = 20
@@ -43,14 +42,7 @@ def start(tmp_path):
     for index in range(26):
         soundfile.write(recordings / f"{index}.wav", generator.uniform(-0.5, 0.5, 8000), 16000)
     (recordings / "7_broken.wav").write_bytes(b"no audio")
-    flags = [text for name, value in SMALL.items() for text in (f"--{name}", str(value))]
-
-    def start(output):
-        log = open(tmp_path / f"{output.name}.log", "a")  # noqa: SIM115
-        command = [sys.executable, RECIPE, recordings, *flags, "--output", output]
-        return subprocess.Popen(command, cwd=RECIPE.parents[1], stdout=log, stderr=log)
-
-    return start
+    return functools.partial(start_recipe, RECIPE, recordings, settings=SMALL)
 
 
 def losses(output):
@@ -64,7 +56,7 @@ def losses(output):
     return [tuple(row[name] for name in names) for row in csv.DictReader(whole)]
 
 
-def kill_at_a_random_moment(process, output, generator):
+def wait_some_batches(process, output, generator):
     rows = len(losses(output))
     # One in five is killed while it starts.
     deadline = time.monotonic() + (generator.uniform(0, 20) if generator.random() < 0.2 else 300)
@@ -73,8 +65,6 @@ def kill_at_a_random_moment(process, output, generator):
             time.sleep(generator.uniform(0, 2))
             break
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
 
 
 @pytest.mark.slow
@@ -84,15 +74,12 @@ def test_twenty_kills_change_no_loss(start, tmp_path):
     expected = losses(uninterrupted)
     assert len(expected) == 6 * EPOCHS
 
-    generator = random.Random(1)
-    for kill in range(KILLS):
-        process = start(killed)
-        kill_at_a_random_moment(process, killed, generator)
+    wait = functools.partial(wait_some_batches, output=killed, generator=random.Random(1))
+    for kill in killed_again_and_again(start, killed, KILLS, wait):
         rows = losses(killed)
         unfinished = len(list((killed / "checkpoints").glob(".*.partial")))
-        print(f"kill {kill + 1}: {len(rows)} batches, {unfinished} unfinished checkpoints")
+        print(f"kill {kill}: {len(rows)} batches, {unfinished} unfinished checkpoints")
         assert rows == expected[: len(rows)]
-    assert start(killed).wait() == 0
     assert losses(killed) == expected
     tables = [(folder / "losses.csv").read_bytes() for folder in (uninterrupted, killed)]
     assert tables[0] == tables[1]

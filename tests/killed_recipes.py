@@ -1,0 +1,24 @@
+"""Recipes in processes of their own, killed again and again."""
+
+import signal
+import subprocess
+import sys
+
+
+def start_recipe(recipe, source, output, settings):
+    """Start a recipe with an output folder, beside which it leaves a log."""
+    flags = [text for name, value in settings.items() for text in (f"--{name}", str(value))]
+    command = [sys.executable, recipe, source, *flags, "--output", output]
+    with open(output.with_suffix(".log"), "a") as log:
+        return subprocess.Popen(command, cwd=recipe.parents[1], stdout=log, stderr=log)
+
+
+def killed_again_and_again(start, output, kills, wait):
+    """Kill a recipe once `wait(process)` is over, yield after each kill, then let it end."""
+    for kill in range(1, kills + 1):
+        process = start(output)
+        wait(process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        yield kill
+    assert start(output).wait() == 0
