@@ -84,13 +84,11 @@ class DistillationLoss(keras.layers.Layer):
             log_probabilities = log_probabilities / (student_logits.shape[1] - 1)
         loss = -ops.mean(ops.sum(targets * log_probabilities, axis=-1))
         if training:
-            self._update_center(teacher_logits)
+            axes = tuple(range(len(teacher_logits.shape) - 1))
+            mean = global_batch_mean(ops.mean(teacher_logits, axis=axes))
+            momentum = self.center_momentum
+            self.center.assign(self.center * momentum + mean * (1 - momentum))
         return loss
-
-    def _update_center(self, teacher_logits):
-        batch_mean = ops.mean(teacher_logits, axis=tuple(range(len(teacher_logits.shape) - 1)))
-        momentum = self.center_momentum
-        self.center.assign(self.center * momentum + global_batch_mean(batch_mean) * (1 - momentum))
 
     def _check_views(self, teacher, student):
         teacher, student = tuple(teacher), tuple(student)

@@ -117,7 +117,10 @@ def labeled_dataset(
     def element(clip):
         waveform, labels, seed = clip["audio"], clip["labels"], clip["seed"]
         if crop_seconds is not None:
-            waveform = _crop(waveform, round(crop_seconds * sample_rate), seed)
+            length = round(crop_seconds * sample_rate)
+            places = tf.maximum(tf.size(waveform) - length, 0) + 1
+            first = tf.random.stateless_uniform([], seed, 0, places, tf.int32)
+            waveform = waveform[first : first + length]
         if one_hot:
             return waveform, tf.reduce_sum(tf.one_hot(labels, len(class_names)), axis=0), seed
         return waveform, tf.cast(labels[0], tf.int32), seed
@@ -142,12 +145,6 @@ def _as_chances(weights, number):
     if not weights.sum():
         raise ValueError("`weights` must not all be 0.")
     return weights / weights.sum()
-
-
-def _crop(waveform, length, seed):
-    places = tf.maximum(tf.size(waveform) - length, 0) + 1
-    start = tf.random.stateless_uniform([], seed, 0, places, tf.int32)
-    return waveform[start : start + length]
 
 
 def mix_clips(clips, labels, seed, *, probability=1.0):

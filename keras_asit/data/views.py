@@ -56,7 +56,9 @@ class RandomViews:
         samples = tf.maximum(tf.cast(samples, tf.int32), self.lengths[0])
         # In double precision, every sample of a long recording can be a start.
         uniform = tf.random.stateless_uniform([2 + len(self.lengths)], seed, dtype=tf.float64)
-        clip = self._roll(self._pad(clip, samples), uniform[0], uniform[1])
+        clip = self._pad(clip, samples)
+        offset = _scale(uniform[1], tf.shape(clip)[0])
+        clip = tf.roll(clip, tf.where(uniform[0] < self.roll_probability, offset, 0), axis=0)
         views = self._cut(clip, self._starts(samples, uniform[2:]))
         batch = {"clean": tf.stack(views[:2])}
         if len(views) > 2:
@@ -65,10 +67,6 @@ class RandomViews:
 
     def _pad(self, waveform, samples):
         return tf.pad(waveform, [[0, samples - tf.size(waveform)]])
-
-    def _roll(self, clip, choice, offset):
-        offset = _scale(offset, tf.shape(clip)[0])
-        return tf.roll(clip, tf.where(choice < self.roll_probability, offset, 0), axis=0)
 
     def _starts(self, samples, uniform):
         """Return starts: the first uniform, the others uniform whole shifts away from it."""
@@ -92,9 +90,12 @@ class RandomViews:
 
         Gaps are whole frame shifts long, and no crop has a frame across one.
         """
+        # How many samples the frames of each crop span, in whole shifts.
+        last_frame = -(-self.converter.filterbank.window // self.shift)
+        extents = [(frames - 1 + last_frame) * self.shift for frames in self.frames]
         order = tf.argsort(starts)
         starts = tf.unstack(tf.gather(starts, order))
-        stops = tf.unstack(starts + tf.gather(self._extents(), order))
+        stops = tf.unstack(starts + tf.gather(extents, order))
         covered = left_out = starts[0]
         pieces, frames = [], []
         for start, stop in zip(starts, stops):
@@ -104,11 +105,6 @@ class RandomViews:
             covered = tf.maximum(covered, stop)
             pieces.append(waveform[begin : tf.maximum(begin, stop)])
         return tf.concat(pieces, 0), tf.gather(tf.stack(frames), tf.argsort(order))
-
-    def _extents(self):
-        """Return for each crop how many samples its frames span, in whole shifts."""
-        last_frame = -(-self.converter.filterbank.window // self.shift)
-        return [(frames - 1 + last_frame) * self.shift for frames in self.frames]
 
 
 class LogMelViews(RandomViews):

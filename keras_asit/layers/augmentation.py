@@ -23,6 +23,9 @@ class _Augmentation(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape
 
+    def get_config(self):
+        return {**super().get_config(), **arguments_of(type(self), self)}
+
     def _uniform(self, shape, low=0.0, high=1.0):
         return keras.random.uniform(shape, low, high, dtype="float32", seed=self.seed_generator)
 
@@ -86,9 +89,6 @@ class SpecAugment(_Augmentation):
         positions = ops.arange(side, dtype="float32")[None, :]
         return ops.logical_and(positions >= start, positions < start + width)
 
-    def get_config(self):
-        return {**super().get_config(), **arguments_of(SpecAugment, self)}
-
 
 @keras.saving.register_keras_serializable(package="keras_asit")
 class NoiseAndShift(_Augmentation):
@@ -136,6 +136,3 @@ class NoiseAndShift(_Augmentation):
         )
         sources = ops.mod(ops.arange(frames, dtype="int32")[None, :, None] - shifts, frames)
         return ops.take_along_axis(spectrograms, sources, axis=1)
-
-    def get_config(self):
-        return {**super().get_config(), **arguments_of(NoiseAndShift, self)}

@@ -219,7 +219,7 @@ def test_without_tensorflow_io_the_error_says_what_to_install(write_noise, monke
     message = str(caught.value)
     assert f"TensorFlow {tf.__version__} and no tensorflow-io" in message
     assert "beside TensorFlow 2.17" in message
-    assert 'pip install "keras-asit[tfio]"' in message
+    assert "pip install 'keras-asit[tfio]'" in message
 
 
 def test_operators_that_do_not_load_are_an_error_that_explains_itself(write_noise, monkeypatch):
@@ -233,7 +233,7 @@ def test_operators_that_do_not_load_are_an_error_that_explains_itself(write_nois
     message = str(caught.value)
     assert f"TensorFlow {tf.__version__} and a tensorflow-io whose operators do not load" in message
     assert "beside TensorFlow 2.17" in message
-    assert 'pip install "keras-asit[tfio]"' in message
+    assert "pip install 'keras-asit[tfio]'" in message
     assert isinstance(caught.value.__cause__, NotImplementedError)
 
 
