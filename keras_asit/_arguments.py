@@ -68,10 +68,7 @@ def as_seed(seed):
 
 
 def draw_seed(seed):
-    """Return `seed` as an int of Python; in the place of `None`, a random one.
-
-    That is from Python's generator, so that `keras.utils.set_random_seed` governs it too.
-    """
+    """Return `seed` as an int; for `None`, one that `keras.utils.set_random_seed` governs."""
     return random.randrange(2**31) if seed is None else as_seed(seed)
 
 
@@ -111,8 +108,7 @@ def as_waveforms(waveforms):
     """Return waveforms as float32, an array if they are of one length and a list otherwise.
 
     They are an array or tensor of shape `(batch, samples)`, a list of arrays of shape `(samples,)`
-    or a ragged tensor; float, in [-1, 1]. `ValueError` has the index of a clip that is empty, not
-    finite or out of range.
+    or a ragged tensor. `ValueError` has the index of a clip that is none.
     """
     if isinstance(waveforms, (list, tuple)) or hasattr(waveforms, "row_lengths"):
         clips = [as_array(clip) for clip in waveforms]
@@ -162,11 +158,9 @@ def as_waveform(waveform, name="`waveform`"):
 
 
 def assert_waveforms(waveforms):
-    """Check waveforms in a graph of TensorFlow; return them as float32.
+    """Check waveforms, dense or ragged, in a graph of TensorFlow; return them as float32.
 
-    They are `(batch, samples)`, or a ragged `(batch, None)`. What the shape and type show is a
-    `ValueError` on tracing; what only the values show is a `tf.errors.InvalidArgumentError` when
-    they come.
+    What only the values show is a `tf.errors.InvalidArgumentError` when they come.
     """
     import tensorflow as tf
 

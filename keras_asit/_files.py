@@ -53,11 +53,7 @@ def sha256_of(path):
 
 @contextlib.contextmanager
 def locked_folder(folder):
-    """Keep a folder, made if needed, for this process; it is free again when that ends.
-
-    Raises:
-        OSError: If another process has it, or it cannot be made.
-    """
+    """Keep a folder, made if needed, for this process, or raise `OSError` if another has it."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     if os.name != "posix":  # Windows has no such locks.
         yield

@@ -41,7 +41,7 @@ def find_events(
 
     Args:
         scores: array of probabilities, `(steps, classes)`, as `score_recording` returns.
-        step_seconds: float. Duration of a step in seconds, such as 0.04.
+        step_seconds: float. Duration of a step, such as 0.04.
         class_names: list of strs.
         threshold: float in [0, 1]. Defaults to `0.5`.
         median_steps: odd int. Length of the median filter over time that removes short gaps and
@@ -49,8 +49,7 @@ def find_events(
         min_seconds: float. Shorter events are left out. Defaults to `0.0`.
 
     Returns:
-        A list of `Event(onset, offset, label, score)`, by onset; the score is the mean
-        probability over the event.
+        A list of `Event(onset, offset, label, score)`, by onset.
 
     Example:
 
@@ -97,9 +96,8 @@ def score_recording(
 ) -> np.ndarray:
     """Score a recording of any length by overlapping windows.
 
-    A recording that does not fill a window, or the last step, is padded with silence. Where
-    windows overlap, probabilities are averaged, each weighted by its distance from its window's
-    edges.
+    What does not fill a window, or the last step, is padded with silence. Where windows overlap,
+    probabilities are averaged, each weighted by its distance from its window's edges.
 
     Args:
         detector: an `ASiTEventDetector` with a preprocessor.
@@ -114,11 +112,8 @@ def score_recording(
     Example:
 
     ```python
-    detector = keras_asit.models.ASiTEventDetector.from_preset(
-        "asit_tiny_16k", num_strong_classes=7, spectrogram_shape=(998, 128)
-    )
     waveform = np.random.uniform(-1, 1, 25 * 16000)
-    scores = keras_asit.events.score_recording(detector, waveform)  # (625, 7)
+    scores = keras_asit.events.score_recording(detector, waveform)
     ```
     """
     check_instance("detector", detector, ASiTEventDetector)
@@ -149,8 +144,7 @@ def write_events(events: Sequence[Event], path: str | os.PathLike) -> None:
 
     Args:
         events: list of `keras_asit.events.Event`.
-        path: str or path. Ending in .csv: a table with the columns onset, offset, label and
-            score. Ending in .txt: Audacity's labels, which its File > Import > Labels reads.
+        path: str or path. Ending in .csv: a table. Ending in .txt: labels that Audacity imports.
 
     Example:
 

@@ -36,7 +36,7 @@ class Checkpoints(keras.callbacks.Callback):
     `TrainingInterrupted`. A state that is not finite is not saved.
 
     Args:
-        folder: str or `os.PathLike`. Made if needed; of one training only.
+        folder: str or `os.PathLike`, of one training only.
         save_freq: `"epoch"`, or int: a number of batches. Defaults to `"epoch"`.
         keep: int. How many of the newest checkpoints are kept. Defaults to `3`.
         monitor: str. A log; the checkpoint of the epoch where it was best is kept too.

@@ -57,10 +57,7 @@ def noted_signals():
 
 
 class ContinuedCallbacks(keras.callbacks.CallbackList):
-    """A `keras.callbacks.CallbackList` that begins and ends once, whatever `fit` says.
-
-    Batches keep their number in the whole epoch where `fit` sees only the rest of it.
-    """
+    """Callbacks that begin and end once, and whose batches are counted in the whole epoch."""
 
     batches_before = 0
 

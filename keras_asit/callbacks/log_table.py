@@ -14,9 +14,9 @@ from keras_asit._files import synchronize
 class LogTable(keras.callbacks.Callback):
     """Write a row of logs to a CSV file after each epoch, or after every so many batches.
 
-    The columns are `epoch`, for batches `batch`, both counted from 0, and the logs of the first
-    row. Batches left at the end of an epoch have a row too. A training that goes on from a
-    checkpoint of `Checkpoints` takes back the rows that came after it.
+    The columns are `epoch`, for batches `batch`, both from 0, and the logs of the first row.
+    Batches left at the end of an epoch have a row too. A training that goes on from a checkpoint
+    of `Checkpoints` takes back the rows that came after it.
 
     Args:
         path: str or `os.PathLike`. Another training's table is not overwritten.
@@ -105,9 +105,7 @@ class LogTable(keras.callbacks.Callback):
 
 
 class LogSchedules(keras.callbacks.Callback):
-    """Add learning rate, weight decay, and the teacher's momentum and temperature to the logs.
-
-    At the end of each epoch, with the values of the next step; callbacks after this one see them.
+    """Add the next step's values of an `ASiTPretrainer`'s schedules to the logs of each epoch.
 
     Example:
 

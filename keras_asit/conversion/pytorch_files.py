@@ -25,9 +25,8 @@ def export_backbone(
 ) -> None:
     """Write an `ASiTBackbone` to a PyTorch file that the original code loads.
 
-    The inverse of `load_backbone`, exact to the bit. The file appears whole or not at all. It
-    tells neither a stride of patches nor, but for `"training"`, other than 128 mel bins; a warning
-    says what to load such a one with.
+    The inverse of `load_backbone`, exact to the bit. The file tells neither a stride of patches
+    nor, but for `"training"`, other than 128 mel bins; a warning says what to load it with.
 
     Args:
         backbone: an `ASiTBackbone`.

@@ -12,8 +12,8 @@ class ProjectionHead(keras.layers.Layer):
     """Project tokens and compare them with class prototypes and patch prototypes.
 
     Three dense layers (GELU, GELU, linear) lead to a bottleneck that is L2-normalized; the
-    logits are its inner products with prototypes of unit norm. The first token is compared
-    with the class prototypes, each of the others with the patch prototypes.
+    logits are its inner products with prototypes of unit norm: of the first token with the class
+    prototypes, of each other with the patch prototypes.
 
     Args:
         num_class_prototypes: int. Number of logits of the [CLS] token. Defaults to `8192`.

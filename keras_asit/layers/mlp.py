@@ -4,10 +4,7 @@ import keras
 
 
 def weight_initializer():
-    """Return a new initializer of kernels, tokens, embeddings: truncated normal, 0.02.
-
-    A new one for each weight: an initializer of Keras draws the same numbers again.
-    """
+    """Return a new initializer: one that is used again would draw the same numbers."""
     return keras.initializers.TruncatedNormal(stddev=0.02)
 
 
@@ -17,13 +14,7 @@ def dense(units, activation=None, **kwargs):
 
 
 class MLP(keras.layers.Layer):
-    """Dense layers with the exact (erf) GELU between them.
-
-    Args:
-        widths: list of ints. Units of each dense layer.
-        activate_last: bool. Whether GELU follows the last layer too. Defaults to `False`.
-        **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
-    """
+    """Dense layers of given widths with the exact (erf) GELU between them, or behind all."""
 
     def __init__(self, widths, *, activate_last=False, **kwargs):
         super().__init__(**kwargs)

@@ -33,8 +33,8 @@ class TransformerBlock(keras.layers.Layer):
     tokens = block(keras.random.normal((2, 297, 192)))
     ```
 
-    Reference: Dosovitskiy et al., "An Image is Worth 16x16 Words", arXiv 2010.11929,
-    equations 2 and 3; Huang et al., "Deep Networks with Stochastic Depth", arXiv 1603.09382.
+    Reference: Dosovitskiy et al., "ViT", arXiv 2010.11929, equations 2 and 3; Huang et al., "Deep
+    Networks with Stochastic Depth", arXiv 1603.09382.
     """
 
     def __init__(

@@ -115,9 +115,8 @@ def part_of(preset, part, load_weights=False):
 def locate(preset):
     """Return where KerasHub finds a preset: a built-in one with weights in its folder.
 
-    On first use, the published file is downloaded and converted in a temporary folder beside,
-    which is then renamed: an interrupted call leaves nothing that a later one takes for the
-    preset, and of two processes at once one wins and both use its folder.
+    That is made in a temporary one beside and then renamed: an interrupted call leaves nothing
+    that a later one takes for the preset, and of two processes both use the first one's.
     """
     if preset not in PRESETS:
         return preset

@@ -49,13 +49,12 @@ class PretrainingTrainer(SavedWhole):
 
         Args:
             optimizer: a Keras optimizer, or the name of one. Where it accumulates gradients, the
-                teacher moves when the student is updated. Defaults to `None`, the recipe's.
+                teacher moves when the student is updated.
             teacher_momentum: float in [0, 1], or a `LearningRateSchedule` of the step. The share
-                of itself that the teacher keeps in a step. Defaults to `None`, the recipe's.
-            teacher_temperature: positive float, or a schedule. Defaults to `None`, the recipe's.
-            steps_per_epoch: int. Batches of an epoch, for the recipe where the data of `fit` do
-                not tell, as those of audio files. Defaults to `None`.
-            batch_size: int. Clips of a batch, likewise. Defaults to `None`.
+                of itself that the teacher keeps in a step.
+            teacher_temperature: positive float, or a schedule.
+            steps_per_epoch, batch_size: ints. Batches of an epoch and clips of a batch, for the
+                recipe where the data of `fit` do not tell, as those of audio files.
             skip_non_finite: bool. Whether to undo a step whose loss or gradient is not finite
                 (the log `non_finite_steps` counts them either way). It needs memory for another
                 copy of the student and the optimizer. Defaults to `False`.

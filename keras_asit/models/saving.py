@@ -6,9 +6,8 @@ import keras
 class SavedWhole:
     """Save how a model was compiled, and its random generators; a base to be put before a model.
 
-    Keras saves what `jit_compile="auto"` amounts to where the model is saved: under JAX `True`,
-    with which PyTorch would compile the model by other means, or fail to. And it saves no states
-    of random generators, so that a loaded model would repeat its old masks.
+    Keras saves what `jit_compile="auto"` amounts to under its backend, which another may fail at,
+    and no states of random generators, so that a loaded model would repeat its old masks.
     """
 
     def compile(self, *args, jit_compile="auto", **kwargs):

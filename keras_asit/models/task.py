@@ -113,10 +113,7 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
         shuffle: bool = True,
         **kwargs,
     ):
-        """Train; see `keras.Model.fit`. Inputs and labels are as the class describes.
-
-        Unlike KerasHub's tasks, arrays are shuffled in each epoch, as `keras.Model` does.
-        """
+        """Train as `keras.Model.fit` does; unlike KerasHub's tasks, arrays are shuffled."""
         data = self._checked(x, y, sample_weight, batch_size)
         if validation_split and validation_data is None:
             data, validation_data = split_clips(data, validation_split)

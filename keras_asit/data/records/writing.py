@@ -51,8 +51,8 @@ def write_records(
 
     The same call goes on after an interruption: shards that are whole are kept, the others made,
     and the result is the same to the byte as without one. A shard is made again if a file of it
-    has changed, by its size or time, or if one that was skipped can now be read. Files that cannot
-    be read are skipped; a warning at the end counts them, and the index names each with the reason.
+    has changed, by its size or time, or if one that was skipped can now be read. A warning at the
+    end counts the files that are skipped, and the index names each with the reason.
 
     With `beam_options` an Apache Beam pipeline (extra `beam`) makes the same files. All its workers
     must see source and folder under the same paths.
@@ -262,7 +262,6 @@ def _examples(record_format, path, labels, moments, skipped):
 
 
 def _run_on_beam(write, plan, options):
-    """Apply a function to every line of the file `plan` on Beam's workers."""
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
