@@ -40,6 +40,7 @@ from splits import read_splits
 
 import keras_asit
 from keras_asit._files import write_whole
+from keras_asit.layers.log_mel_filterbank import WINDOW_SECONDS
 from keras_asit.models.presets import SIZES
 
 # Gong et al., "AST", arXiv 2104.01778, section 3, and the scripts published with it; for
@@ -448,7 +449,7 @@ def parse_arguments():
     add("--task", choices=["digit", "speaker"], default="digit", help="of the spoken digits")
     add("--labels-per-class", type=positive_integer, help="train on so few clips, drawn at random")
     published(group, "--validation-share", share, "of training clips; 0: the last epoch counts")
-    published(group, "--seconds", number_between(0.025), "of a window (any: the preset's)")
+    published(group, "--seconds", number_between(WINDOW_SECONDS), "of a window (any: the preset's)")
     published(group, "--mean", finite_number, "of log-mels (any: the preset's)")
     published(
         group, "--standard-deviation", number_between(1e-6), "of log-mels (any: the preset's)"

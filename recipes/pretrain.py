@@ -29,6 +29,7 @@ from command_line import (
 )
 
 import keras_asit
+from keras_asit.layers.log_mel_filterbank import SHIFT_SECONDS, WINDOW_SECONDS
 from keras_asit.models.presets import GENERATIONS, SIZES
 
 # Flags that may differ when a run is continued; all others make it another run.
@@ -42,9 +43,9 @@ NOT_SETTINGS = (
     "non_finite",
 )
 
-# A patch has 16 frames, of 25 ms every 10 ms.
 PATCH_FRAMES = 16
-view_seconds = number_between(0.175)
+# A view has one patch at least.
+view_seconds = number_between((PATCH_FRAMES - 1) * SHIFT_SECONDS + WINDOW_SECONDS)
 temperature = number_between(1e-6)
 
 
