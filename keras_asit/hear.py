@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from keras_asit._arguments import as_waveforms
 from keras_asit.evaluation.windows import average_windows, window_starts
-from keras_asit.layers import FramePooling, TokenPooling
+from keras_asit.layers import FramePooling
 from keras_asit.models import ASiTAudioConverter, ASiTBackbone
 
 # HEAR knows modules of two frameworks; under JAX, TensorFlow's stands in.
@@ -32,8 +32,8 @@ BATCH_SIZE = 32
 class HearModel(Module):
     """What HEAR calls a model: an ASiT backbone with two poolings of its tokens.
 
-    A scene embedding is the [CLS] token and the mean of the patch tokens, side by side; a
-    timestamp embedding is the mean of the patch tokens of a time step.
+    A scene embedding is what `backbone.feature_model()` makes of a sound; a timestamp embedding
+    is the patch tokens of a time step, one mel row beside the other.
 
     Args:
         backbone: an `ASiTBackbone`.
@@ -42,14 +42,13 @@ class HearModel(Module):
 
     def __init__(self, backbone: ASiTBackbone, converter: ASiTAudioConverter):
         super().__init__()
-        scenes = TokenPooling("cls_and_mean")(backbone.output)
-        steps = FramePooling(backbone.grid_shape[1])(backbone.output)
+        steps = FramePooling(backbone.grid_shape[1], "mel_rows")(backbone.output)
         self.backbone = backbone
         self.converter = converter
-        self.scene_model = keras.Model(backbone.input, scenes)
+        self.scene_model = backbone.feature_model()
         self.timestamp_model = keras.Model(backbone.input, steps)
         self.sample_rate = converter.sample_rate
-        self.scene_embedding_size = scenes.shape[-1]
+        self.scene_embedding_size = self.scene_model.output_shape[-1]
         self.timestamp_embedding_size = steps.shape[-1]
         # The first patch begins before the sound, by whole frames, so that its center is the
         # first in the sound.
@@ -107,6 +106,9 @@ def get_scene_embeddings(audio: ArrayLike, model: HearModel) -> ArrayLike:
     """
     waveforms = _as_array(audio, model)
     length = round(model.converter.seconds * model.sample_rate)
+    # Shorter sounds get silence, which the log-mels of padding are not.
+    silence = max(0, length - waveforms.shape[1])
+    waveforms = np.pad(waveforms, [(0, 0), (0, silence)])
     starts = window_starts(waveforms.shape[1], length)
     windows = (model.converter(waveforms[:, start : start + length]) for start in starts)
     embeddings = [_predict(model.scene_model, window) for window in windows]

@@ -27,6 +27,7 @@ import keras_asit
 import keras_asit.hear
 from keras_asit._extras import of_extra
 from keras_asit._files import replacing
+from keras_asit.layers.pooling import DEFAULT_POOLING, POOLINGS
 
 
 def main():
@@ -39,8 +40,7 @@ def embed(arguments):
     check_output(arguments)
     paths = keras_asit.data.read_manifest(arguments.source)
     model = keras_asit.hear.load_model(arguments.preset)
-    pooling = keras_asit.layers.TokenPooling(arguments.pooling)
-    clip_model = keras.Model(model.backbone.input, pooling(model.backbone.output))
+    clip_model = model.backbone.feature_model(arguments.pooling, arguments.blocks)
     folder = arguments.output.with_name(f"{arguments.output.name}.parts")
     claim(folder, fingerprint(paths, model, arguments))
     parts = []
@@ -82,6 +82,7 @@ def embed_clips(paths, model, converter, arguments):
         overlap=arguments.overlap,
         batch_size=arguments.batch_size,
         at_least=0,
+        pad_with_silence=True,
     )
     return {"path": names_of(paths)[indices], "embedding": embeddings}
 
@@ -115,7 +116,7 @@ def names_of(paths):
 
 def fingerprint(paths, model, arguments):
     """Return what tells a run from every other one whose parts must not be mixed with its own."""
-    names = ("frames", "pooling", "overlap", "part_size")
+    names = ("frames", "pooling", "blocks", "overlap", "part_size")
     settings = {name: getattr(arguments, name) for name in names}
     configs = [model.backbone.get_config(), model.converter.get_config()]
     digest = hashlib.sha256(json.dumps([paths, settings, configs], default=str).encode())
@@ -186,7 +187,8 @@ def parse_arguments():
     add("--preset", default=keras_asit.hear.DEFAULT_PRESET, help="(default: %(default)s)")
     add("--output", type=Path, default=Path("embeddings.npz"), help="(default: %(default)s)")
     add("--frames", action="store_true", help="embed every 40 ms, not whole recordings")
-    add("--pooling", choices=["cls", "mean", "cls_and_mean"], default="cls_and_mean")
+    add("--pooling", choices=POOLINGS, default=DEFAULT_POOLING)
+    add("--blocks", type=int, nargs="+", help="pool these, -1 the last (default: the output)")
     add("--overlap", type=overlap, default=0.0, help="of windows (default: %(default)s)")
     for flag, default, help in (
         ("--batch-size", 32, "windows at once"),

@@ -41,6 +41,7 @@ from splits import read_splits
 import keras_asit
 from keras_asit._files import write_whole
 from keras_asit.layers.log_mel_filterbank import WINDOW_SECONDS
+from keras_asit.layers.pooling import POOLINGS
 from keras_asit.models.presets import SIZES
 
 # Gong et al., "AST", arXiv 2104.01778, section 3, and the scripts published with it; for
@@ -463,7 +464,7 @@ def parse_arguments():
     add("--hidden-dim", type=positive_integer, help="without a preset (default: that of the size)")
     add("--num-layers", type=positive_integer, help="without a preset (default: that of the size)")
     add("--num-heads", type=positive_integer, help="without a preset (default: that of the size)")
-    add("--pooling", choices=["cls", "mean", "cls_and_mean"], default="cls_and_mean")
+    add("--pooling", choices=POOLINGS, default="cls_and_mean")
     published(group, "--dropout", share, "before the head")
     published(group, "--drop-path-rate", share)
     add("--freeze", action="store_true", help="train the head only")

@@ -18,6 +18,7 @@ from command_line import ending_in_one_line, integer_from_zero, overlap, positiv
 
 import keras_asit
 from keras_asit._extras import check_extra
+from keras_asit.layers.pooling import DEFAULT_POOLING, POOLINGS
 
 TEST_SHARE = 0.2
 
@@ -61,8 +62,7 @@ def build_model(arguments, load_weights):
     converter = models.ASiTAudioConverter.from_preset(
         arguments.preset, num_frames=frames, num_mels=mels
     )
-    pooling = keras_asit.layers.TokenPooling(arguments.pooling)
-    return keras.Model(backbone.input, pooling(backbone.output)), converter
+    return backbone.feature_model(arguments.pooling, arguments.blocks), converter
 
 
 def embed(model, converter, clips, arguments):
@@ -72,6 +72,7 @@ def embed(model, converter, clips, arguments):
         clips.paths,
         converter=converter,
         overlap=arguments.overlap,
+        pad_with_silence=True,
         batch_size=arguments.batch_size,
         verbose=1,
     )
@@ -134,7 +135,8 @@ def parse_arguments():
     add("preset", metavar="PRESET", help="name, folder or handle")
     add("source", metavar="SOUNDS", help="folder or manifest, with one label a file")
     add("--test", help="folder or manifest (default: a fifth of each class)")
-    add("--pooling", choices=["cls", "mean", "cls_and_mean"], default="cls_and_mean")
+    add("--pooling", choices=POOLINGS, default=DEFAULT_POOLING)
+    add("--blocks", type=int, nargs="+", help="pool these, -1 the last (default: the output)")
     add("--labels-per-class", type=positive_integer, help="train on so few clips, drawn at random")
     number("--seeds", 1, positive_integer, "splits and draws to average")
     number("--seed", 1, integer_from_zero, "the first of them")

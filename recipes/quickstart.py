@@ -63,9 +63,7 @@ def pretrain_and_compare(arguments):
 
     spectrogram = keras.Input(converter.audio_shape())
     averages = keras.Model(spectrogram, keras.ops.mean(spectrogram, axis=1))
-    backbone = pretrainer.teacher.backbone
-    pooling = keras_asit.layers.TokenPooling("cls_and_mean")
-    teacher = keras.Model(backbone.input, pooling(backbone.output))
+    teacher = pretrainer.teacher.backbone.feature_model()
     accuracies = {
         "spectrogram averages": accuracy(averages),
         "untrained network": accuracy(teacher),
@@ -73,7 +71,7 @@ def pretrain_and_compare(arguments):
     history = pretrainer.fit(dataset, epochs=arguments.epochs, shuffle=False, verbose=2)
     accuracies["pre-trained teacher"] = accuracy(teacher)
 
-    for part in (backbone, converter):
+    for part in (pretrainer.teacher.backbone, converter):
         part.save_to_preset(str(arguments.output / "preset"))
     if pictures:
         save_loss_curve(history.history, arguments.output / "losses.png")

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_asit._arguments import as_array, check_instance, check_integers
+from keras_asit._arguments import as_array, check_choice, check_instance, check_integers
 from keras_asit._extras import check_extra
 from keras_asit.data import LabeledClips
 from keras_asit.evaluation import neighbor_accuracy, plot_reconstruction, predict_recordings
-from keras_asit.layers import TokenPooling
+from keras_asit.layers.pooling import DEFAULT_POOLING, POOLINGS
 from keras_asit.metrics import MeanAveragePrecision
 from keras_asit.models import ASiTAudioConverter, ASiTPretrainer
 
@@ -27,7 +27,8 @@ class NeighborAccuracy(keras.callbacks.Callback):
     Args:
         spectrograms: array of shape `(clips, frames, mels)`, of the backbone's shape.
         labels: array of shape `(clips,)`.
-        pooling: str, as in `keras_asit.layers.TokenPooling`. Defaults to `"cls_and_mean"`.
+        pooling: str, as in `keras_asit.layers.TokenPooling`. Defaults to
+            `"mel_rows_and_deviation"`.
         batch_size: int. Spectrograms at once. Defaults to `32`.
 
     Raises:
@@ -49,11 +50,12 @@ class NeighborAccuracy(keras.callbacks.Callback):
         spectrograms: ArrayLike,
         labels: ArrayLike,
         *,
-        pooling: str = "cls_and_mean",
+        pooling: str = DEFAULT_POOLING,
         batch_size: int = 32,
     ):
         super().__init__()
         check_integers(1, batch_size=batch_size)
+        check_choice("pooling", pooling, POOLINGS)
         check_extra("probe", "sklearn")
         self.spectrograms, self.labels = as_array(spectrograms), np.asarray(labels)
         shapes = self.spectrograms.shape, self.labels.shape
@@ -62,13 +64,12 @@ class NeighborAccuracy(keras.callbacks.Callback):
                 "`spectrograms` must have shape (clips, frames, mels), and `labels` (clips,). "
                 f"Received: {shapes[0]} and {shapes[1]}"
             )
-        self.pooling = TokenPooling(pooling)
+        self.pooling = pooling
         self.batch_size = batch_size
 
     def on_train_begin(self, logs=None):
         check_instance("model", self.model, ASiTPretrainer)
-        backbone = self.model.teacher.backbone
-        self._embedding = keras.Model(backbone.input, self.pooling(backbone.output))
+        self._embedding = self.model.teacher.backbone.feature_model(self.pooling)
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:

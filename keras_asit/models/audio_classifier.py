@@ -31,7 +31,8 @@ class ASiTAudioClassifier(ASiTTask):
         class_names: list of strs, the classes in their order. Defaults to `None`.
         multi_label: bool. Whether a clip can have several labels, or none. Sets the defaults
             of `compile` and which labels are accepted. Defaults to `False`.
-        pooling: str, as in `keras_asit.layers.TokenPooling`. Defaults to `"cls"`.
+        pooling: str, as in `keras_asit.layers.TokenPooling`; of mel rows, over the frames that
+            have sound. Defaults to `"cls"`.
         dropout: float in [0, 1). Dropout of the pooled vector. Defaults to `0.0`.
         augmentation: `keras.layers.Layer` applied to spectrograms in training, such as
             `keras_asit.layers.SpecAugment`. Defaults to `None`.
@@ -86,7 +87,9 @@ class ASiTAudioClassifier(ASiTTask):
         self.backbone = backbone
         self.preprocessor = preprocessor
         self.augmentation = augmentation
-        self.pooler = TokenPooling(pooling, dtype=compute_dtype, name="pooler")
+        self.pooler = TokenPooling(
+            pooling, backbone.grid_shape[1], dtype=compute_dtype, name="pooler"
+        )
         self.output_dropout = keras.layers.Dropout(
             dropout, dtype=compute_dtype, name="output_dropout"
         )
@@ -95,7 +98,7 @@ class ASiTAudioClassifier(ASiTTask):
         # === Functional Model ===
         inputs = keras.Input(backbone.spectrogram_shape, name="spectrograms")
         tokens = backbone(inputs if augmentation is None else augmentation(inputs))
-        outputs = self.output_dense(self.output_dropout(self.pooler(tokens)))
+        outputs = self.output_dense(self.output_dropout(self.pooler(tokens, inputs)))
         # `compile` reads these.
         self.num_classes = num_classes
         self.multi_label = multi_label

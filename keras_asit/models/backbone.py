@@ -1,5 +1,7 @@
 """The ASiT encoder."""
 
+from collections.abc import Sequence
+
 import keras
 import keras_hub
 import numpy as np
@@ -13,8 +15,9 @@ from keras_asit._arguments import (
     check_known,
     check_number,
 )
-from keras_asit.layers import PatchEmbedding, TransformerBlock
+from keras_asit.layers import PatchEmbedding, TokenPooling, TransformerBlock
 from keras_asit.layers.patch_embedding import resample_positions
+from keras_asit.layers.pooling import DEFAULT_POOLING
 from keras_asit.models import presets as builtin_presets
 
 
@@ -45,7 +48,8 @@ class ASiTBackbone(keras_hub.models.Backbone):
         `(batch, frames, mels)`, normalized as `ASiTAudioConverter` does.
 
     Output shape:
-        `(batch, 1 + patches, hidden_dim)`, [CLS] first, then patches in time-major order.
+        `(batch, 1 + patches, hidden_dim)`, [CLS] first, then patches in time-major order. Those of
+        each transformer block are in the dict `block_outputs`, by the name of the block.
 
     Example:
 
@@ -106,7 +110,10 @@ class ASiTBackbone(keras_hub.models.Backbone):
 
         # === Functional Model ===
         inputs = keras.Input(shape=spectrogram_shape, name="spectrograms")
-        super().__init__(inputs=inputs, outputs=self.encode(inputs), dtype=dtype, **kwargs)
+        block_outputs = {}
+        outputs = self.encode(inputs, block_outputs=block_outputs)
+        super().__init__(inputs=inputs, outputs=outputs, dtype=dtype, **kwargs)
+        self.block_outputs = block_outputs
 
         # === Config ===
         self.spectrogram_shape = spectrogram_shape
@@ -120,13 +127,15 @@ class ASiTBackbone(keras_hub.models.Backbone):
         self.drop_path_rate = drop_path_rate
         self.layer_norm_epsilon = layer_norm_epsilon
 
-    def encode(self, spectrograms, training: bool | None = None):
+    def encode(self, spectrograms, training: bool | None = None, block_outputs: dict | None = None):
         """Encode spectrograms of any size; positions are interpolated where it differs.
 
         Args:
             spectrograms: tensor of shape `(batch, frames, mels)`.
             training: bool. Whether stochastic depth is active. Defaults to `None`, as in the layer
                 that calls, or else not.
+            block_outputs: dict, to which the tokens of each block are added by its name. Defaults
+                to `None`.
 
         Returns:
             A tensor of shape `(batch, 1 + patches, hidden_dim)`.
@@ -134,7 +143,43 @@ class ASiTBackbone(keras_hub.models.Backbone):
         tokens = self.patch_embedding(spectrograms)
         for block in self.transformer_blocks:
             tokens = block(tokens, training=training)
+            if block_outputs is not None:
+                block_outputs[block.name] = tokens
         return self.norm(tokens)
+
+    def feature_model(
+        self, pooling: str = DEFAULT_POOLING, blocks: Sequence[int] | None = None
+    ) -> keras.Model:
+        """Return a `keras.Model` from spectrograms to one vector a clip; it shares all weights.
+
+        Args:
+            pooling: str, as in `keras_asit.layers.TokenPooling`. Defaults to
+                `"mel_rows_and_deviation"`, over the frames that have sound.
+            blocks: ints, from 0, or from -1 for the last: the transformer blocks whose tokens,
+                layer-normalized and side by side, are pooled. Defaults to `None`, the output of
+                the backbone alone.
+
+        Example:
+
+        ```python
+        backbone = keras_asit.models.ASiTBackbone.from_preset("asit_tiny_16k", load_weights=False)
+        features = backbone.feature_model("mel_rows").predict(np.zeros((2, 592, 128)))  # (2, 1536)
+        ```
+        """
+        pool = TokenPooling(pooling, self.grid_shape[1], name="pooling")
+        return keras.Model(self.input, pool(self._tokens_of(blocks), self.input), name="features")
+
+    def _tokens_of(self, blocks):
+        if blocks is None:
+            return self.output
+        numbers = range(-self.num_layers, self.num_layers)
+        if not blocks or any(block not in numbers for block in blocks):
+            raise ValueError(
+                f"`blocks` must be at least one of the integers from {numbers[0]} to "
+                f"{numbers[-1]}. Received: blocks={blocks!r}"
+            )
+        names = [self.transformer_blocks[block].name for block in blocks]
+        return ops.concatenate([self.norm(self.block_outputs[name]) for name in names], axis=-1)
 
     @classmethod
     def from_preset(cls, preset: str, load_weights: bool = True, **kwargs):

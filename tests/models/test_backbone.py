@@ -7,6 +7,7 @@ import pytest
 from golden_model import build_reference_pretrainer
 from harness import assert_close, run_backbone_test, to_numpy
 
+from keras_asit.layers import TokenPooling
 from keras_asit.models import ASiTBackbone, ASiTPretrainer
 
 SMALL = {
@@ -209,3 +210,34 @@ def test_what_is_no_such_vit_is_an_error():
         ASiTBackbone.from_vit("vit")
     with pytest.raises(ValueError, match="use_class_token=False"):
         ASiTBackbone.from_vit(build_vit(use_class_token=False))
+
+
+def test_the_tokens_of_each_block_are_there_by_its_name():
+    backbone, spectrograms = build_backbone(), random_spectrograms(3, 48, 32)
+    tokens = keras.Model(backbone.input, backbone.block_outputs)(spectrograms)
+    assert list(tokens) == ["transformer_block_0", "transformer_block_1"]
+    last = backbone.norm(tokens["transformer_block_1"])
+    assert_close(last, backbone(spectrograms), atol=1e-5)
+
+
+def test_features_are_what_tokens_are_pooled_to():
+    backbone, spectrograms = build_backbone(), random_spectrograms(3, 48, 32)
+    spectrograms[0, 32:] = 0.5
+    pool = TokenPooling("mel_rows_and_deviation", num_mel_patches=2)
+    expected = pool(backbone(spectrograms), spectrograms)
+    assert_close(backbone.feature_model()(spectrograms), expected, atol=1e-5)
+    assert expected.shape == (3, 2 * 2 * 8)
+
+    features = backbone.feature_model("cls", blocks=[0, -1])(spectrograms)
+    first, last = backbone.block_outputs.values()
+    tokens = keras.Model(backbone.input, [backbone.norm(first), backbone.norm(last)])(spectrograms)
+    expected = keras.ops.concatenate([tokens[0][:, 0], tokens[1][:, 0]], axis=-1)
+    assert_close(features, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("blocks", [[], [2], [-3], ["norm"]])
+def test_blocks_that_are_not_there_are_refused(blocks):
+    with pytest.raises(
+        ValueError, match="`blocks` must be at least one of the integers from -2 to 1"
+    ):
+        build_backbone().feature_model(blocks=blocks)
