@@ -12,6 +12,7 @@ from keras_asit.callbacks import NeighborAccuracy, ReconstructionPictures, Valid
 from keras_asit.callbacks.validation import draw_reconstructions
 from keras_asit.data import LabeledClips
 from keras_asit.evaluation import neighbor_accuracy, predict_recordings
+from keras_asit.layers.pooling import VARIANCE_EPSILON
 from keras_asit.models import (
     ASiTAudioClassifier,
     ASiTAudioClassifierPreprocessor,
@@ -57,8 +58,9 @@ def fit(pretrainer, callbacks, epochs):
 
 
 def features_of(backbone, spectrograms):
-    tokens = backbone.predict(spectrograms, verbose=0)
-    return np.concatenate([tokens[:, 0], tokens[:, 1:].mean(axis=1)], axis=-1)
+    patches = backbone.predict(spectrograms, verbose=0)[:, 1:]  # Of one mel row.
+    deviation = np.sqrt(patches.var(axis=1) + VARIANCE_EPSILON)
+    return np.concatenate([patches.mean(axis=1), deviation], axis=-1)
 
 
 def test_measures_the_teacher_by_leaving_one_out(pretrainer):
