@@ -1,7 +1,7 @@
 """How `ASiTPretrainer` is trained: by default with the paper's recipe; the step of each backend."""
 
 import contextlib
-from functools import partial
+import types
 
 import keras
 from keras import ops
@@ -78,9 +78,9 @@ class PretrainingTrainer(SavedWhole):
                 f"strategy of {num_replicas()} replicas"
             )
         optimizer = keras.optimizers.get(optimizer)
-        own = {**recipe, **sizes, "skip_non_finite": skip_non_finite}
-        self._planned = None
-        self._compile_again = partial(self.compile, **{"optimizer": optimizer, **own, **kwargs})
+        own = {"optimizer": optimizer, **recipe, **sizes, "skip_non_finite": skip_non_finite}
+        # No dict: Keras would save what is in it.
+        self._given, self._planned = types.MappingProxyType({**own, **kwargs}), None
         # Keras would look at the precision of the pretrainer, which is float32.
         is_half = optimizer is not None and self.backbone.compute_dtype == "float16"
         is_scaled = isinstance(optimizer, LossScaleOptimizer)
@@ -116,8 +116,7 @@ class PretrainingTrainer(SavedWhole):
     ) -> keras.callbacks.History:
         """Train as `keras.Model.fit` does; a further call goes on in the schedules of the first."""
         sizes = {"steps_per_epoch": steps_per_epoch, "batch_size": batch_size}
-        given = self._compile_again.keywords if self.compiled else {}
-        waits = any(given.get(name, name) is None for name in RECIPE)
+        waits = self.compiled and any(self._given[name] is None for name in RECIPE)
         if waits and kwargs.get("validation_split"):
             raise ValueError(
                 "`validation_split` would shorten the epochs that the recipe counts; give "
@@ -130,23 +129,21 @@ class PretrainingTrainer(SavedWhole):
         """Give what `compile` was not given the recipe's values, as `fit` does, before it."""
         if not self.compiled:
             return
-        compile_again, planned = self._compile_again, None
-        if self._planned is not None and not int(self.step):
-            # A `fit` that took no step, for its data were wrong, decides nothing.
-            compile_again, planned = self._planned
-        given = compile_again.keywords
-        missing = [name for name, value in given.items() if name in RECIPE and value is None]
-        if missing:
-            steps_per_epoch = steps_per_epoch or given["steps_per_epoch"]
-            sizes = training_sizes(x, steps_per_epoch, batch_size or given["batch_size"])
-            if planned == (*sizes, epochs):
-                return
-            # Of TensorFlow, under which the optimizer must be made.
-            strategy = getattr(self, "distribute_strategy", None)
-            with strategy.scope() if strategy else contextlib.nullcontext():
-                recipe = pretraining_recipe(*sizes, epochs)
-                compile_again(**{name: recipe[name] for name in missing})
-            self._planned = compile_again, (*sizes, epochs)
+        given, planned = self._planned or (self._given, None)
+        missing = [name for name in RECIPE if given[name] is None]
+        # A `fit` that took no step, for its data were wrong, decides nothing.
+        if not missing or (planned and int(self.step)):
+            return
+        steps_per_epoch = steps_per_epoch or given["steps_per_epoch"]
+        sizes = training_sizes(x, steps_per_epoch, batch_size or given["batch_size"])
+        if planned == (*sizes, epochs):
+            return
+        # Of TensorFlow, under which the optimizer must be made.
+        strategy = getattr(self, "distribute_strategy", None)
+        with strategy.scope() if strategy else contextlib.nullcontext():
+            recipe = pretraining_recipe(*sizes, epochs)
+            self.compile(**{**given, **{name: recipe[name] for name in missing}})
+        self._planned = given, (*sizes, epochs)
 
     def schedule_values(self) -> dict:
         """Return the next step's learning rate, weight decay, teacher momentum and temperature."""
@@ -164,9 +161,8 @@ class PretrainingTrainer(SavedWhole):
     def get_compile_config(self):
         config = super().get_compile_config()
         if config:
-            given = self._compile_again.keywords
             names = (*RECIPE[1:], "steps_per_epoch", "batch_size", "skip_non_finite")
-            config.update({n: keras.saving.serialize_keras_object(given[n]) for n in names})
+            config |= {n: keras.saving.serialize_keras_object(self._given[n]) for n in names}
         return config
 
     def train_step(self, *args):
