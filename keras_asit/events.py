@@ -52,7 +52,6 @@ def find_events(
         A list of `Event(onset, offset, label, score)`, by onset.
 
     Example:
-
     ```python
     scores = np.array([[0.1], [0.9], [0.8], [0.2]])
     keras_asit.events.find_events(scores, 0.04, ["dog"])  # dog from 0.04 to 0.12
@@ -110,7 +109,6 @@ def score_recording(
         `detector.window_seconds / detector.num_steps`.
 
     Example:
-
     ```python
     waveform = np.random.uniform(-1, 1, 25 * 16000)
     scores = keras_asit.events.score_recording(detector, waveform)
@@ -147,7 +145,6 @@ def write_events(events: Sequence[Event], path: str | os.PathLike) -> None:
         path: str or path. Ending in .csv: a table. Ending in .txt: labels that Audacity imports.
 
     Example:
-
     ```python
     events = [keras_asit.events.Event(onset=1.2, offset=3.0, label="dog", score=0.9)]
     keras_asit.events.write_events(events, "events.csv")

@@ -70,7 +70,6 @@ def load_model(model_file_path: str = "") -> HearModel:
         A `HearModel`: under PyTorch a `torch.nn.Module`, else a `tf.Module`.
 
     Example:
-
     ```python
     from keras_asit import hear
 
@@ -99,7 +98,6 @@ def get_scene_embeddings(audio: ArrayLike, model: HearModel) -> ArrayLike:
         ValueError: if the audio has another shape or type, or is not finite or out of range.
 
     Example:
-
     ```python
     embeddings = hear.get_scene_embeddings(np.zeros((2, 160000), "float32"), model)
     ```
@@ -131,7 +129,6 @@ def get_timestamp_embeddings(audio: ArrayLike, model: HearModel) -> tuple[ArrayL
         their patches in milliseconds, `(sounds, timestamps)`.
 
     Example:
-
     ```python
     audio = np.zeros((2, 160000), "float32")
     embeddings, timestamps = hear.get_timestamp_embeddings(audio, model)

@@ -32,7 +32,6 @@ class DistillationLoss(keras.layers.Layer):
         training: bool. Whether to update the center.
 
     Example:
-
     ```python
     loss = keras_asit.losses.DistillationLoss(num_prototypes=64)
     teacher, student = keras.random.normal((2, 8, 2, 64))
@@ -127,7 +126,6 @@ class MaskedReconstructionLoss(keras.losses.Loss):
             reconstruction, and the mask, 1 where the input was corrupted.
 
     Example:
-
     ```python
     loss = keras_asit.losses.MaskedReconstructionLoss()
     clean, reconstruction = keras.random.normal((2, 8, 592, 128))

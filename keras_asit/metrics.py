@@ -96,7 +96,6 @@ class MeanAveragePrecision(RankingMetric):
         dtype: str. Of the result. Defaults to `None`, float32.
 
     Example:
-
     ```python
     metric = keras_asit.metrics.MeanAveragePrecision(num_classes=2)
     metric.update_state([[1, 0], [0, 1], [0, 1]], [[0.9, 0.2], [0.1, 0.7], [0.3, 0.1]])
@@ -125,7 +124,6 @@ class MeanAUC(RankingMetric):
         num_classes, capacity, name, dtype: as in `MeanAveragePrecision`.
 
     Example:
-
     ```python
     metric = keras_asit.metrics.MeanAUC(num_classes=1)
     metric.update_state([[1], [0], [1], [0]], [[0.9], [0.7], [0.6], [0.1]])
@@ -155,7 +153,6 @@ class DPrime(MeanAUC):
         num_classes, capacity, name, dtype: as in `MeanAveragePrecision`.
 
     Example:
-
     ```python
     metric = keras_asit.metrics.DPrime(num_classes=1)
     metric.update_state([[1], [0], [1], [0]], [[0.9], [0.7], [0.6], [0.1]])

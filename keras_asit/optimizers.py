@@ -38,7 +38,6 @@ class AdamW(keras.optimizers.AdamW):
         **kwargs: Other arguments of `keras.optimizers.AdamW`, such as `beta_2`.
 
     Example:
-
     ```python
     decay = keras_asit.schedules.WarmupCosine(0.04, 0.4, total_steps=10_000)
     optimizer = keras_asit.optimizers.AdamW(5e-4, weight_decay=decay, clipnorm=3.0)
@@ -138,7 +137,6 @@ def layerwise_decay(
         A `keras.optimizers.MultiOptimizer`.
 
     Example:
-
     ```python
     classifier = keras_asit.models.ASiTAudioClassifier.from_preset("asit_tiny_16k", num_classes=2)
     optimizer = keras_asit.optimizers.AdamW(1e-4)

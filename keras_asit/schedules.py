@@ -38,7 +38,6 @@ class WarmupCosine(_Schedule):
         warmup_steps: int. Defaults to `0`.
 
     Example:
-
     ```python
     momentum = keras_asit.schedules.WarmupCosine(0.996, 1.0, total_steps=10_000)
     momentum(5_000)  # 0.998
@@ -77,7 +76,6 @@ class WarmupStepDecay(_Schedule):
         warmup_steps: int, at most `first_decay_step`. Defaults to `0`.
 
     Example:
-
     ```python
     # Halved after 10 epochs of 100 steps, and then every 5.
     rate = keras_asit.schedules.WarmupStepDecay(5e-5, 0.5, 1000, decay_steps=500)
@@ -120,7 +118,6 @@ class Scaled(LearningRateSchedule):
         factor: float.
 
     Example:
-
     ```python
     schedule = keras_asit.schedules.WarmupCosine(1e-3, 0.0, total_steps=1000)
     tenth = keras_asit.schedules.Scaled(schedule, 0.1)

@@ -52,7 +52,6 @@ class Checkpoints(keras.callbacks.Callback):
             or another process uses the folder.
 
     Example:
-
     ```python
     checkpoints = keras_asit.callbacks.Checkpoints("runs/checkpoints", save_freq=1000)
 

@@ -26,7 +26,6 @@ class LogTable(keras.callbacks.Callback):
         FileExistsError: in `fit`, if the file is there already and not continued.
 
     Example:
-
     ```python
     pretrainer.fit(dataset, callbacks=[keras_asit.callbacks.LogTable("losses.csv")])
     ```
@@ -108,7 +107,6 @@ class LogSchedules(keras.callbacks.Callback):
     """Add the next step's values of an `ASiTPretrainer`'s schedules to the logs of each epoch.
 
     Example:
-
     ```python
     pretrainer.fit(dataset, callbacks=[keras_asit.callbacks.LogSchedules()])
     ```

@@ -25,7 +25,6 @@ class StopOnNonFinite(keras.callbacks.Callback):
         FloatingPointError: in `fit`.
 
     Example:
-
     ```python
     checkpoints = keras_asit.callbacks.Checkpoints("runs/checkpoints")
     watch = keras_asit.callbacks.StopOnNonFinite(checkpoints.log.files)

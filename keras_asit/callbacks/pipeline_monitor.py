@@ -25,7 +25,6 @@ class PipelineMonitor(keras.callbacks.Callback):
         stall_seconds: float. Defaults to `300.0`.
 
     Example:
-
     ```python
     monitor = keras_asit.callbacks.PipelineMonitor(batch_size=64, batches_per_epoch=1000)
     table = keras_asit.callbacks.LogTable("progress.csv", every_batches=50)

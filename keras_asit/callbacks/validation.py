@@ -36,7 +36,6 @@ class NeighborAccuracy(keras.callbacks.Callback):
         ImportError: without scikit-learn.
 
     Example:
-
     ```python
     neighbors = keras_asit.callbacks.NeighborAccuracy(converter(waveforms), labels)
     pretrainer.fit(dataset, callbacks=[neighbors, keras.callbacks.CSVLogger("epochs.csv")])
@@ -90,7 +89,6 @@ class ValidateRecordings(keras.callbacks.Callback):
         batch_size: int. Windows at once. Defaults to `32`.
 
     Example:
-
     ```python
     validation = keras_asit.data.read_labeled_clips("validation")
     classifier.fit(dataset, callbacks=[keras_asit.callbacks.ValidateRecordings(validation)])
@@ -132,7 +130,6 @@ class ReconstructionPictures(keras.callbacks.Callback):
         converter: as in `keras_asit.evaluation.plot_reconstruction`.
 
     Example:
-
     ```python
     batch = next(iter(dataset))
     pictures = keras_asit.callbacks.ReconstructionPictures(batch, "logs")

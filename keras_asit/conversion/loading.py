@@ -72,7 +72,6 @@ def load_backbone(
             weight is missing, surplus or of another shape.
 
     Example:
-
     ```python
     backbone = keras_asit.conversion.load_backbone("ASIT_ssl.pt")
     ```
@@ -98,7 +97,6 @@ def load_pretrainer(path: str | os.PathLike, *, num_heads: int | None = None) ->
         ValueError: if it is no training checkpoint; and as `load_backbone`.
 
     Example:
-
     ```python
     pretrainer = keras_asit.conversion.load_pretrainer("checkpoint.pth")
     ```
@@ -143,7 +141,6 @@ def load_event_detector(
         ValueError: if the file holds no heads; and as `load_backbone`.
 
     Example:
-
     ```python
     detector = keras_asit.conversion.load_event_detector("ASIT_strong_1.pt")
     ```

@@ -40,7 +40,6 @@ def export_backbone(
         ValueError: if it is not an `ASiTBackbone`, or is quantized.
 
     Example:
-
     ```python
     backbone = keras_asit.models.ASiTBackbone.from_preset("runs/small/teacher")
     keras_asit.conversion.export_backbone(backbone, "asit_small.pth")

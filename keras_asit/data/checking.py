@@ -48,7 +48,6 @@ def check_audio(path: str | os.PathLike) -> dict:
         - `"why"`: str. The reason, if unreadable or truncated.
 
     Example:
-
     ```python
     record = keras_asit.data.check_audio("recording.wav")
     if record["verdict"] != "ok":

@@ -58,7 +58,6 @@ def decode_audio(
         RuntimeError: If neither libsndfile nor ffmpeg can read the file.
 
     Example:
-
     ```python
     waveform = keras_asit.data.decode_audio("recording.mp3")
     ```

@@ -65,7 +65,6 @@ def labeled_dataset(
         ValueError: If an argument is invalid, or records have no labels.
 
     Example:
-
     ```python
     clips = keras_asit.data.read_labeled_clips("recordings")  # a folder a class
     dataset = keras_asit.data.labeled_dataset(clips, crop_seconds=5.0, shuffle=True)

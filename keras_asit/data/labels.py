@@ -22,7 +22,6 @@ class LabeledClips:
         class_names: list of strs.
 
     Example:
-
     ```python
     clips = keras_asit.data.LabeledClips(["a.wav", "b.wav"], [(0,), (0, 1)], ["dog", "bark"])
     clips.multi_label  # True
@@ -112,7 +111,6 @@ def read_labeled_clips(
         OSError: if a folder, or one in it, cannot be searched.
 
     Example:
-
     ```python
     clips = keras_asit.data.read_labeled_clips("recordings")  # recordings/dog/1.wav, ...
     ```
@@ -160,7 +158,6 @@ def read_class_index(path: str | os.PathLike) -> dict:
         ValueError: if the file has other columns, or its indices do not count from 0.
 
     Example:
-
     ```python
     names = keras_asit.data.read_class_index("class_labels_indices.csv")
     clips = keras_asit.data.read_labeled_clips("eval.json", class_names=names)
@@ -183,7 +180,6 @@ def balanced_weights(clips: LabeledClips) -> np.ndarray:
         A float64 array of shape `(clips,)`, for the `weights` of `labeled_dataset`.
 
     Example:
-
     ```python
     clips = keras_asit.data.LabeledClips(["a", "b", "c"], [(0,), (0,), (1,)], ["dog", "cat"])
     keras_asit.data.balanced_weights(clips)  # 0.5, 0.5, 1.0

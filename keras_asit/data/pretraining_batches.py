@@ -92,7 +92,6 @@ def pretraining_dataset(
             hosts, or a shard, which the message names, is damaged.
 
     Example:
-
     ```python
     dataset = keras_asit.data.pretraining_dataset("recordings", batch_size=64, seed=1)
     pretrainer.fit(dataset, epochs=100)

@@ -17,7 +17,6 @@ class Start:
             tells it: batches are made of the others. Defaults to nothing.
 
     Example:
-
     ```python
     start = keras_asit.data.Start(epoch=3, batch=120)
     dataset = keras_asit.data.pretraining_dataset("recordings", seed=1, start=start)
@@ -42,7 +41,6 @@ class ReadLog:
     those of the same number.
 
     Example:
-
     ```python
     log = keras_asit.data.ReadLog()
     for batch in keras_asit.data.pretraining_dataset("recordings", batch_size=2, log=log):

@@ -26,7 +26,6 @@ def read_esc50(folder: str | os.PathLike, fold: int) -> dict[str, LabeledClips]:
         ValueError: if the folder does not exist or has another layout, or files are missing.
 
     Example:
-
     ```python
     splits = keras_asit.data.read_esc50("ESC-50-master", fold=1)
     ```
@@ -59,7 +58,6 @@ def read_speech_commands(folder: str | os.PathLike) -> dict[str, LabeledClips]:
         ValueError: if the folder does not exist or has another layout, or files are missing.
 
     Example:
-
     ```python
     splits = keras_asit.data.read_speech_commands("speech_commands_v0.02")
     ```
@@ -90,7 +88,6 @@ def read_spoken_digits(folder: str | os.PathLike, task: str = "digit") -> dict[s
         ValueError: if the folder does not exist, a file has another name, or a split has none.
 
     Example:
-
     ```python
     splits = keras_asit.data.read_spoken_digits("recordings", task="speaker")
     ```
@@ -134,7 +131,6 @@ def read_voxceleb1(
             or files that it names are missing.
 
     Example:
-
     ```python
     splits = keras_asit.data.read_voxceleb1("voxceleb1")
     ```

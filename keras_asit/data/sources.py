@@ -44,7 +44,6 @@ def read_manifest(source: str | os.PathLike | Sequence) -> list[str]:
         OSError: If a folder, or one in it, cannot be searched.
 
     Example:
-
     ```python
     paths = keras_asit.data.read_manifest("audioset/train.csv")
     ```

@@ -52,7 +52,6 @@ def audio_dataset(
         ImportError: If the operators of tensorflow-io are asked for and do not load.
 
     Example:
-
     ```python
     for waveform, path in keras_asit.data.audio_dataset("recordings", sample_rate=32000):
         print(path.numpy().decode(), len(waveform) / 32000, "seconds")

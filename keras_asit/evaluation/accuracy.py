@@ -36,7 +36,6 @@ def neighbor_accuracy(
         ImportError: without scikit-learn, of the extra `probe`.
 
     Example:
-
     ```python
     features = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
     keras_asit.evaluation.neighbor_accuracy(features, [0, 0, 1, 1])  # 1.0
@@ -96,7 +95,6 @@ def linear_probe_accuracy(
         ImportError: without scikit-learn, of the extra `probe`.
 
     Example:
-
     ```python
     features, labels = np.random.normal(size=(20, 8)), np.arange(20) % 2
     features[:, 0] += 10 * labels
@@ -161,7 +159,6 @@ def class_table(
         ImportError: without scikit-learn, of the extra `probe`.
 
     Example:
-
     ```python
     labels, probabilities = np.eye(2), np.array([[0.8, 0.2], [0.4, 0.6]])
     keras_asit.evaluation.class_table(labels, probabilities, ["dog", "cat"])

@@ -31,7 +31,6 @@ def plot_reconstruction(
         A `matplotlib.figure.Figure`; `figure.savefig(path)` writes it.
 
     Example:
-
     ```python
     outputs = pretrainer.predict(dataset.take(1))
     names = ("clean", "corrupted", "reconstruction", "mask")
@@ -70,7 +69,6 @@ def plot_events(
         A `matplotlib.figure.Figure`.
 
     Example:
-
     ```python
     events = [keras_asit.events.Event(onset=1.2, offset=3.0, label="dog", score=0.9)]
     spectrogram = np.random.normal(size=(998, 128))
@@ -110,7 +108,6 @@ def plot_confusion(
         ValueError: if shapes do not fit, or there is no name of a class.
 
     Example:
-
     ```python
     keras_asit.evaluation.plot_confusion([0, 1, 1], [0, 1, 0], ["dog", "cat"]).savefig("c.png")
     ```

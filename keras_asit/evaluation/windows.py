@@ -26,7 +26,6 @@ def window_starts(length: int, window: int, *, overlap: float = 0.0) -> np.ndarr
         An int array, from 0 to `length - window`.
 
     Example:
-
     ```python
     keras_asit.evaluation.window_starts(25, 10)  # [0, 8, 15]
     ```
@@ -75,7 +74,6 @@ def window_dataset(
         tf.errors.InvalidArgumentError: at the end of a pass of too few readable files.
 
     Example:
-
     ```python
     converter = keras_asit.models.ASiTAudioConverter(num_frames=592)
     windows = keras_asit.evaluation.window_dataset("recordings", converter)
@@ -142,7 +140,6 @@ def predict_recordings(
         ValueError, tf.errors.InvalidArgumentError: as in `window_dataset`.
 
     Example:
-
     ```python
     probabilities, indices = keras_asit.evaluation.predict_recordings(classifier, "sounds")
     ```

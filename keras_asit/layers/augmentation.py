@@ -47,7 +47,6 @@ class SpecAugment(_Augmentation):
     Output shape: the same.
 
     Example:
-
     ```python
     spec_augment = keras_asit.layers.SpecAugment(max_frames=192, max_mels=48)
     spectrograms = spec_augment(np.ones((2, 998, 128)), training=True)
@@ -108,7 +107,6 @@ class NoiseAndShift(_Augmentation):
     Output shape: the same.
 
     Example:
-
     ```python
     noise_and_shift = keras_asit.layers.NoiseAndShift(amplitude=0.1, max_frames=10)
     spectrograms = noise_and_shift(np.ones((2, 128, 128)), training=True)

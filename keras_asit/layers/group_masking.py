@@ -48,7 +48,6 @@ class GroupMasking(keras.layers.Layer):
     Output shape: two of the input's: corrupted spectrograms, and the mask, 1 where they are.
 
     Example:
-
     ```python
     masking = keras_asit.layers.GroupMasking(drop_ratio=0.5, kind=["zeros", "time"], seed=1)
     corrupted, mask = masking(keras.random.normal((8, 592, 128)))

@@ -30,7 +30,6 @@ class ProjectionHead(keras.layers.Layer):
         `(batch, patches, num_patch_prototypes)`.
 
     Example:
-
     ```python
     head = keras_asit.layers.ProjectionHead(num_class_prototypes=64, num_patch_prototypes=32)
     class_logits, patch_logits = head(keras.random.normal((2, 297, 192)))
@@ -135,7 +134,6 @@ class ReconstructionHead(keras.layers.Layer):
     Output shape: `(batch, frames, mels)`, the grid times the patch size.
 
     Example:
-
     ```python
     head = keras_asit.layers.ReconstructionHead(grid_shape=(37, 8))
     spectrograms = head(keras.random.normal((2, 296, 192)))  # (2, 592, 128)

@@ -36,7 +36,6 @@ class LogMelFilterbank(keras.layers.Layer):
         `frames = 1 + (samples - window) // shift`, or 0 for less than one window.
 
     Example:
-
     ```python
     filterbank = keras_asit.layers.LogMelFilterbank(sample_rate=16000)
     spectrograms = filterbank(np.random.uniform(-1, 1, (2, 16000)))  # (2, 98, 128)

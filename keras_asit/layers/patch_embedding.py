@@ -30,7 +30,6 @@ class PatchEmbedding(keras.layers.Layer):
     Output shape: `(batch, 1 + patches, hidden_dim)`, [CLS] first.
 
     Example:
-
     ```python
     embedding = keras_asit.layers.PatchEmbedding(hidden_dim=192)
     tokens = embedding(keras.random.normal((2, 592, 128)))  # (2, 1 + 37 * 8, 192)

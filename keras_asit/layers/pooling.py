@@ -44,7 +44,6 @@ class TokenPooling(keras.layers.Layer):
         side.
 
     Example:
-
     ```python
     embedding = keras_asit.layers.TokenPooling("mean")(np.zeros((2, 25, 192)))  # (2, 192)
     ```
@@ -140,7 +139,6 @@ class FramePooling(keras.layers.Layer):
         `(batch, patches / num_mel_patches, num_mel_patches * width)`.
 
     Example:
-
     ```python
     frames = keras_asit.layers.FramePooling(8)(np.zeros((2, 1 + 37 * 8, 192)))  # (2, 37, 192)
     ```

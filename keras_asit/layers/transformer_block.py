@@ -27,7 +27,6 @@ class TransformerBlock(keras.layers.Layer):
     Output shape: the same.
 
     Example:
-
     ```python
     block = keras_asit.layers.TransformerBlock(num_heads=3, mlp_dim=768)
     tokens = block(keras.random.normal((2, 297, 192)))

@@ -40,7 +40,6 @@ class ASiTAudioClassifier(ASiTTask):
         **kwargs: Arguments of `keras_hub.models.Task`: `name`, `trainable` and `compile`.
 
     Example:
-
     ```python
     waveforms = [np.random.uniform(-1, 1, 16000), np.random.uniform(-1, 1, 9000)]
     classifier = keras_asit.models.ASiTAudioClassifier.from_preset(

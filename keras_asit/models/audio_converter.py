@@ -50,7 +50,6 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
             empty, not finite or far out of range.
 
     Example:
-
     ```python
     converter = keras_asit.models.ASiTAudioConverter(sample_rate=16000)
     spectrograms = converter(np.random.uniform(-1, 1, (2, 6 * 16000)))  # (2, 592, 128)
@@ -104,7 +103,6 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         """Return how many frames lie in so many seconds, rounded down to a multiple.
 
         Example:
-
         ```python
         keras_asit.models.ASiTAudioConverter().frames_in(6.0, multiple_of=16)  # 592
         ```
@@ -135,7 +133,6 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
             ValueError: if no clip fills a frame, or all log-mels are the same.
 
         Example:
-
         ```python
         converter = keras_asit.models.ASiTAudioConverter(sample_rate=16000)
         converter.adapt(np.random.uniform(-1, 1, (8, 16000)))

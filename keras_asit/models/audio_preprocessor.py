@@ -31,7 +31,6 @@ class ASiTAudioClassifierPreprocessor(keras_hub.models.Preprocessor):
             not finite or out of range; the message has its index.
 
     Example:
-
     ```python
     converter = keras_asit.models.ASiTAudioConverter(num_frames=96)
     preprocessor = keras_asit.models.ASiTAudioClassifierPreprocessor(converter)

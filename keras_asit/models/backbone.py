@@ -52,7 +52,6 @@ class ASiTBackbone(keras_hub.models.Backbone):
         each transformer block are in the dict `block_outputs`, by the name of the block.
 
     Example:
-
     ```python
     backbone = keras_asit.models.ASiTBackbone(num_heads=3, hidden_dim=192, mlp_dim=768)
     tokens = backbone(np.random.normal(size=(2, 592, 128)))  # (2, 297, 192)
@@ -197,7 +196,6 @@ class ASiTBackbone(keras_hub.models.Backbone):
             OSError: if a published file cannot be downloaded; the message tells of other ways.
 
         Example:
-
         ```python
         backbone = keras_asit.models.ASiTBackbone.from_preset(
             "asit_tiny_16k", load_weights=False, spectrogram_shape=(998, 128)
@@ -227,7 +225,6 @@ class ASiTBackbone(keras_hub.models.Backbone):
             **kwargs: Other constructor arguments, such as `drop_path_rate`.
 
         Example:
-
         ```python
         vit = keras_hub.models.ViTBackbone((224, 224, 3), 16, 12, 3, 192, 768)
         backbone = keras_asit.models.ASiTBackbone.from_vit(vit)

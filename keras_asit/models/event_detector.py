@@ -44,7 +44,6 @@ class ASiTEventDetector(ASiTTask):
         `(batch, num_weak_classes)`.
 
     Example:
-
     ```python
     detector = keras_asit.models.ASiTEventDetector.from_preset(
         "asit_tiny_16k", num_strong_classes=7, spectrogram_shape=(998, 128)

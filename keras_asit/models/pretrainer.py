@@ -60,7 +60,6 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
     `reconstruction_head`; `backbone`, the student's; and every argument.
 
     Example:
-
     ```python
     backbone = keras_asit.models.ASiTBackbone(
         spectrogram_shape=(64, 32), num_layers=2, num_heads=2, hidden_dim=32, mlp_dim=64

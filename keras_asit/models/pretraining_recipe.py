@@ -50,7 +50,6 @@ def pretraining_recipe(
         A dict of `optimizer`, `teacher_momentum` and `teacher_temperature`.
 
     Example:
-
     ```python
     recipe = keras_asit.models.pretraining_recipe(steps_per_epoch=1000, batch_size=64)
     recipe["teacher_momentum"](50_000)  # 0.998

@@ -53,7 +53,6 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
                 `preprocessor` is given.
 
         Example:
-
         ```python
         classifier = keras_asit.models.ASiTAudioClassifier.from_preset(
             "asit_tiny_16k", num_classes=50, spectrogram_shape=(496, 128)

@@ -81,7 +81,6 @@ def holds_records(source: str | os.PathLike) -> bool:
         source: what `keras_asit.data.pretraining_dataset` takes.
 
     Example:
-
     ```python
     keras_asit.data.holds_records("recordings")  # False
     ```
@@ -109,7 +108,6 @@ def read_record_index(folder: str | os.PathLike) -> dict:
             of another size.
 
     Example:
-
     ```python
     index = keras_asit.data.read_record_index("records")
     print(index["records"], "records of", index["content"])

@@ -89,7 +89,6 @@ def write_records(
         ImportError: If Beam is asked for and not installed.
 
     Example:
-
     ```python
     index = keras_asit.data.write_records("recordings", "records", content="log_mel")
     print(index["records"], "records,", len(index["skipped"]), "files skipped")
