@@ -24,6 +24,10 @@ def replacing(path):
         synchronize(partial)
         os.replace(partial, path)
         synchronize(path.parent)
+    except OSError as error:
+        # Where writing fails, and not opening, the error does not say to which file.
+        error.filename = error.filename or str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import importlib
 import math
 import os
@@ -65,6 +66,15 @@ number_from_zero = number_between(0)
 overlap = number_between(0, 0.9)
 
 
+# What to do about an error of writing, by its name.
+REMEDIES = {
+    "ENOSPC": "Free space.",
+    "EDQUOT": "Free space.",
+    "EROFS": "Make the folder writable.",
+    "EACCES": "Make it readable and the folder writable.",
+}
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM or SIGHUP, which then ends a program as Ctrl-C does."""
 
@@ -114,7 +124,9 @@ def ending_in_one_line(going_on="", errors=()):
         sys.exit(f"{recipe}: {_line_of_pipeline(error)}")
     except (ValueError, OSError, ImportError, FloatingPointError, *errors) as error:
         _leave_line()
-        sys.exit(f"{recipe}: {' '.join(str(error).splitlines())}")
+        remedy = REMEDIES.get(errno.errorcode.get(getattr(error, "errno", None)))
+        what = [*str(error).splitlines(), *([f"{remedy} {going_on}"] if remedy else [])]
+        sys.exit(f"{recipe}: {' '.join(what)}".rstrip())
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

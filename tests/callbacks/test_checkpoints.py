@@ -1,5 +1,6 @@
 """`Checkpoints`: a training that stops anywhere goes on as if it had not."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -233,6 +234,50 @@ def test_an_error_while_writing_leaves_the_checkpoints_before(recordings, tmp_pa
         train(recordings, tmp_path, fill)
     assert names(tmp_path)[-1] == "checkpoint-000001-000000000.npz"
     assert not list(tmp_path.glob(".*.partial"))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder that is a file system of 4 MiB; only root can make one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if shutil.which("mount") is None or mount("-t", "tmpfs", "-o", "size=4m", "tmpfs", disk):
+        pytest.skip("needs the right to mount a file system")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def mount(*arguments):
+    return subprocess.run(["mount", *arguments], capture_output=True).returncode
+
+
+def fill(disk):
+    with contextlib.suppress(OSError), open(disk / "fill", "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "mend", "message"),
+    [
+        (fill, lambda disk: (disk / "fill").unlink(), "No space left on device"),
+        (
+            lambda disk: mount("-o", "remount,ro", disk),
+            lambda disk: mount("-o", "remount,rw", disk),
+            "Read-only file system",
+        ),
+    ],
+)
+def test_a_disk_that_takes_no_more_costs_no_checkpoint(
+    recordings, expected, small_disk, spoil, mend, message
+):
+    folder = small_disk / "run"
+    with pytest.raises(OSError, match=rf"{message}: '.*checkpoint-000001-000000002"):
+        train(recordings, folder, StopAfter(6, lambda: spoil(small_disk)))
+    assert names(folder)[-1] == "checkpoint-000001-000000000.npz"
+    mend(small_disk)
+    losses = train(recordings, folder, StopAfter(100, die))
+    assert_goes_on(losses, expected, (1, 0))
 
 
 def test_a_state_that_is_not_finite_is_not_saved(recordings, tmp_path):

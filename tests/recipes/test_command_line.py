@@ -67,10 +67,14 @@ def test_an_interrupted_training_says_where(capsys):
         (FloatingPointError("not finite"), "not finite"),
         (tf.errors.InvalidArgumentError(None, None, "Graph\nValueError: bad file\n[[]]"), "bad "),
         (LookupError("its own"), "its own"),
+        (OSError(28, "No space", "a.npz"), "[Errno 28] No space: 'a.npz' Free space. It goes on."),
     ],
 )
 def test_errors_end_in_one_line(error, line):
-    with pytest.raises(SystemExit) as exit, ending_in_one_line(errors=(LookupError,)):
+    with (
+        pytest.raises(SystemExit) as exit,
+        ending_in_one_line("It goes on.", errors=(LookupError,)),
+    ):
         raise error
     assert exit.value.code.startswith(f"some.py: {line}")
     assert len(exit.value.code.splitlines()) == 1

@@ -6,6 +6,7 @@ import random
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import soundfile
@@ -68,7 +69,7 @@ def wait_some_batches(process, output, generator):
 
 
 @pytest.mark.slow
-def test_twenty_kills_change_no_loss(start, tmp_path):
+def test_twenty_kills_change_no_loss_and_no_weight(start, tmp_path):
     uninterrupted, killed = tmp_path / "uninterrupted", tmp_path / "killed"
     assert start(uninterrupted).wait() == 0
     expected = losses(uninterrupted)
@@ -81,5 +82,11 @@ def test_twenty_kills_change_no_loss(start, tmp_path):
         print(f"kill {kill}: {len(rows)} batches, {unfinished} unfinished checkpoints")
         assert rows == expected[: len(rows)]
     assert losses(killed) == expected
+    weights = [
+        keras.saving.load_model(folder / "pretrainer.keras").get_weights()
+        for folder in (uninterrupted, killed)
+    ]
+    for actual, wanted in zip(*weights, strict=True):
+        np.testing.assert_array_equal(actual, wanted)
     tables = [(folder / "losses.csv").read_bytes() for folder in (uninterrupted, killed)]
     assert tables[0] == tables[1]
