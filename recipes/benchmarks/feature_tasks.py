@@ -23,6 +23,7 @@ import collections
 import dataclasses
 import functools
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from keras_asit._files import sha256_of
 from keras_asit.data import (
+    decode_audio,
     read_esc50,
     read_labeled_clips,
     read_manifest,
@@ -37,6 +39,7 @@ from keras_asit.data import (
     read_spoken_digits,
     read_voxceleb1,
 )
+from keras_asit.data.decoding import UNREADABLE
 
 QUICKSTART = Path(__file__).parents[1] / "quickstart_audio"
 
@@ -66,6 +69,12 @@ class Task:
         """The hash of each recording."""
         return [sha256_of(path) for path in self.paths]
 
+    def readable(self) -> "Task":
+        """Return the task without the recordings that cannot be decoded, which are named."""
+        kept = [index for index, path in enumerate(self.paths) if is_readable(path)]
+        paths = [self.paths[index] for index in kept]
+        return Task(self.name, paths, self.labels[kept], self.parts[kept])
+
     def divide(self, validation: bool) -> tuple[np.ndarray, np.ndarray]:
         """Return the indices of the clips to train on and of those to measure on.
 
@@ -90,6 +99,15 @@ def read_task(name, folder):
     task = Task(name, list(paths), labels, parts)
     check_classes(task)
     return task
+
+
+def is_readable(path):
+    try:
+        decode_audio(path)
+    except UNREADABLE as error:
+        print(f"Left out: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def hold_out(labels, groups, share):

@@ -64,7 +64,7 @@ def read_tasks(arguments):
     tasks = []
     for name in arguments.tasks:
         try:
-            tasks.append(read_task(name, arguments.data))
+            tasks.append(read_task(name, arguments.data).readable())
         except (ValueError, OSError) as error:
             print(f"Without {name}: {error}", file=sys.stderr)
     if not tasks:

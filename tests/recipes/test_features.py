@@ -118,6 +118,16 @@ def test_clips_that_are_too_few_are_named(tmp_path):
         read_task("fsdd-digits", tmp_path)
 
 
+def test_recordings_that_cannot_be_decoded_are_left_out_and_named(tmp_path, capsys):
+    folder = data_set_layouts.write_spoken_digits(tmp_path / "fsdd" / "recordings", range(15))
+    damaged = write_files(folder, "1_bob_15.wav") / "1_bob_15.wav"
+    task = read_task("fsdd-digits", tmp_path)
+    whole = task.readable()
+    assert {*task.paths} - {*whole.paths} == {str(damaged)}
+    assert len(whole.paths) == len(whole.labels) == len(whole.parts) == 60
+    assert str(damaged) in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("frames", [1, 5, 8, 100])
 def test_segments_cover_all_frames_and_no_others(frames):
     values = np.arange(frames, dtype="float32")[:, None]
