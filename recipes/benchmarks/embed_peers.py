@@ -1,0 +1,88 @@
+"""What published networks make of windows of recordings: the teachers of `recipes/distill.py`.
+
+    python recipes/benchmarks/embed_peers.py RECORDINGS PEERS --output teachers.npz
+
+A window has --seconds and starts every --hop seconds; what is shorter is one window, with silence
+behind. `feature_peers.py` says which networks are looked for in the folder PEERS. The output has an
+array for each, a row a window, and those windows' `path` and `start` in seconds.
+"""
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+from feature_peers import PEERS, SAMPLE_RATE, find_peer, padded
+
+import keras_asit
+from keras_asit._files import replacing
+
+
+def main():
+    arguments = parse_arguments()
+    try:
+        embed(arguments)
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f"embed_peers.py: {error}")
+
+
+def embed(arguments):
+    peers = {name: find_peer(name, arguments.peers)[0] for name in arguments.teachers}
+    paths = keras_asit.data.read_manifest(arguments.source)
+    rows = {name: [] for name in ("path", "start", *peers)}
+    progress = keras.utils.Progbar(len(paths), unit_name="file")
+    for number, path in enumerate(paths, 1):
+        for start, window in windows_of(path, arguments):
+            rows["path"].append(path)
+            rows["start"].append(start)
+            for name, peer in peers.items():
+                rows[name].append(np.asarray(peer(window), "float16"))
+        progress.update(number)
+    if not rows["path"]:
+        raise ValueError(f"None of the files of {arguments.source} could be read.")
+    with replacing(arguments.output) as temporary, temporary.open("wb") as file:
+        np.savez(file, **{name: np.stack(values) for name, values in rows.items()})
+    print(f"{len(rows['path'])} windows in {arguments.output}")
+
+
+def windows_of(path, arguments):
+    """Yield the start in seconds and the waveform of each window, as many as are evenly left."""
+    try:
+        waveform = keras_asit.data.decode_audio(
+            path, sample_rate=SAMPLE_RATE, max_seconds=arguments.max_seconds
+        )
+    except (ValueError, OSError, RuntimeError) as error:
+        warnings.warn(f"Skipped: {error}", stacklevel=1)
+        return
+    length = round(arguments.seconds * SAMPLE_RATE)
+    hop = round(arguments.hop * SAMPLE_RATE)
+    for start in range(0, max(0, len(waveform) - length) + 1, hop):
+        yield start / SAMPLE_RATE, padded(waveform[start : start + length], length)
+
+
+def positive_number(text):
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a positive number, not {text}")
+    return value
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("source", metavar="RECORDINGS", help="folder or manifest")
+    add("peers", metavar="PEERS", type=Path, help="folder of the networks' files")
+    add("--teachers", nargs="+", choices=PEERS, default=list(PEERS), help="(default: all)")
+    add("--seconds", type=positive_number, default=0.975, help="(default: %(default)s)")
+    add("--hop", type=positive_number, default=0.24, help="(default: %(default)s)")
+    add("--max-seconds", type=positive_number, default=30.0, help="(default: %(default)s)")
+    add("--output", type=Path, required=True, help=".npz")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

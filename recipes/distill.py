@@ -1,0 +1,251 @@
+"""Teach an ASiT what other networks make of the same recordings: knowledge distillation.
+
+    python recipes/distill.py teachers.npz --output runs/distilled
+
+The .npz file names windows of recordings, by `path` and `start` in seconds, and has for each one or
+more teachers an array of embeddings, a row a window. `recipes/benchmarks/embed_peers.py` writes one
+of published networks; any frozen network will do. From what an ASiT's patch tokens are pooled to, a
+small network regresses all embeddings, standardized; it is dropped in the end. The loss of each
+teacher is the mean squared error, 1 where nothing is known, and all weigh the same.
+
+One more teacher is the sound itself: with --averages, the log-mels of eight time segments of the
+window are regressed linearly, so that features lose nothing of what plain averages know.
+
+The log-mels of all recordings are held in memory, 92 MB an hour. The preset, backbone and
+converter, is in the folder OUTPUT/preset. The same command goes on from the last checkpoint.
+
+Reference: Hinton et al., "Distilling the Knowledge in a Neural Network", arXiv 1503.02531, with
+embeddings in the place of class probabilities.
+"""
+
+import argparse
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+from command_line import (
+    ending_in_one_line,
+    integer_from_zero,
+    number_between,
+    positive_integer,
+)
+
+import keras_asit
+from keras_asit.layers.log_mel_filterbank import FLOOR
+from keras_asit.models.audio_converter import log_mel_moments, mean_and_standard_deviation
+
+SAMPLE_RATE = 16000
+SEGMENTS = 8
+# So many standard deviations, rare and large values do not outweigh all others.
+LARGEST_TARGET = 5
+# A decibel, in natural logarithms of power.
+DECIBEL = math.log(10) / 10
+
+
+def main():
+    arguments = parse_arguments()
+    with ending_in_one_line("The same command goes on from the last checkpoint."):
+        distill(arguments)
+
+
+def distill(arguments):
+    keras.utils.set_random_seed(arguments.seed)
+    paths, starts, teachers = read_teachers(arguments.teachers)
+    converter = keras_asit.models.ASiTAudioConverter(SAMPLE_RATE, arguments.frames)
+    windows = Windows(paths, starts, converter)
+    converter.mean, converter.standard_deviation = windows.statistics()
+    targets = {name: standardized(values[windows.rows]) for name, values in teachers.items()}
+    if arguments.averages:
+        targets["averages"] = standardized(windows.averages())
+    backbone = build_backbone(arguments)
+    model = build_model(backbone, targets)
+    steps = len(windows.rows) // arguments.batch_size * arguments.epochs
+    model.compile(
+        keras_asit.optimizers.AdamW(
+            keras_asit.schedules.WarmupCosine(
+                arguments.learning_rate, 1e-6, steps, warmup_steps=steps // 10
+            ),
+            weight_decay=0.05,
+            clipnorm=3.0,
+        ),
+        loss=dict.fromkeys(targets, "mse"),
+    )
+    checkpoints = keras_asit.callbacks.Checkpoints(
+        arguments.output / "checkpoints", settings=settings_of(arguments, targets)
+    )
+    log = keras.callbacks.CSVLogger(arguments.output / "epochs.csv", append=True)
+    checkpoints.fit(
+        model,
+        lambda start: windows.batches(targets, start, arguments),
+        arguments.epochs,
+        callbacks=[log],
+        verbose=2,
+    )
+    for part in (backbone, converter):
+        part.save_to_preset(str(arguments.output / "preset"))
+    print(f"Preset in {arguments.output / 'preset'}")
+
+
+def read_teachers(path):
+    """Return paths, starts in seconds, and a dict of the teachers' embeddings, a row a window."""
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file}
+    paths, starts = arrays.pop("path", None), arrays.pop("start", None)
+    if paths is None or starts is None or not arrays:
+        raise ValueError(
+            f"{path} must have the arrays `path` and `start`, and one a teacher, a row a window."
+        )
+    for name, values in arrays.items():
+        if values.ndim != 2 or len(values) != len(paths) or not np.isfinite(values).all():
+            raise ValueError(
+                f"Teacher {name!r} of {path} must be finite and have shape (windows, width), "
+                f"{len(paths)} windows as in `path`. Received: shape={values.shape}"
+            )
+    return paths, starts, {name: values.astype("float32") for name, values in arrays.items()}
+
+
+def standardized(values):
+    """Return values of mean 0 and variance 1 a column, but for outliers; 0 where it is constant."""
+    deviation = values.std(axis=0)
+    values = (values - values.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+    return values.clip(-LARGEST_TARGET, LARGEST_TARGET)
+
+
+class Windows:
+    """Log-mels of all recordings, and the windows of them that teachers have seen."""
+
+    def __init__(self, paths, starts, converter):
+        self.converter = converter
+        names, owners = np.unique(paths, return_inverse=True)
+        clips = list(self._read(names))
+        self.lengths = np.array([len(clip) for clip in clips])
+        # Windows of recordings that cannot be read are left out.
+        self.rows = np.flatnonzero(self.lengths[owners])
+        if not len(self.rows):
+            raise ValueError(f"None of {len(names)} recordings could be read.")
+        self.frames = np.concatenate(clips)
+        firsts = np.cumsum(self.lengths) - self.lengths
+        shift = converter.filterbank.shift / converter.sample_rate
+        offsets = np.round(starts[self.rows] / shift).astype("int64")
+        self.firsts = firsts[owners[self.rows]] + offsets
+        self.ends = np.minimum(
+            self.firsts + converter.num_frames, (firsts + self.lengths)[owners[self.rows]]
+        )
+
+    def _read(self, paths):
+        import tensorflow as tf
+
+        log_mels = tf.function(self.converter.filterbank, [tf.TensorSpec([None], tf.float32)])
+        found = dict.fromkeys(paths, np.zeros((0, self.converter.num_mels), "float16"))
+        for waveform, path in keras_asit.data.audio_dataset(list(paths), sample_rate=SAMPLE_RATE):
+            found[path.numpy().decode()] = log_mels(waveform).numpy().astype("float16")
+        return found.values()
+
+    def statistics(self):
+        moments = log_mel_moments()
+        for first in range(0, len(self.frames), 100_000):
+            moments += log_mel_moments(self.frames[first : first + 100_000])
+        return mean_and_standard_deviation(moments)
+
+    def averages(self):
+        """Return the mean log-mels of equal time segments of each window's sound."""
+
+        def segments(first, end):
+            edges = np.linspace(first, end, SEGMENTS + 1)
+            spans = zip(np.floor(edges[:-1]).astype(int), np.ceil(edges[1:]).astype(int))
+            return np.concatenate(
+                [self.frames[a:b].mean(axis=0, dtype="float32") for a, b in spans]
+            )
+
+        return np.stack([segments(*span) for span in zip(self.firsts, self.ends)])
+
+    def batches(self, targets, start, arguments):
+        """Return a dataset of spectrograms, made louder or softer, and targets: an epoch."""
+        import tensorflow as tf
+
+        frames, firsts, ends = map(tf.constant, (self.frames, self.firsts, self.ends))
+        values = {name: tf.constant(array) for name, array in targets.items()}
+        seed = [arguments.seed, start.epoch]
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(self.rows)), seed)
+
+        def example(row):
+            window = tf.cast(frames[firsts[row] : ends[row]], "float32")
+            gain = tf.random.stateless_uniform([], [*seed[:1], start.epoch * 2**20 + row], -1, 1)
+            window = tf.maximum(window + gain * arguments.gain * DECIBEL, math.log(FLOOR))
+            missing = self.converter.num_frames - tf.shape(window)[0]
+            window = tf.pad(window, [[0, missing], [0, 0]], constant_values=math.log(FLOOR))
+            window = tf.ensure_shape(window, self.converter.audio_shape())
+            return self.converter.normalize(window), {n: v[row] for n, v in values.items()}
+
+        dataset = tf.data.Dataset.from_tensor_slices(order).map(example, tf.data.AUTOTUNE)
+        dataset = dataset.batch(arguments.batch_size, drop_remainder=True)
+        return dataset.skip(start.batch).prefetch(tf.data.AUTOTUNE)
+
+
+def build_backbone(arguments):
+    width = arguments.hidden_dim
+    return keras_asit.models.ASiTBackbone(
+        (arguments.frames, 128),
+        tuple(arguments.patch),
+        arguments.num_layers,
+        num_heads=arguments.num_heads,
+        hidden_dim=width,
+        mlp_dim=4 * width,
+    )
+
+
+def build_model(backbone, targets):
+    """Return a model from spectrograms to what each teacher makes of them."""
+    features = backbone.feature_model().output
+    hidden = keras.layers.Dense(512, activation="gelu")(features)
+    outputs = {
+        name: keras.layers.Dense(values.shape[1], name=name)(
+            features if name == "averages" else hidden
+        )
+        for name, values in targets.items()
+    }
+    return keras.Model(backbone.input, outputs)
+
+
+def settings_of(arguments, targets):
+    """Return what another run must not differ in to go on from the checkpoints of this one."""
+    flags = {name: value for name, value in vars(arguments).items() if name != "output"}
+    widths = {name: list(values.shape) for name, values in targets.items()}
+    return {**flags, "teachers": str(arguments.teachers), "targets": widths}
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+
+    def number(flag, type, default, help):
+        add(flag, type=type, default=default, help=f"{help} (default: %(default)s)")
+
+    add("teachers", metavar="TEACHERS", type=Path, help="embeddings of windows, .npz")
+    add("--output", type=Path, required=True, help="folder of preset, checkpoints and epochs.csv")
+    add("--averages", action="store_true", help="regress averages of the spectrogram as well")
+    number("--frames", positive_integer, 96, "of a window, 10 ms each")
+    add(
+        "--patch",
+        nargs=2,
+        type=positive_integer,
+        default=[4, 128],
+        metavar=("FRAMES", "MELS"),
+        help="size of a patch (default: 4 128)",
+    )
+    number("--num-layers", positive_integer, 6, "transformer blocks")
+    number("--num-heads", positive_integer, 4, "of attention in a block")
+    number("--hidden-dim", positive_integer, 256, "width of a token")
+    number("--epochs", positive_integer, 20, "passes over all windows")
+    number("--batch-size", positive_integer, 64, "windows")
+    number("--learning-rate", number_between(1e-9), 1e-3, "at its highest")
+    number("--gain", number_between(0), 6.0, "windows are louder or softer by up to so many dB")
+    number("--seed", integer_from_zero, 1, "of weights, order and loudness")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""The recipe that teaches a backbone what other networks make of recordings."""
+
+import argparse
+import csv
+from pathlib import Path
+
+import data_set_layouts
+import numpy as np
+import pytest
+from distill import Windows, read_teachers, standardized
+from embed_peers import windows_of
+
+from keras_asit.models import ASiTAudioConverter, ASiTBackbone
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "distill.py"
+SMALL = ["--num-layers", 1, "--num-heads", 1, "--hidden-dim", 8, "--batch-size", 4]
+
+
+@pytest.fixture
+def tones(tmp_path):
+    """Tones of 0.4 s from low to high, and one of 1.5 s."""
+    paths = [tmp_path / f"{index}.wav" for index in range(9)]
+    for index, path in enumerate(paths):
+        data_set_layouts.write_tone(path, 0.5 * index, seconds=1.5 if index == 8 else 0.4)
+    return list(map(str, paths))
+
+
+@pytest.fixture
+def teachers(tones, tmp_path):
+    """A file of windows whose one teacher tells the pitch."""
+    path = tmp_path / "teachers.npz"
+    pitches = np.linspace(-1, 1, 9)[:, None] * np.ones(3)
+    np.savez(path, path=tones, start=np.zeros(9), pitch=pitches.astype("float16"))
+    return path
+
+
+@pytest.mark.slow
+def test_a_preset_learns_what_teachers_say(teachers, tmp_path, run_here):
+    flags = ["--epochs", 30, "--learning-rate", 0.01, "--averages", *SMALL]
+    printed = run_here(teachers, "--output", tmp_path / "run", *flags)
+    assert "Preset in" in printed
+    rows = list(csv.DictReader((tmp_path / "run" / "epochs.csv").open()))
+    assert {"pitch_loss", "averages_loss"} <= {*rows[0]}
+    assert len(rows) == 30
+    assert float(rows[-1]["pitch_loss"]) < 0.3 < float(rows[0]["pitch_loss"])
+    preset = str(tmp_path / "run" / "preset")
+    assert ASiTBackbone.from_preset(preset).patch_size == (4, 128)
+    assert ASiTAudioConverter.from_preset(preset).num_frames == 96
+    assert "exists" not in run_here(teachers, "--output", tmp_path / "run", *flags)
+
+
+def test_windows_are_where_teachers_saw_them(tones):
+    converter = ASiTAudioConverter(num_frames=32)
+    windows = Windows(np.array([tones[8]] * 2 + tones[:1]), np.array([0.0, 0.5, 0.2]), converter)
+    arguments = argparse.Namespace(seed=1, gain=0.0, batch_size=3)
+    targets = {"row": np.arange(3, dtype="float32")[:, None]}
+    start = argparse.Namespace(epoch=0, batch=0)
+    ((spectrograms, rows),) = windows.batches(targets, start, arguments)
+    order = rows["row"].numpy()[:, 0].astype(int)
+    assert sorted(order) == [0, 1, 2]
+    for spectrogram, row in zip(spectrograms.numpy(), order):
+        first, end = windows.firsts[row], windows.ends[row]
+        assert end - first == (18 if row == 2 else 32)  # Of 0.4 s, half is left, less a frame's.
+        expected = converter.normalize(windows.frames[first:end])
+        # Half precision is 0.003 off where there is no energy.
+        np.testing.assert_allclose(spectrogram[: end - first], expected, atol=1e-3)
+        assert np.ptp(spectrogram[end - first :]) == 0 if row == 2 else True
+    first = windows.firsts[0]
+    averages = windows.averages()[0].reshape(8, 128)
+    np.testing.assert_allclose(
+        averages[0], windows.frames[first : first + 4].astype("float32").mean(axis=0)
+    )
+
+
+def test_recordings_that_cannot_be_read_leave_their_windows_out(tones, tmp_path):
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"no audio")
+    with pytest.warns(UserWarning, match="broken.wav"):
+        windows = Windows(
+            np.array([str(broken), tones[0]]), np.zeros(2), ASiTAudioConverter(num_frames=32)
+        )
+    assert windows.rows.tolist() == [1]
+
+
+def test_targets_have_mean_0_and_variance_1_but_for_what_is_constant_or_rare():
+    values = np.stack([np.arange(100.0), np.ones(100), np.eye(100)[0]], axis=1)
+    targets = standardized(values)
+    np.testing.assert_allclose(targets.mean(axis=0)[:2], 0, atol=1e-6)
+    np.testing.assert_allclose(targets.std(axis=0)[:2], [1, 0], atol=1e-6)
+    assert targets[0, 2] == 5
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"path": ["a"], "teacher": np.ones((1, 2))}, "must have the arrays `path` and `start`"),
+        ({"path": ["a"], "start": [0.0]}, "and one a teacher"),
+        ({"path": ["a"], "start": [0.0], "x": np.ones(1)}, "'x' .* shape=\\(1,\\)"),
+        ({"path": ["a"], "start": [0.0], "x": np.ones((2, 2))}, "1 windows as in `path`"),
+        ({"path": ["a"], "start": [0.0], "x": np.full((1, 2), np.nan)}, "must be finite"),
+    ],
+)
+def test_teachers_that_do_not_fit_are_refused(arrays, message, tmp_path):
+    np.savez(tmp_path / "teachers.npz", **arrays)
+    with pytest.raises(ValueError, match=message):
+        read_teachers(tmp_path / "teachers.npz")
+
+
+def test_peers_see_windows_that_start_evenly(tones):
+    arguments = argparse.Namespace(max_seconds=30.0, seconds=0.5, hop=0.25)
+    long, short = windows_of(tones[8], arguments), windows_of(tones[0], arguments)
+    assert [start for start, _ in long] == [0, 0.25, 0.5, 0.75, 1.0]
+    ((start, window),) = short
+    assert (start, len(window)) == (0, 8000)
+    assert not window[6400:].any()
