@@ -18,7 +18,7 @@ from feature_peers import PEERS, SAMPLE_RATE, find_peer, padded
 from keras_asit._files import replacing
 from keras_asit.data import decode_audio
 from keras_asit.evaluation import predict_recordings
-from keras_asit.layers import LogMelFilterbank, TokenPooling
+from keras_asit.layers import LogMelFilterbank
 from keras_asit.models import ASiTAudioConverter, ASiTBackbone
 
 # The untrained network that is measured where there is no preset.
@@ -102,47 +102,41 @@ def of_waveforms(name, function, contents=""):
     return Features(name, embed, name + contents)
 
 
-def asit(preset):
-    """Return the features of a preset, and of the same network with weights at random."""
+def asit(preset, **pooling):
+    """Return the features of a preset, and of the same network with weights at random.
+
+    `pooling`: arguments of `ASiTBackbone.feature_model`.
+    """
     backbone = ASiTBackbone.from_preset(preset)
     frames, mels = backbone.spectrogram_shape
     converter = ASiTAudioConverter.from_preset(preset, num_frames=frames, num_mels=mels)
-    fingerprint = digest(describe(backbone, converter), *backbone.get_weights())
-    model = clip_model(backbone)
+    model = backbone.feature_model(**pooling)
+    fingerprint = digest(describe(backbone, converter, pooling), *backbone.get_weights())
     return [
-        untrained(backbone.get_config(), converter, f"{preset}, untrained"),
+        untrained(backbone, converter, f"{preset}, untrained", **pooling),
         Features(preset, lambda paths, seed: embed_clips(model, converter, paths), fingerprint),
     ]
 
 
-def small_untrained():
+def small_untrained(**pooling):
     """Return the features of a small network with weights at random."""
     frames, mels = SMALL["spectrogram_shape"]
-    return untrained(
-        ASiTBackbone(**SMALL).get_config(),
-        ASiTAudioConverter(num_frames=frames, num_mels=mels),
-        "ASiT, untrained",
-    )
+    converter = ASiTAudioConverter(num_frames=frames, num_mels=mels)
+    return untrained(ASiTBackbone(**SMALL), converter, "ASiT, untrained", **pooling)
 
 
-def untrained(config, converter, name):
-    """Return the features of a network whose weights are drawn with the seed."""
+def untrained(backbone, converter, name, **pooling):
+    """Return the features of a network like `backbone` whose weights are drawn with the seed."""
 
     @cache
     def model(seed):
         keras.utils.set_random_seed(seed)
-        return clip_model(ASiTBackbone.from_config(config))
+        return ASiTBackbone.from_config(backbone.get_config()).feature_model(**pooling)
 
     def embed(paths, seed):
         return embed_clips(model(seed), converter, paths)
 
-    backbone = ASiTBackbone.from_config(config)
-    return Features(name, embed, describe(backbone, converter), seeded=True)
-
-
-def clip_model(backbone):
-    """Return a model from spectrograms to one vector a clip."""
-    return keras.Model(backbone.input, TokenPooling("cls_and_mean")(backbone.output))
+    return Features(name, embed, describe(backbone, converter, pooling), seeded=True)
 
 
 def embed_clips(model, converter, paths):
@@ -150,12 +144,12 @@ def embed_clips(model, converter, paths):
     return predict_recordings(model, paths, converter=converter, **options)[0]
 
 
-def describe(backbone, converter):
+def describe(backbone, converter, pooling):
     """Return what features depend on, besides weights, as a str."""
     configs = [part.get_config() for part in (backbone, converter)]
     for config in configs:
         config.pop("name")
-    return json.dumps(configs, default=str, sort_keys=True)
+    return json.dumps([pooling, *configs], default=str, sort_keys=True)
 
 
 def embed(features, task, seed, cache):

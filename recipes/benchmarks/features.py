@@ -32,6 +32,7 @@ from feature_extractors import Cache, asit, averages, digest, embed, peers, smal
 from feature_tasks import TASKS, read_task
 
 import keras_asit
+from keras_asit.layers.pooling import DEFAULT_POOLING, POOLINGS
 
 # Where a class has one clip, nothing can be held out to choose it.
 REGULARIZATION = 1.0
@@ -74,10 +75,11 @@ def read_tasks(arguments):
 
 def list_features(arguments):
     features = averages()
+    pooling = {"pooling": arguments.pooling, "blocks": arguments.blocks}
     for preset in arguments.preset:
-        features.extend(asit(preset))
+        features.extend(asit(preset, **pooling))
     if not arguments.preset:
-        features.append(small_untrained())
+        features.append(small_untrained(**pooling))
     if arguments.peers:
         found, missing = peers(arguments.peers)
         features.extend(found)
@@ -200,6 +202,8 @@ def parse_arguments():
     add("--data", type=Path, default=Path("data"), help="of data sets (default: %(default)s)")
     add("--tasks", nargs="+", choices=TASKS, default=list(TASKS), help="(default: all)")
     add("--preset", action="append", default=[], help="name or folder; may be given several times")
+    add("--pooling", choices=POOLINGS, default=DEFAULT_POOLING, help="(default: %(default)s)")
+    add("--blocks", type=int, nargs="+", help="pool these, -1 the last (default: the output)")
     add("--peers", type=Path, help="folder of published networks")
     add(
         "--labels",
