@@ -1,6 +1,6 @@
 """ASiT with a linear head: event classification, keyword spotting, speaker identification."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 
@@ -34,6 +34,7 @@ class ASiTAudioClassifier(ASiTTask):
         pooling: str, as in `keras_asit.layers.TokenPooling`; of mel rows, over the frames that
             have sound. Defaults to `"cls"`.
         dropout: float in [0, 1). Dropout of the pooled vector. Defaults to `0.0`.
+        activation: str or callable, of the outputs. Defaults to `None`: they are logits.
         augmentation: `keras.layers.Layer` applied to spectrograms in training, such as
             `keras_asit.layers.SpecAugment`. Defaults to `None`.
         head_dtype: str or `keras.DTypePolicy`. Defaults to `None`, the backbone's.
@@ -64,6 +65,7 @@ class ASiTAudioClassifier(ASiTTask):
         multi_label: bool = False,
         pooling: str = "cls",
         dropout: float = 0.0,
+        activation: str | Callable | None = None,
         augmentation: keras.layers.Layer | None = None,
         head_dtype: str | keras.DTypePolicy | None = None,
         **kwargs,
@@ -92,7 +94,9 @@ class ASiTAudioClassifier(ASiTTask):
         self.output_dropout = keras.layers.Dropout(
             dropout, dtype=compute_dtype, name="output_dropout"
         )
-        self.output_dense = dense(num_classes, dtype=head_dtype, name="predictions")
+        self.output_dense = dense(
+            num_classes, activation=activation, dtype=head_dtype, name="predictions"
+        )
 
         # === Functional Model ===
         inputs = keras.Input(backbone.spectrogram_shape, name="spectrograms")
@@ -101,6 +105,7 @@ class ASiTAudioClassifier(ASiTTask):
         # `compile` reads these.
         self.num_classes = num_classes
         self.multi_label = multi_label
+        self.activation = keras.activations.get(activation)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
 
         # === Config ===
@@ -124,13 +129,15 @@ class ASiTAudioClassifier(ASiTTask):
         """
         if optimizer == "auto":
             optimizer = AdamW(5e-5)
+        from_logits = not self._outputs_are_probabilities
         if loss == "auto" and self.multi_label:
-            loss = keras.losses.BinaryCrossentropy(from_logits=True)
+            loss = keras.losses.BinaryCrossentropy(from_logits)
         elif loss == "auto":
-            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits)
         if metrics == "auto" and self.multi_label:
             sizes = {"multi_label": True, "num_labels": self.num_classes}
-            metrics = [keras.metrics.AUC(curve="PR", from_logits=True, name="auc_pr", **sizes)]
+            auc_pr = keras.metrics.AUC(curve="PR", from_logits=from_logits, name="auc_pr", **sizes)
+            metrics = [auc_pr]
         elif metrics == "auto":
             metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
@@ -156,6 +163,12 @@ class ASiTAudioClassifier(ASiTTask):
 
     def probability_model(self) -> keras.Model:
         """Return a `keras.Model` from spectrograms to probabilities; it shares all weights."""
+        if self._outputs_are_probabilities:
+            return keras.Model(self.input, self.output)
         function = "sigmoid" if self.multi_label else "softmax"
         layer = keras.layers.Activation(function, dtype="float32", name="probabilities")
         return keras.Model(self.input, layer(self.output))
+
+    @property
+    def _outputs_are_probabilities(self):
+        return self.activation in (keras.activations.softmax, keras.activations.sigmoid)

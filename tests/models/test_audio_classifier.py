@@ -10,7 +10,7 @@ import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
-from harness import run_task_test
+from harness import assert_close, run_task_test
 from keras import ops
 
 from keras_asit.layers import SpecAugment
@@ -340,3 +340,17 @@ def test_one_file_predicts_the_same_under_each_backend(tmp_path):
     assert len(outputs) > 1
     for output in outputs.values():
         np.testing.assert_allclose(output, outputs["tensorflow"], atol=1e-5)
+
+
+@pytest.mark.parametrize(("multi_label", "activation"), [(False, "softmax"), (True, "sigmoid")])
+def test_outputs_may_be_probabilities(multi_label, activation):
+    classifier = build(multi_label=multi_label, activation=activation)
+    spectrograms = ops.convert_to_numpy(classifier.preprocessor(tones()))
+    probabilities = predict(classifier, tones())
+    assert probabilities.min() > 0 and probabilities.max() < 1
+    assert_close(classifier.probability_model()(spectrograms), probabilities, atol=1e-5)
+    labels = np.eye(3)[LABELS] if multi_label else LABELS
+    expected = np.mean(-np.log(probabilities[np.arange(6), LABELS]))
+    if multi_label:
+        expected = -np.mean(np.log(np.where(labels == 1, probabilities, 1 - probabilities)))
+    assert classifier.evaluate(tones(), labels, verbose=0)[0] == pytest.approx(expected, rel=1e-3)
