@@ -26,7 +26,8 @@ def replacing(path):
         synchronize(path.parent)
     except OSError as error:
         # Where writing fails, and not opening, the error does not say to which file.
-        error.filename = error.filename or str(path)
+        if error.errno is not None:
+            error.filename = error.filename or str(path)
         raise
     finally:
         partial.unlink(missing_ok=True)
