@@ -159,7 +159,9 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
     def call(self, waveforms, num_frames: int | None = None):
         num_frames = self._frames(num_frames)
         if isinstance(waveforms, (np.ndarray, list, tuple)):
-            waveforms = _checked(waveforms)
+            is_array = isinstance(waveforms, np.ndarray)
+            is_single = np.ndim(waveforms[0]) == 0 if len(waveforms) else is_array
+            waveforms = as_waveform(waveforms) if is_single else as_waveforms(waveforms)
         if isinstance(waveforms, list):
             return keras.ops.stack([self.call(waveform, num_frames) for waveform in waveforms])
         if getattr(waveforms, "shape", ()):
@@ -186,11 +188,6 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
 
     def get_config(self):
         return {**super().get_config(), **arguments_of(ASiTAudioConverter, self)}
-
-
-def _checked(waveforms):
-    is_single = np.ndim(waveforms[0]) == 0 if len(waveforms) else isinstance(waveforms, np.ndarray)
-    return as_waveform(np.asarray(waveforms)) if is_single else as_waveforms(waveforms)
 
 
 def _clips(dataset):

