@@ -159,7 +159,6 @@ class ASiTBackbone(keras_hub.models.Backbone):
                 the backbone alone.
 
         Example:
-
         ```python
         backbone = keras_asit.models.ASiTBackbone.from_preset("asit_tiny_16k", load_weights=False)
         features = backbone.feature_model("mel_rows").predict(np.zeros((2, 592, 128)))  # (2, 1536)
