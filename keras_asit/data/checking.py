@@ -9,7 +9,13 @@ from multiprocessing.connection import wait
 
 import numpy as np
 
-from keras_asit.data.decoding import UNREADABLE, mix_down, open_audio, read_blocks, reason_of
+from keras_asit.data.decoding import (
+    UNREADABLE,
+    mix_down,
+    open_audio,
+    read_blocks,
+    reason_of,
+)
 
 SILENCE = 1e-4
 CLIPPED_RUN = 5
@@ -17,7 +23,7 @@ CLIPPED_RUN = 5
 FULL_SCALE = {"PCM_U8": 127 / 128, "PCM_S8": 127 / 128}
 # What programs state that write to a pipe and do not know the length yet.
 UNKNOWN_LENGTH = 0x7FFF0000
-DEFECTS = ("unreadable", "truncated", "silent", "clipped")
+DEFECTS = ("unreadable", "truncated", "silent", "cancelled", "clipped")
 COLUMNS = ("path", "verdict", "duration", "sample_rate", "channels", "peak", *DEFECTS, "why")
 
 
@@ -35,7 +41,7 @@ def check_audio(path: str | os.PathLike) -> dict:
 
         - `"path"`: str.
         - `"verdict"`: str. `"ok"`, or the first that holds of `"unreadable"`, `"truncated"`,
-          `"silent"` and `"clipped"`.
+          `"silent"`, `"cancelled"` and `"clipped"`.
         - `"duration"`: float, in seconds; of an unreadable file, of the blocks of 4 million
           samples before the damage.
         - `"sample_rate"`: int, in Hz, and `"channels"`: int. `None` if the header is unreadable.
@@ -44,6 +50,8 @@ def check_audio(path: str | os.PathLike) -> dict:
         - `"truncated"`: bool. Whether the file ends before the length that its header states,
           or without the mark of its end. A FLAC or CAF file that does is unreadable.
         - `"silent"`: bool. Whether no sample is above 0.0001 (-80 dB).
+        - `"cancelled"`: bool. Whether no sample is above that once the channels are mixed down,
+          though the file is not silent, because one is the other with its sign changed.
         - `"clipped"`: bool. Whether 5 samples of a channel in a row are at full scale.
         - `"why"`: str. The reason, if unreadable or truncated.
 
@@ -60,7 +68,7 @@ def check_audio(path: str | os.PathLike) -> dict:
     try:
         with open_audio(path) as file:
             record |= {"sample_rate": file.samplerate, "channels": file.channels}
-            num_frames = _measure(file, record)
+            num_frames, mixed_peak = _measure(file, record)
             record["why"] = _find_truncation(file, num_frames)
         if not num_frames:
             raise ValueError("has no samples")
@@ -68,22 +76,27 @@ def check_audio(path: str | os.PathLike) -> dict:
         record |= {"unreadable": True, "why": reason_of(error)}
     else:
         record |= {"truncated": bool(record["why"]), "silent": record["peak"] <= SILENCE}
+        record["cancelled"] = mixed_peak <= SILENCE < record["peak"]
     record["verdict"] = next((defect for defect in DEFECTS if record[defect]), "ok")
     return record
 
 
 def _measure(file, record):
-    """Read a file to its end, keeping the record up to date; return its number of frames."""
+    """Read a file to its end, keeping the record up to date.
+
+    Returns its number of frames, and the peak of the mean of its channels.
+    """
     full_scale = FULL_SCALE.get(file.subtype, 0.9999)
-    num_frames = 0
+    num_frames, mixed_peak = 0, 0.0
     for block in read_blocks(file):
-        mix_down(block)  # Raises what would make a dataset skip the file.
+        # Raises what would make a dataset skip the file.
+        mixed_peak = max(mixed_peak, float(np.abs(mix_down(block)).max()))
         magnitude = np.abs(block)
         num_frames += len(block)
         record["duration"] = num_frames / file.samplerate
         record["peak"] = max(record["peak"], float(magnitude.max()))
         record["clipped"] = record["clipped"] or _has_run(magnitude >= full_scale)
-    return num_frames
+    return num_frames, mixed_peak
 
 
 def _has_run(full):
@@ -105,9 +118,8 @@ def _find_truncation(file, num_frames):
             return f"ends early: {stated} bytes stated, {actual} there"
     if "lacks an end-of-stream bit" in log:
         return "ends early: the last page of an Ogg stream is missing"
-    # Of MPEG audio of a constant bit rate it often is an estimate, from the size of a frame.
-    is_estimate = "bitrate mode   : constant" in log
-    if num_frames < (0.99 if is_estimate else 1) * file.frames:
+    # Of MPEG audio of layer II it is an estimate, from the size of a frame.
+    if num_frames < (0.99 if file.subtype == "MPEG_LAYER_II" else 1) * file.frames:
         return f"ends early: {file.frames} samples stated, {num_frames} there"
     return ""
 

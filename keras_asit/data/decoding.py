@@ -8,15 +8,21 @@ import tempfile
 import numpy as np
 
 from keras_asit._arguments import LARGEST_SAMPLE, check_integers, check_number, name_some
+from keras_asit.data.mpeg import restated
 
 # What reading an audio file that is none, or a damaged one, ends in.
 UNREADABLE = (OSError, RuntimeError, ValueError)
 BLOCK_SAMPLES = 2**22
+# Containers that only ffmpeg reads, by their bytes from the fifth or the first on: whatever their
+# suffix, they are no damaged files of libsndfile's.
+CONTAINERS = {b"ftyp": "MP4", b"\x1aE\xdf\xa3": "Matroska or WebM", b"0&\xb2u": "Windows Media"}
+# How a stream of Ogg begins.
+OGG_STREAM = b"OggS\0\2"
 SAMPLE_RATES = (1_000, 1_000_000)
 # What libsndfile reads, and what ffmpeg, the fallback, reads where it is installed.
 AUDIO_SUFFIXES = (
     *(".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp2", ".mp3"),
-    *(".aif", ".aiff", ".aifc", ".caf", ".au", ".snd", ".sph", ".avr"),
+    *(".aif", ".aiff", ".aifc", ".caf", ".au", ".snd", ".sph", ".avr", ".voc"),
 )
 FFMPEG_SUFFIXES = (
     *(".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".aac", ".3gp", ".amr", ".ac3", ".webm", ".weba"),
@@ -90,9 +96,13 @@ def read_waveform(path, sample_rate, max_seconds=None, offset=0.0):
         file_rate = file.samplerate
         start, limit = find_stretch(file.frames, file_rate, max_seconds, offset)
         try:
-            if start:
-                file.seek(start)
-            samples = read_samples(file, limit)
+            if start and file.subtype == "GSM610":
+                # libsndfile cannot seek in it.
+                samples = read_samples(file, start + limit)[start:]
+            else:
+                if start:
+                    file.seek(start)
+                samples = read_samples(file, limit)
         except RuntimeError:
             if not start:
                 raise
@@ -116,35 +126,93 @@ def find_stretch(num_frames, file_rate, max_seconds, offset):
 def open_audio(path, *, fallback=True):
     """Return a `soundfile.SoundFile` of a path or a binary file, or raise why it is none.
 
-    With `fallback`, ffmpeg may decode what libsndfile cannot open, except where the suffix is one
-    that libsndfile reads: such a file is damaged, and so it is on every machine.
+    With `fallback`, ffmpeg may decode what is not for libsndfile, and what that cannot open, except
+    where the suffix is one that it reads: such a file is damaged, and so it is on every machine.
     """
-    import soundfile
-
     if isinstance(path, io.BufferedIOBase):
-        path.seek(0)
-        fallback = False
+        file = _open_with_libsndfile(path, path)
     elif os.path.isfile(path):
-        fallback = fallback and not os.fsdecode(path).lower().endswith(AUDIO_SUFFIXES)
         # As bytes, since a name need not be UTF-8.
         path = os.fsencode(os.path.abspath(path))
+        with open(path, "rb") as content:
+            file = _open(path, content, fallback)
     else:
         # A named pipe would be waited for without end.
         raise ValueError("is not a regular file")
-    try:
-        file = soundfile.SoundFile(path)
-    except TypeError as error:
-        # Of files without a header, such as .raw, soundfile asks for rate and channels.
-        raise ValueError(f"has no header of an audio format: {error}") from None
-    except RuntimeError:
-        file = _open_with_ffmpeg(path) if fallback else None
-        if file is None:
-            raise
     low, high = SAMPLE_RATES
     if not low <= file.samplerate <= high:
         file.close()
         raise ValueError(f"has a sample rate of {file.samplerate} Hz, not {low} to {high}")
     return file
+
+
+def _open(path, content, fallback):
+    """Return a `soundfile.SoundFile` of a path whose content is open, too."""
+    needed_for = _read_by_ffmpeg_alone(content)
+    if needed_for and fallback:
+        file = _open_with_ffmpeg(path)
+        if file is None:
+            remedy = "nor can ffmpeg" if shutil.which("ffmpeg") else "ffmpeg can: install it"
+            raise ValueError(f"holds {needed_for}, which libsndfile cannot decode; {remedy}")
+        return file
+    try:
+        file = _open_with_libsndfile(path, content)
+    except RuntimeError:
+        is_damaged = path.lower().endswith(tuple(map(os.fsencode, AUDIO_SUFFIXES)))
+        file = _open_with_ffmpeg(path) if fallback and not is_damaged else None
+        if file is None:
+            raise
+    return file
+
+
+def _read_by_ffmpeg_alone(content):
+    """Return what a file is that only ffmpeg reads, by its bytes, or `None`.
+
+    Raises `ValueError` that says what it is if it is no sound.
+    """
+    head = content.read(64)
+    if not head:
+        raise ValueError("is empty")
+    if head.startswith(b"version https://git-lfs"):
+        raise ValueError("is a pointer of git-lfs; `git lfs pull` brings the file")
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise ValueError("is a web page, not sound; download the file again")
+    if head.startswith(OGG_STREAM):
+        if b"FLAC" in head:
+            return "FLAC in Ogg"
+        # Of several, libsndfile would read the first.
+        return "streams of Ogg in a row" if OGG_STREAM in content.read() else None
+    # The last 36 bits of the eight bytes count samples; who writes to a pipe cannot know them.
+    if head[:4] == b"fLaC" and int.from_bytes(head[18:26], "big") % 2**36 == 0:
+        return "FLAC of unstated length"
+    return CONTAINERS.get(head[4:8]) or CONTAINERS.get(head[:4])
+
+
+def _open_with_libsndfile(path, content):
+    """Return a `soundfile.SoundFile` of a path, or of its content if that states a wrong length."""
+    import soundfile
+
+    content.seek(0)
+    head = content.read(4096)
+    better = None
+    if head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):
+        better = restated(content)
+    elif head[:4] == b"RIFF" and b"data\0\0\0\0" in head:
+        # Of a recorder that came to no end.
+        better = _with_length(head + content.read())
+    content.seek(0)
+    try:
+        return soundfile.SoundFile(path if better is None else better)
+    except TypeError as error:
+        # Of files without a header, such as .raw, soundfile asks for rate and channels.
+        raise ValueError(f"has no header of an audio format: {error}") from None
+
+
+def _with_length(content):
+    """Return a wav file that states no length as a binary file that does."""
+    chunk = content.find(b"data\0\0\0\0")
+    size = (len(content) - chunk - 8).to_bytes(4, "little")
+    return io.BytesIO(content[: chunk + 4] + size + content[chunk + 8 :])
 
 
 def _open_with_ffmpeg(path):
@@ -195,8 +263,11 @@ def mix_down(block):
         samples = block[:, 0] if channels == 1 else block @ mean
     if not np.isfinite(samples).all():
         raise ValueError("has samples that are not finite")
-    if max(-samples.min(), samples.max()) > LARGEST_SAMPLE:
-        raise ValueError("has samples far beyond [-1, 1]")
+    peak = max(-samples.min(), samples.max())
+    if peak > LARGEST_SAMPLE:
+        raise ValueError(
+            f"has samples far beyond [-1, 1], up to {peak:g}; divide integers of 16 bits by 32768"
+        )
     return samples
 
 

@@ -24,7 +24,7 @@ def read_manifest(source: str | os.PathLike | Sequence) -> list[str]:
 
             - a folder: every audio file in it and in its subfolders, in sorted order, known by
               its suffix (wav, wave, w64, rf64, flac, ogg, oga, opus, mp2, mp3, aif, aiff, aifc,
-              caf, au, snd, sph or avr, in any case; where ffmpeg is installed also m4a, mp4,
+              caf, au, snd, sph, avr or voc, in any case; where ffmpeg is installed also m4a, mp4,
               aac, webm, mkv, wma and the like, which are left out with a warning otherwise).
               Hidden files are left out. Links to folders are followed, but no folder is
               searched twice;

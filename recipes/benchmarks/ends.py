@@ -28,8 +28,8 @@ FIT = """
 import sys, keras, keras_asit
 class End(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
-        print("working", flush=True)
         if batch == 3:
+            print("working", flush=True)
             {end}
 source, _ = sys.argv[1:]
 batches = keras_asit.data.pretraining_dataset(source, crop_seconds=0.5, batch_size=4)

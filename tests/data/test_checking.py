@@ -36,9 +36,17 @@ def test_a_record_of_a_sound_file(tmp_path, noise):
         "unreadable": False,
         "truncated": False,
         "silent": False,
+        "cancelled": False,
         "clipped": False,
         "why": "",
     }
+
+
+def test_channels_that_cancel_out_are_told_from_silence(tmp_path, noise):
+    record = check_audio(write(tmp_path / "a.wav", np.stack([noise, -noise], axis=1)))
+    assert record["verdict"] == "cancelled"
+    assert not record["silent"]
+    assert np.abs(decode_audio(tmp_path / "a.wav")).max() < 1e-4
 
 
 @pytest.mark.parametrize("level, verdict", [(0, "silent"), (5e-5, "silent"), (2e-4, "ok")])

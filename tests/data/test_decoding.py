@@ -1,5 +1,6 @@
 """One audio file as a waveform."""
 
+import io
 import shutil
 import subprocess
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from keras_asit.data import check_audio, decode_audio, decoding
+from keras_asit.data import check_audio, decode_audio, decoding, mpeg
 
 RAMP = np.linspace(-0.5, 0.5, 80_000)
 
@@ -154,14 +155,15 @@ def test_what_neither_reads_keeps_the_reason_of_libsndfile(tmp_path, convert):
     nonsense.write_bytes(b"no audio at all")
     silent = convert("a.mp4")
     silent.write_bytes(silent.read_bytes()[:200])
-    for path in (nonsense, silent):
-        with pytest.raises(RuntimeError, match=f"{path.name} cannot .* Format not recognised"):
-            decode_audio(path)
+    with pytest.raises(RuntimeError, match=r"nonsense.m4a cannot .* Format not recognised"):
+        decode_audio(nonsense)
+    with pytest.raises(ValueError, match=r"a.mp4 holds MP4, which .*; nor can ffmpeg"):
+        decode_audio(silent)
 
 
 @needs_ffmpeg
 def test_a_damaged_file_of_libsndfile_is_damaged_with_ffmpeg_too(convert):
-    path = convert("a.m4a")
+    path = convert("a.aac")
     with pytest.raises(RuntimeError, match="Format not recognised"):
         decode_audio(path.rename(path.with_suffix(".wav")))
 
@@ -169,5 +171,127 @@ def test_a_damaged_file_of_libsndfile_is_damaged_with_ffmpeg_too(convert):
 def test_without_ffmpeg_its_files_cannot_be_decoded(tmp_path, monkeypatch):
     (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x1cftypM4A ")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(RuntimeError, match=r"a\.m4a cannot be decoded: Format not recognised"):
+    with pytest.raises(ValueError, match=r"a\.m4a holds MP4.*; ffmpeg can: install it"):
         decode_audio(tmp_path / "a.m4a")
+
+
+# --- Headers that lie ---
+
+
+def write_mp3(path, *levels):
+    """Write 2 s of noise of each level, at a variable bit rate."""
+    noise = np.random.default_rng(1).uniform(-1, 1, (len(levels), 32_000)) * np.array([levels]).T
+    soundfile.write(path, noise.ravel(), 16000, bitrate_mode="VARIABLE")
+    return path.read_bytes()
+
+
+def without_length(content):
+    """Return an mp3 file without its first frame, which counts the others."""
+    first = next(
+        stop for start, stop in mpeg._frames(content) if mpeg.LENGTH.search(content, start)
+    )
+    return content[first:]
+
+
+@pytest.mark.parametrize("levels", [(0.5, 0.0, 0.0), (0.0, 0.0, 0.5)])
+def test_mp3_that_does_not_state_its_length_is_read_whole(tmp_path, levels):
+    path = tmp_path / "a.mp3"
+    path.write_bytes(without_length(write_mp3(path, *levels)))
+    waveform = decode_audio(path)
+    # The encoder adds up to three frames of 576 samples.
+    assert 0 <= len(waveform) - 96_000 < 3 * 576
+    record = check_audio(path)
+    assert record["verdict"] == "ok"
+    assert record["duration"] == len(waveform) / 16000
+    for offset, level in ((0.0, levels[0]), (1.0, levels[2])):
+        stretch = decode_audio(path, max_seconds=1.0, offset=offset)
+        assert np.abs(stretch).max() > 0.3 if level else np.abs(stretch).max() < 0.01
+    np.testing.assert_array_equal(decode_audio(io.BytesIO(path.read_bytes())), waveform)
+
+
+def test_mp3_files_in_a_row_and_garbage_between_their_frames_cost_no_sample(tmp_path):
+    path = tmp_path / "a.mp3"
+    content = write_mp3(path, 0.5, 0.1)
+    whole = decode_audio(path)
+    assert len(whole) == 64_000
+    path.write_bytes(content + content)
+    # What the encoder adds at both ends of the first file stays in the middle.
+    assert 0 <= len(decode_audio(path)) - 128_000 <= 4 * 576
+    place = [start for start, _ in mpeg._frames(content)][40]
+    path.write_bytes(content[:place] + bytes(range(256)) * 40 + content[place:])
+    waveform = decode_audio(path)
+    assert len(waveform) == 64_000
+    np.testing.assert_allclose(waveform[: 30 * 576], whole[: 30 * 576], atol=1e-4)
+    assert check_audio(path)["verdict"] == "ok"
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("suffix", [".ogg", ".opus"])
+def test_ogg_streams_in_a_row_are_all_read(convert, suffix, monkeypatch):
+    first, second = convert(f"a{suffix}"), convert(f"b{suffix}")
+    second.write_bytes(first.read_bytes() + second.read_bytes())
+    assert abs(len(decode_audio(second)) - 64_000) < 1000
+    assert check_audio(second)["verdict"] == "ok"
+    monkeypatch.setenv("PATH", "")
+    record = check_audio(second)
+    assert record["verdict"] == "unreadable"
+    assert record["why"].startswith("holds streams of Ogg in a row, which libsndfile cannot")
+
+
+def test_a_stretch_of_gsm_is_that_of_its_place(tmp_path):
+    soundfile.write(tmp_path / "a.wav", RAMP, 8000, subtype="GSM610")
+    whole = decode_audio(tmp_path / "a.wav", sample_rate=8000)
+    stretch = decode_audio(tmp_path / "a.wav", sample_rate=8000, max_seconds=2.0, offset=0.5)
+    start = (len(whole) - 16_000) // 2
+    np.testing.assert_array_equal(stretch, whole[start : start + 16_000])
+
+
+@pytest.mark.parametrize("size", [0, 2**32 - 1])
+def test_a_wav_of_a_recorder_that_crashed_is_read(tmp_path, size):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, RAMP, 16000)
+    content = path.read_bytes()
+    size = size.to_bytes(4, "little")
+    path.write_bytes(content[:4] + size + content[8:40] + size + content[44:])
+    np.testing.assert_allclose(decode_audio(path), RAMP, atol=1e-4)
+
+
+def without_count(flac):
+    return flac[:18] + bytes([flac[18], flac[19], flac[20], flac[21] & 0xF0]) + bytes(4) + flac[26:]
+
+
+def test_flac_written_to_a_pipe_is_read_by_ffmpeg(tmp_path, monkeypatch):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, RAMP, 16000)
+    path.write_bytes(without_count(path.read_bytes()))
+    if shutil.which("ffmpeg"):
+        np.testing.assert_allclose(decode_audio(path), RAMP, atol=1e-4)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ValueError, match=r"FLAC of unstated length.*ffmpeg can: install it"):
+        decode_audio(path)
+
+
+@needs_ffmpeg
+def test_a_container_of_ffmpeg_is_known_by_its_content(convert):
+    path = convert("a.m4a")
+    assert abs(len(decode_audio(path.rename(path.with_suffix(".mp3")))) - 32_000) < 2048
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "a.wav is empty"),
+        (b"<!DOCTYPE html><html>", "a.wav is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    ],
+)
+def test_what_is_no_sound_is_named(tmp_path, content, message):
+    (tmp_path / "a.wav").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        decode_audio(tmp_path / "a.wav")
+
+
+def test_floats_in_the_range_of_integers_are_named(tmp_path):
+    soundfile.write(tmp_path / "a.wav", RAMP * 65534, 16000, subtype="FLOAT")
+    with pytest.raises(ValueError, match="up to 32767; divide integers of 16 bits by 32768"):
+        decode_audio(tmp_path / "a.wav")

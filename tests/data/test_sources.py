@@ -39,6 +39,7 @@ def test_a_folder_is_searched_for_audio_files_in_sorted_order(folder):
         ("a.snd", "AU"),
         ("a.sph", "NIST"),
         ("a.avr", "AVR"),
+        ("a.voc", "VOC"),
         ("a.wave", "WAV"),
     ],
 )
