@@ -63,7 +63,7 @@ def pretrain_and_compare(arguments):
 
     spectrogram = keras.Input(converter.audio_shape())
     averages = keras.Model(spectrogram, keras.ops.mean(spectrogram, axis=1))
-    teacher = pretrainer.teacher.backbone.feature_model()
+    teacher = pretrainer.teacher.backbone.feature_model("cls_and_mean")
     accuracies = {
         "spectrogram averages": accuracy(averages),
         "untrained network": accuracy(teacher),
