@@ -213,7 +213,7 @@ def test_says_what_tensorflow_io_needs_where_it_does_not_load(recordings, tmp_pa
     finished = run(recordings, *SMALL, "--decoder", "tensorflow_io", "--output", tmp_path)
     assert finished.returncode == 1
     assert "Traceback" not in finished.stderr
-    assert 'pip install "keras-asit[tfio]"' in finished.stderr
+    assert "pip install 'keras-asit[tfio]'" in finished.stderr
 
 
 @pytest.mark.slow
