@@ -129,7 +129,8 @@ def test_samples_far_out_of_range_make_a_file_unreadable(tmp_path, write_noise):
     integers = tmp_path / "integers.wav"
     soundfile.write(integers, np.full(100, 20000.0), 16000, subtype="FLOAT")
     paths = [integers, write_noise("good.wav", 0.2)]
-    with pytest.warns(UserWarning, match=r"integers\.wav \(has samples far beyond \[-1, 1\], up to 20000;"):
+    reason = r"integers\.wav \(has samples far beyond \[-1, 1\], up to 20000;"
+    with pytest.warns(UserWarning, match=reason):
         windows = windows_of(window_dataset(paths, CONVERTER))
     assert [index for _, index in windows] == [1]
 
