@@ -49,6 +49,7 @@ class Calls:
         while time.monotonic() < deadline and (
             self.under_way or time.monotonic() < self.changed + QUIET_SECONDS
         ):
+            # A thread between two calls notifies nobody, so that only time tells.
             time.sleep(QUIET_SECONDS / 10)
 
 

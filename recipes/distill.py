@@ -8,9 +8,6 @@ of published networks; any frozen network will do. From what an ASiT's patch tok
 small network regresses all embeddings, standardized; it is dropped in the end. The loss of each
 teacher is the mean squared error, 1 where nothing is known, and all weigh the same.
 
-One more teacher is the sound itself: with --averages, the log-mels of eight time segments of the
-window are regressed linearly, so that features lose nothing of what plain averages know.
-
 The log-mels of all recordings are held in memory, 92 MB an hour. The preset, backbone and
 converter, is in the folder OUTPUT/preset. The same command goes on from the last checkpoint.
 
@@ -20,6 +17,7 @@ embeddings in the place of class probabilities.
 
 import argparse
 import math
+import os
 from pathlib import Path
 
 import keras
@@ -32,11 +30,11 @@ from command_line import (
 )
 
 import keras_asit
+from keras_asit._files import sha256_of
 from keras_asit.layers.log_mel_filterbank import FLOOR
 from keras_asit.models.audio_converter import log_mel_moments, mean_and_standard_deviation
 
 SAMPLE_RATE = 16000
-SEGMENTS = 8
 # So many standard deviations, rare and large values do not outweigh all others.
 LARGEST_TARGET = 5
 # A decibel, in natural logarithms of power.
@@ -55,12 +53,15 @@ def distill(arguments):
     converter = keras_asit.models.ASiTAudioConverter(SAMPLE_RATE, arguments.frames)
     windows = Windows(paths, starts, converter)
     converter.mean, converter.standard_deviation = windows.statistics()
+    steps = len(windows.rows) // arguments.batch_size * arguments.epochs
+    if not steps:
+        raise ValueError(
+            f"{len(windows.rows)} windows do not fill a batch; lower --batch-size, "
+            f"{arguments.batch_size}."
+        )
     targets = {name: standardized(values[windows.rows]) for name, values in teachers.items()}
-    if arguments.averages:
-        targets["averages"] = standardized(windows.averages())
     backbone = build_backbone(arguments)
     model = build_model(backbone, targets)
-    steps = len(windows.rows) // arguments.batch_size * arguments.epochs
     model.compile(
         keras_asit.optimizers.AdamW(
             keras_asit.schedules.WarmupCosine(
@@ -72,7 +73,7 @@ def distill(arguments):
         loss=dict.fromkeys(targets, "mse"),
     )
     checkpoints = keras_asit.callbacks.Checkpoints(
-        arguments.output / "checkpoints", settings=settings_of(arguments, targets)
+        arguments.output / "checkpoints", settings=settings_of(arguments)
     )
     log = keras.callbacks.CSVLogger(arguments.output / "epochs.csv", append=True)
     checkpoints.fit(
@@ -96,6 +97,11 @@ def read_teachers(path):
         raise ValueError(
             f"{path} must have the arrays `path` and `start`, and one a teacher, a row a window."
         )
+    if len(paths) == 0 or starts.shape != paths.shape or not np.isfinite(starts).all():
+        raise ValueError(
+            f"`start` of {path} must be finite, and `path` have as many rows, one or more. "
+            f"Received: shapes {starts.shape} and {paths.shape}"
+        )
     for name, values in arrays.items():
         if values.ndim != 2 or len(values) != len(paths) or not np.isfinite(values).all():
             raise ValueError(
@@ -117,21 +123,26 @@ class Windows:
 
     def __init__(self, paths, starts, converter):
         self.converter = converter
+        paths = [os.path.abspath(os.path.expanduser(path)) for path in paths]
         names, owners = np.unique(paths, return_inverse=True)
         clips = list(self._read(names))
-        self.lengths = np.array([len(clip) for clip in clips])
+        lengths = np.array([len(clip) for clip in clips])
         # Windows of recordings that cannot be read are left out.
-        self.rows = np.flatnonzero(self.lengths[owners])
-        if not len(self.rows):
-            raise ValueError(f"None of {len(names)} recordings could be read.")
-        self.frames = np.concatenate(clips)
-        firsts = np.cumsum(self.lengths) - self.lengths
+        self.rows = np.flatnonzero(lengths[owners])
+        owners, starts = owners[self.rows], starts[self.rows]
         shift = converter.filterbank.shift / converter.sample_rate
-        offsets = np.round(starts[self.rows] / shift).astype("int64")
-        self.firsts = firsts[owners[self.rows]] + offsets
-        self.ends = np.minimum(
-            self.firsts + converter.num_frames, (firsts + self.lengths)[owners[self.rows]]
-        )
+        offsets = np.round(starts / shift).astype("int64")
+        wrong = np.flatnonzero((offsets < 0) | (offsets >= lengths[owners]))
+        if len(wrong):
+            name, start = names[owners[wrong[0]]], starts[wrong[0]]
+            raise ValueError(
+                f"{len(wrong)} windows start where their recordings have no sound, the first at "
+                f"{start} s of {name}. Give the recordings that the teachers have heard."
+            )
+        self.frames = np.concatenate(clips)
+        ends = np.cumsum(lengths)[owners]
+        self.firsts = ends - lengths[owners] + offsets
+        self.ends = np.minimum(self.firsts + converter.num_frames, ends)
 
     def _read(self, paths):
         import tensorflow as tf
@@ -147,18 +158,6 @@ class Windows:
         for first in range(0, len(self.frames), 100_000):
             moments += log_mel_moments(self.frames[first : first + 100_000])
         return mean_and_standard_deviation(moments)
-
-    def averages(self):
-        """Return the mean log-mels of equal time segments of each window's sound."""
-
-        def segments(first, end):
-            edges = np.linspace(first, end, SEGMENTS + 1)
-            spans = zip(np.floor(edges[:-1]).astype(int), np.ceil(edges[1:]).astype(int))
-            return np.concatenate(
-                [self.frames[a:b].mean(axis=0, dtype="float32") for a, b in spans]
-            )
-
-        return np.stack([segments(*span) for span in zip(self.firsts, self.ends)])
 
     def batches(self, targets, start, arguments):
         """Return a dataset of spectrograms, made louder or softer, and targets: an epoch."""
@@ -197,22 +196,18 @@ def build_backbone(arguments):
 
 def build_model(backbone, targets):
     """Return a model from spectrograms to what each teacher makes of them."""
-    features = backbone.feature_model().output
-    hidden = keras.layers.Dense(512, activation="gelu")(features)
+    hidden = keras.layers.Dense(512, activation="gelu")(backbone.feature_model().output)
     outputs = {
-        name: keras.layers.Dense(values.shape[1], name=name)(
-            features if name == "averages" else hidden
-        )
+        name: keras.layers.Dense(values.shape[1], name=name)(hidden)
         for name, values in targets.items()
     }
     return keras.Model(backbone.input, outputs)
 
 
-def settings_of(arguments, targets):
+def settings_of(arguments):
     """Return what another run must not differ in to go on from the checkpoints of this one."""
     flags = {name: value for name, value in vars(arguments).items() if name != "output"}
-    widths = {name: list(values.shape) for name, values in targets.items()}
-    return {**flags, "teachers": str(arguments.teachers), "targets": widths}
+    return {**flags, "teachers": sha256_of(arguments.teachers)}
 
 
 def parse_arguments():
@@ -226,7 +221,6 @@ def parse_arguments():
 
     add("teachers", metavar="TEACHERS", type=Path, help="embeddings of windows, .npz")
     add("--output", type=Path, required=True, help="folder of preset, checkpoints and epochs.csv")
-    add("--averages", action="store_true", help="regress averages of the spectrogram as well")
     number("--frames", positive_integer, 96, "of a window, 10 ms each")
     add(
         "--patch",

@@ -2,9 +2,9 @@
 
     python recipes/benchmarks/embed_peers.py RECORDINGS PEERS --output teachers.npz
 
-A window has --seconds and starts every --hop seconds; what is shorter is one window, with silence
-behind. `feature_peers.py` says which networks are looked for in the folder PEERS. The output has an
-array for each, a row a window, and those windows' `path` and `start` in seconds.
+Windows of --seconds cover a recording, as many as overlap by --overlap; what is shorter is one,
+with silence behind. `feature_peers.py` says which networks are looked for in the folder PEERS. The
+output has an array for each, a row a window, and those windows' `path` and `start` in seconds.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from feature_peers import PEERS, SAMPLE_RATE, find_peer, padded
 
 import keras_asit
 from keras_asit._files import replacing
+from keras_asit.evaluation import window_starts
 
 
 def main():
@@ -48,7 +49,7 @@ def embed(arguments):
 
 
 def windows_of(path, arguments):
-    """Yield the start in seconds and the waveform of each window, as many as are evenly left."""
+    """Yield the start in seconds and the waveform of each window."""
     try:
         waveform = keras_asit.data.decode_audio(
             path, sample_rate=SAMPLE_RATE, max_seconds=arguments.max_seconds
@@ -57,8 +58,7 @@ def windows_of(path, arguments):
         warnings.warn(f"Skipped: {error}", stacklevel=1)
         return
     length = round(arguments.seconds * SAMPLE_RATE)
-    hop = round(arguments.hop * SAMPLE_RATE)
-    for start in range(0, max(0, len(waveform) - length) + 1, hop):
+    for start in window_starts(len(waveform), length, overlap=arguments.overlap):
         yield start / SAMPLE_RATE, padded(waveform[start : start + length], length)
 
 
@@ -78,7 +78,7 @@ def parse_arguments():
     add("peers", metavar="PEERS", type=Path, help="folder of the networks' files")
     add("--teachers", nargs="+", choices=PEERS, default=list(PEERS), help="(default: all)")
     add("--seconds", type=positive_number, default=0.975, help="(default: %(default)s)")
-    add("--hop", type=positive_number, default=0.24, help="(default: %(default)s)")
+    add("--overlap", type=float, default=0.75, help="0 to 0.9 (default: %(default)s)")
     add("--max-seconds", type=positive_number, default=30.0, help="(default: %(default)s)")
     add("--output", type=Path, required=True, help=".npz")
     return parser.parse_args()

@@ -27,20 +27,22 @@ def tones(tmp_path):
 
 @pytest.fixture
 def teachers(tones, tmp_path):
-    """A file of windows whose one teacher tells the pitch."""
+    """A file of windows of two teachers, which tell the pitch and how far from the middle it is."""
     path = tmp_path / "teachers.npz"
     pitches = np.linspace(-1, 1, 9)[:, None] * np.ones(3)
-    np.savez(path, path=tones, start=np.zeros(9), pitch=pitches.astype("float16"))
+    np.savez(
+        path, path=tones, start=np.zeros(9), pitch=pitches.astype("float16"), distance=abs(pitches)
+    )
     return path
 
 
 @pytest.mark.slow
 def test_a_preset_learns_what_teachers_say(teachers, tmp_path, run_here):
-    flags = ["--epochs", 30, "--learning-rate", 0.01, "--averages", *SMALL]
+    flags = ["--epochs", 30, "--learning-rate", 0.01, *SMALL]
     printed = run_here(teachers, "--output", tmp_path / "run", *flags)
     assert "Preset in" in printed
     rows = list(csv.DictReader((tmp_path / "run" / "epochs.csv").open()))
-    assert {"pitch_loss", "averages_loss"} <= {*rows[0]}
+    assert {"pitch_loss", "distance_loss"} <= {*rows[0]}
     assert len(rows) == 30
     assert float(rows[-1]["pitch_loss"]) < 0.3 < float(rows[0]["pitch_loss"])
     preset = str(tmp_path / "run" / "preset")
@@ -65,11 +67,6 @@ def test_windows_are_where_teachers_saw_them(tones):
         # Half precision is 0.003 off where there is no energy.
         np.testing.assert_allclose(spectrogram[: end - first], expected, atol=1e-3)
         assert np.ptp(spectrogram[end - first :]) == 0 if row == 2 else True
-    first = windows.firsts[0]
-    averages = windows.averages()[0].reshape(8, 128)
-    np.testing.assert_allclose(
-        averages[0], windows.frames[first : first + 4].astype("float32").mean(axis=0)
-    )
 
 
 def test_recordings_that_cannot_be_read_leave_their_windows_out(tones, tmp_path):
@@ -80,6 +77,32 @@ def test_recordings_that_cannot_be_read_leave_their_windows_out(tones, tmp_path)
             np.array([str(broken), tones[0]]), np.zeros(2), ASiTAudioConverter(num_frames=32)
         )
     assert windows.rows.tolist() == [1]
+
+
+def test_paths_may_be_relative(tones, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    windows = Windows(np.array(["0.wav"]), np.zeros(1), ASiTAudioConverter(num_frames=32))
+    assert windows.rows.tolist() == [0]
+
+
+@pytest.mark.parametrize("start", [-0.1, 0.5])
+def test_windows_beyond_their_recording_are_refused(tones, start):
+    with pytest.raises(ValueError, match=r"1 windows start where .* have no sound, .*0.wav"):
+        Windows(np.array(tones[:1]), np.array([start]), ASiTAudioConverter(num_frames=32))
+
+
+def test_says_in_one_line_that_windows_do_not_fill_a_batch(teachers, tmp_path, complaint):
+    printed = complaint(teachers, "--output", tmp_path / "run", *SMALL, "--batch-size", 10)
+    assert "9 windows do not fill a batch; lower --batch-size, 10" in printed
+
+
+@pytest.mark.slow
+def test_other_teachers_do_not_go_on_from_a_checkpoint(teachers, tmp_path, run_here, complaint):
+    flags = ["--output", tmp_path / "run", "--epochs", 1, *SMALL]
+    run_here(teachers, *flags)
+    arrays = dict(np.load(teachers))
+    np.savez(teachers, **{**arrays, "pitch": -arrays["pitch"]})
+    assert "Repeat it as it was, or choose another folder" in complaint(teachers, *flags)
 
 
 def test_targets_have_mean_0_and_variance_1_but_for_what_is_constant_or_rare():
@@ -95,6 +118,8 @@ def test_targets_have_mean_0_and_variance_1_but_for_what_is_constant_or_rare():
     [
         ({"path": ["a"], "teacher": np.ones((1, 2))}, "must have the arrays `path` and `start`"),
         ({"path": ["a"], "start": [0.0]}, "and one a teacher"),
+        ({"path": ["a"], "start": [[0.0]], "x": np.ones((1, 2))}, "`start` .* must be finite"),
+        ({"path": ["a"], "start": [np.nan], "x": np.ones((1, 2))}, "`start` .* must be finite"),
         ({"path": ["a"], "start": [0.0], "x": np.ones(1)}, "'x' .* shape=\\(1,\\)"),
         ({"path": ["a"], "start": [0.0], "x": np.ones((2, 2))}, "1 windows as in `path`"),
         ({"path": ["a"], "start": [0.0], "x": np.full((1, 2), np.nan)}, "must be finite"),
@@ -107,7 +132,7 @@ def test_teachers_that_do_not_fit_are_refused(arrays, message, tmp_path):
 
 
 def test_peers_see_windows_that_start_evenly(tones):
-    arguments = argparse.Namespace(max_seconds=30.0, seconds=0.5, hop=0.25)
+    arguments = argparse.Namespace(max_seconds=30.0, seconds=0.5, overlap=0.5)
     long, short = windows_of(tones[8], arguments), windows_of(tones[0], arguments)
     assert [start for start, _ in long] == [0, 0.25, 0.5, 0.75, 1.0]
     ((start, window),) = short
