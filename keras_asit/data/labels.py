@@ -3,13 +3,15 @@
 import dataclasses
 import numbers
 import os
+import re
 import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
 from keras_asit._arguments import check_choice, check_instance, name_some
-from keras_asit.data.sources import check_files, open_manifest, read_columns, read_rows
+from keras_asit.data.manifests import open_manifest, read_columns
+from keras_asit.data.sources import check_files, read_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +40,8 @@ class LabeledClips:
                 f"Every path needs its labels. Received: {len(self.paths)} paths, "
                 f"{len(self.labels)} labels"
             )
+        if not all(str(name).strip() for name in self.class_names):
+            raise ValueError(f"Every class needs a name. Received: {name_some(self.class_names)!r}")
         for path, indices in zip(self.paths, self.labels):
             if not isinstance(indices, (tuple, list, np.ndarray)) or not all(
                 isinstance(index, numbers.Integral) and 0 <= index < len(self.class_names)
@@ -88,15 +92,18 @@ def read_labeled_clips(
     Args:
         source: str or `os.PathLike`. One of
 
-            - a folder with a subfolder a class, whose name is the label; a warning names those
-              without audio files;
-            - a `.csv` file with a header: a column of paths as for `read_manifest`, and one named
-              `label`, `labels`, `class`, `category` or `target`, labels being separated by `;`
-              or `,`;
-            - a `.json` file as AST has them, `{"data": [{"wav": ..., "labels": "a,b"}, ...]}`;
+            - a folder with a subfolder a class, whose name is the label; warnings name those
+              without audio files, and count files that are in none;
+            - a `.csv` or `.tsv` file with a header, as for `read_manifest`: a column of paths and
+              one named `label`, `labels`, `class`, `category` or `target`;
+            - a `.json` file as AST has them, `{"data": [{"wav": ..., "labels": "a,b"}, ...]}`,
+              where labels may also be a list, or the index of a class;
             - a segments file of AudioSet, a `.csv` whose first lines start with `#`.
 
-            Relative paths start at the manifest's folder.
+            Relative paths start at the manifest's folder. In one text, labels are separated by
+            `;` or `,`. So may a name be inside: with `class_names`, what makes up a name in
+            them stays together. Without, a manifest that has `;` anywhere is separated by that
+            alone, another by `,` without a blank; what can be read in two ways is an error.
         class_names: list of labels, the classes in their order, or a dict from labels to names,
             as of `read_class_index`. Defaults to `None`: the labels that occur, sorted.
         audio_folder: str. Where relative paths start instead, and the folder of the files of
@@ -107,7 +114,7 @@ def read_labeled_clips(
 
     Raises:
         ValueError: if the source cannot be read, or files of it are missing or named twice, or
-            labels are unknown: all of them at once, counted.
+            labels are unknown, empty or unclear: all of them at once, counted.
         OSError: if a folder, or one in it, cannot be searched.
 
     Example:
@@ -120,6 +127,16 @@ def read_labeled_clips(
     """
     check_choice("missing", missing, ("error", "skip"))
     rows = read_rows(source, labeled=True, audio_folder=audio_folder)
+    texts = [labels for _, labels in rows]
+    readings = list(
+        _read_labels(texts) if class_names is None else _join_labels(texts, class_names)
+    )
+    unclear = [
+        f"{path}: {' or '.join(map(str, ways))}"
+        for (path, _), ways in zip(rows, readings)
+        if len(ways) > 1
+    ]
+    rows = [(path, ways[0]) for (path, _), ways in zip(rows, readings)]
     if class_names is None:
         class_names = sorted({label for _, labels in rows for label in labels})
     names = class_names if isinstance(class_names, dict) else dict(zip(class_names, class_names))
@@ -129,7 +146,9 @@ def read_labeled_clips(
     unknown = {label for _, labels in rows for label in labels} - {"", *names}
     problems = {
         "labels that are unknown": sorted(unknown),
-        "files without a label": [path for path, labels in rows if "" in labels],
+        "files without a label": [path for path, labels in rows if not labels or "" in labels],
+        "files whose labels can be read in two ways (give `class_names`, or separate labels by "
+        "`;`)": unclear,
     }
     check_files([path for path, _ in used], source, repeats=False, problems=problems)
     if not present:
@@ -143,6 +162,48 @@ def read_labeled_clips(
     indices = {label: index for index, label in enumerate(names)}
     labels = [tuple(sorted({indices[label] for label in labels})) for _, labels in present]
     return LabeledClips([path for path, _ in present], labels, list(names.values()))
+
+
+def _read_labels(texts):
+    """Return the ways to read each text of labels, of which no name is known."""
+    by_semicolon = any(";" in text for text in texts if isinstance(text, str))
+    for text in texts:
+        if not isinstance(text, str):
+            yield [text]
+            continue
+        whole, pieces = text.split(";"), re.split("[,;]", text)
+        # A blank behind it is how names have commas; labels are rather joined without.
+        inside, between = re.search(r",\s", text), re.search(r",(?!\s)", text)
+        ways = [whole] * bool(by_semicolon or inside) + [pieces] * bool(not by_semicolon or between)
+        yield [[label.strip() for label in way] for way in ways]
+
+
+def _join_labels(texts, class_names):
+    """Return the ways to read each text of labels as names that are known, or in pieces."""
+    known = {_without_blanks(name): name for name in class_names}
+
+    def join(pieces):
+        """Return each way to join pieces, and the separators between them, to known names."""
+        if not pieces:
+            return [[]]
+        starts = [("".join(pieces[:stop]), stop + 1) for stop in range(1, len(pieces) + 1, 2)]
+        return [
+            [known[start], *rest]
+            for start, stop in starts
+            if start in known
+            for rest in join(pieces[stop:])
+        ]
+
+    for text in texts:
+        if isinstance(text, str):
+            pieces = re.split("([,;])", _without_blanks(text))
+            yield join(pieces) or [pieces[::2]]
+        else:
+            yield [text]
+
+
+def _without_blanks(text):
+    return re.sub(r"\s*([,;])\s*", r"\1", text.strip())
 
 
 def read_class_index(path: str | os.PathLike) -> dict:

@@ -5,14 +5,8 @@ import re
 
 from keras_asit._arguments import check_choice
 from keras_asit.data.labels import LabeledClips
-from keras_asit.data.sources import (
-    check_files,
-    open_manifest,
-    read_columns,
-    read_lines,
-    search_folder,
-    subfolders,
-)
+from keras_asit.data.manifests import open_manifest, read_columns, read_lines
+from keras_asit.data.sources import check_files, search_folder, subfolders
 
 
 def read_esc50(folder: str | os.PathLike, fold: int) -> dict[str, LabeledClips]:

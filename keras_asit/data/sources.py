@@ -1,9 +1,7 @@
 """Which audio files, with which labels, a folder, a list or a manifest names."""
 
 import collections
-import contextlib
 import csv
-import json
 import os
 import re
 import warnings
@@ -11,9 +9,21 @@ from collections.abc import Sequence
 
 from keras_asit._arguments import name_some
 from keras_asit.data.decoding import AUDIO_SUFFIXES, FFMPEG_SUFFIXES, decodable_suffixes
+from keras_asit.data.manifests import (
+    open_manifest,
+    read_columns,
+    read_json,
+    read_lines,
+    uncommented,
+)
 
-PATH_COLUMNS = ("path", "file", "filename", "wav")
+PATH_COLUMNS = (
+    *("path", "filepath", "file_path", "file", "filename", "file_name", "fname"),
+    *("wav", "wav_path", "audio", "audio_path"),
+)
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target")
+# Tables, whose cells commas, semicolons or tabs separate.
+TABLES = (".csv", ".tsv")
 
 
 def read_manifest(source: str | os.PathLike | Sequence) -> list[str]:
@@ -29,11 +39,15 @@ def read_manifest(source: str | os.PathLike | Sequence) -> list[str]:
               Hidden files are left out. Links to folders are followed, but no folder is
               searched twice;
             - a list of paths of audio files;
-            - a manifest: a `.txt` file with one path a line; a `.csv` file with a header, its
-              path column being the first of `path`, `file`, `filename` and `wav` that it has;
-              a `.json` file as AST has them, `{"data": [{"wav": ...}, ...]}`; or a segments
-              file of AudioSet, whose audio files lie in its folder or below, named as for
-              `read_labeled_clips`. Relative paths start at the manifest's folder.
+            - a manifest: a `.txt` file with one path a line; a `.csv` or `.tsv` file with a
+              header and cells that commas, semicolons or tabs separate, its path column being
+              the first of `path`, `filepath`, `file_path`, `file`, `filename`, `file_name`,
+              `fname`, `wav`, `wav_path`, `audio` and `audio_path` that it has, in any case; a
+              `.json` file as AST has them, `{"data": [{"wav": ...}, ...]}`; or a segments file
+              of AudioSet, whose audio files lie in its folder or below, named as for
+              `read_labeled_clips`. Relative paths start at the manifest's folder, and
+              backslashes may stand between folders. Lines that start with `#` are comments,
+              unless there is such a file.
 
     Returns:
         A list of strs, in the order of the source.
@@ -66,14 +80,14 @@ def read_manifest(source: str | os.PathLike | Sequence) -> list[str]:
 
 
 def read_rows(source, *, labeled=False, audio_folder=None):
-    """Return (absolute path, list of labels) of each file that a folder or a manifest names.
+    """Return (absolute path, labels) of each file that a folder or a manifest names.
 
-    Unless `labeled`, the labels mean nothing. Relative paths start at `audio_folder`, by default
-    the manifest's folder.
+    Labels are a list, or a str where the manifest has them in one text; unless `labeled`, they
+    mean nothing. Relative paths start at `audio_folder`, by default the manifest's folder.
     """
     if not isinstance(source, (str, os.PathLike)) or not os.fspath(source):
         raise ValueError(
-            "`source` must be a folder, a list of paths, or a .txt, .csv or .json manifest. "
+            "`source` must be a folder, a list of paths, or a .txt, .csv, .tsv or .json manifest. "
             f"Received: source={source!r}"
         )
     source = os.path.abspath(os.path.expanduser(source))
@@ -82,19 +96,20 @@ def read_rows(source, *, labeled=False, audio_folder=None):
     if os.path.isdir(source):
         return _read_folder(source, labeled)
     suffix = os.path.splitext(source)[1].lower()
-    accepted = (".csv", ".json") if labeled else (".txt", ".csv", ".json")
+    accepted = (*TABLES, ".json") if labeled else (".txt", *TABLES, ".json")
     if suffix not in accepted:
         other = "labels may be class folders, too" if labeled else "give audio files as a list"
         raise ValueError(
             f"A manifest must be one of {', '.join(accepted)}; {other}. Received: source={source!r}"
         )
     folder = os.path.abspath(os.path.expanduser(audio_folder or os.path.dirname(source)))
+    columns = [PATH_COLUMNS, LABEL_COLUMNS] if labeled else [PATH_COLUMNS]
     with open_manifest(source) as file:
-        if suffix == ".txt":
-            rows = [(line, "") for line in read_lines(file)]
-        elif suffix == ".json":
-            rows = _read_json(file, labeled)
-        elif file.read(1) == "#":
+        if suffix == ".json":
+            rows = read_json(file, labeled)
+        elif suffix == ".txt":
+            rows = [(line, "") for line in read_lines(uncommented(file, folder))]
+        elif _holds_segments(file):
             if labeled and audio_folder is None:
                 raise ValueError(
                     f"{source} is a segments file of AudioSet; name the folder of its audio files "
@@ -102,19 +117,18 @@ def read_rows(source, *, labeled=False, audio_folder=None):
                 )
             rows = _read_segments(file, folder)
         else:
-            file.seek(0)
-            columns = [PATH_COLUMNS, LABEL_COLUMNS] if labeled else [PATH_COLUMNS]
-            rows = [(cells[0], cells[-1]) for cells in read_columns(file, *columns)]
+            rows = [(cells[0], cells[-1]) for cells in read_columns(file, *columns, folder=folder)]
     if not rows:
         raise ValueError(f"Manifest {source!r} is empty; name at least one audio file.")
-    return [
-        (_absolute(path, folder), [label.strip() for label in re.split("[,;]", labels)])
-        for path, labels in rows
-    ]
+    return [(_absolute(path, folder), labels) for path, labels in rows]
 
 
 def _absolute(path, folder):
-    return os.path.abspath(os.path.join(folder, os.path.expanduser(path)))
+    absolute = os.path.abspath(os.path.join(folder, os.path.expanduser(path)))
+    if "\\" in os.fspath(path) and not os.path.exists(absolute):
+        # Written on Windows.
+        return _absolute(os.fspath(path).replace("\\", "/"), folder)
+    return absolute
 
 
 def _read_folder(folder, labeled):
@@ -123,10 +137,18 @@ def _read_folder(folder, labeled):
     if labeled:
         classes, needs = subfolders(folder), "have a subfolder a class, with audio files in it"
         named = [(path, os.path.relpath(path, folder).split(os.sep)) for path, _ in rows]
+        beside = [parts[0] for _, parts in named if not parts[:-1]]
         rows = [(path, parts[:1]) for path, parts in named if parts[:-1] and parts[0] in classes]
+        needs += f", such as dog/1.wav ({len(beside)} lie in no subfolder)"
     accepted = f"accepted are {', '.join(decodable_suffixes())}"
     if not rows:
         raise ValueError(f"Folder {folder!r} must {needs}; {accepted}.")
+    if labeled and beside:
+        warnings.warn(
+            f"{folder}: left out {len(beside)} audio files that lie beside the folders of the "
+            f"classes: {name_some(map(repr, beside))}",
+            stacklevel=4,
+        )
     if empty := sorted(set(classes) - {label for _, labels in rows for label in labels}):
         warnings.warn(
             f"{folder}: {len(empty)} of {len(classes)} subfolders hold no audio file, so that no "
@@ -193,64 +215,15 @@ def _refuse_folder(error):
     ) from None
 
 
-@contextlib.contextmanager
-def open_manifest(path):
-    """Open a manifest; of what cannot be read in it as text, CSV or JSON, say which file it is."""
-    if not os.path.isfile(path):
-        raise ValueError(f"Manifest {os.fspath(path)!r} does not exist; check the path.")
-    # Spreadsheets put a byte order mark in front, which utf-8-sig drops.
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        try:
-            yield file
-        except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, RecursionError) as error:
-            form = f"valid {os.path.splitext(path)[1][1:].upper()}"
-            if isinstance(error, UnicodeDecodeError):
-                form = "UTF-8 text; save it so"
-            raise ValueError(f"Manifest {path!r} is not {form}: {error}") from None
-
-
-def read_lines(file):
-    """Return the lines of a text file without blanks around them, empty ones left out."""
-    return [line.strip() for line in file if line.strip()]
-
-
-def _read_json(file, labeled):
-    content = json.load(file)
-    try:
-        rows = [(clip["wav"], clip["labels"] if labeled else "") for clip in content["data"]]
-    except (TypeError, KeyError):
-        rows = [(None, None)]
-    if not all(isinstance(value, str) for row in rows for value in row):
-        form = '"wav": path, "labels": "a,b"' if labeled else '"wav": path'
-        raise ValueError(
-            f'Manifest {file.name!r} must have the form {{"data": [{{{form}}}, ...]}}.'
-        )
-    return rows
-
-
-def read_columns(file, *columns):
-    """Return the cells of each line of a CSV file, the first of which must not be empty.
-
-    Each of `columns` is a tuple of names, of which the first that the file has is read.
-    """
-    rows = csv.DictReader(file, skipinitialspace=True)
-    rows.fieldnames = header = [name.strip() for name in rows.fieldnames or []]
-    chosen = [next((name for name in names if name in header), None) for names in columns]
-    if None in chosen:
-        accepted = ", ".join(" or ".join(names) for names in columns)
-        raise ValueError(
-            f"Manifest {file.name!r} must have a header with the columns {accepted}. "
-            f"Its columns: {', '.join(header) or 'none'}"
-        )
-    lines = []
-    for row in rows:
-        lines.append([(row[name] or "").strip() for name in chosen])
-        if not lines[-1][0]:
-            raise ValueError(
-                f"Line {rows.line_num} of manifest {file.name!r} is empty in column "
-                f"{chosen[0]!r}; fill it in or delete the line."
-            )
-    return lines
+def _holds_segments(file):
+    """Return whether a table is one of AudioSet's segments: comments, and no header below them."""
+    if file.read(1) != "#":
+        file.seek(0)
+        return False
+    file.seek(0)
+    header = next((line for line in file if not line.startswith("#")), "").lower()
+    file.seek(0)
+    return not set(re.findall(r"\w+", header)) & set(PATH_COLUMNS)
 
 
 def _read_segments(file, folder):
@@ -260,7 +233,6 @@ def _read_segments(file, folder):
     """
     files = {os.path.splitext(os.path.basename(path))[0]: path for path in search_folder(folder)}
     rows = []
-    file.seek(0)
     lines = (line for line in file if not line.startswith("#"))
     for row in filter(None, csv.reader(lines, skipinitialspace=True)):
         try:

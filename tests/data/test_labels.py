@@ -45,6 +45,115 @@ def test_csv_with_several_labels_a_file(files):
     assert clips.multi_label
 
 
+@pytest.mark.filterwarnings("error")
+def test_files_beside_the_class_folders_are_counted(tmp_path):
+    folder = write_class_folders(tmp_path / "sounds", 2)
+    (folder / "stray.wav").touch()
+    (folder / "notes.txt").touch()
+    with pytest.warns(UserWarning, match=r"left out 1 audio files that lie beside.*'stray\.wav'"):
+        clips = read_labeled_clips(folder)
+    assert len(clips) == 4
+
+
+def test_a_flat_folder_says_which_layout_is_expected(files):
+    with pytest.raises(ValueError, match=r"a subfolder a class.*such as dog/1\.wav \(3 lie in no"):
+        read_labeled_clips(files)
+
+
+# --- Labels with commas inside ---
+
+NAMES = ["Speech", "Child speech, kid speaking", "Dog", "Bird vocalization, bird call, bird song"]
+CHILD, CHILD_AND_DOG, BIRD = (1,), (1, 2), (3,)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", 'path,label\na.wav,"{0}"\nb.wav,"{0}, Dog"\nc.wav,"{1}"\n'),
+        ("a.csv", 'path,label\na.wav,"{0}"\nb.wav,"Dog,{0}"\nc.wav,"{1}"\n'),
+        ("a.csv", "path,label\na.wav,{0}\nb.wav,{0},Dog\nc.wav,{1}\n"),
+        ("a.csv", "path;label\na.wav;{0}\nb.wav;{0};Dog\nc.wav;{1}\n"),
+        ("a.csv", 'label,path\n"{0}",a.wav\n"{0}; Dog",b.wav\n"{1}",c.wav\n'),
+        ("a.tsv", "path\tlabel\na.wav\t{0}\nb.wav\t{0}; Dog\nc.wav\t{1}\n"),
+        ("a.json", '[["a.wav", "{0}"], ["b.wav", "Dog,{0}"], ["c.wav", "{1}"]]'),
+        ("a.json", '[["a.wav", ["{0}"]], ["b.wav", ["Dog", "{0}"]], ["c.wav", ["{1}"]]]'),
+    ],
+)
+def test_known_names_stay_whole(files, name, content):
+    content = content.replace("{0}", NAMES[1]).replace("{1}", NAMES[3])
+    if name.endswith(".json"):
+        data = [{"wav": wav, "labels": labels} for wav, labels in json.loads(content)]
+        content = json.dumps({"data": data})
+    (files / name).write_text(content)
+    clips = read_labeled_clips(files / name, class_names=NAMES)
+    assert clips.labels == [CHILD, CHILD_AND_DOG, BIRD]
+    assert clips.class_names == NAMES
+
+
+def test_names_stay_whole_where_semicolons_or_lists_separate_them(files):
+    content = f'path,label\na.wav,"{NAMES[1]}"\nb.wav,"{NAMES[1]}; Dog"\nc.wav,Dog\n'
+    (files / "a.csv").write_text(content)
+    labels = [[NAMES[1]], [NAMES[1], "Dog"], ["Dog"]]
+    data = [{"wav": f"{name}.wav", "labels": each} for name, each in zip("abc", labels)]
+    (files / "a.json").write_text(json.dumps({"data": data}))
+    for name in ("a.csv", "a.json"):
+        clips = read_labeled_clips(files / name)
+        assert clips.class_names == [NAMES[1], "Dog"]
+        assert clips.labels == [(0,), (0, 1), (1,)]
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "message"),
+    [
+        ("Child speech, kid speaking", None, "['Child speech, kid speaking'] or ['Child speech', "),
+        ("Dog,Child speech, kid", None, "['Dog,Child speech, kid'] or ['Dog', 'Child speech', 'k"),
+        ("Dog,Cat;Cow", None, "['Dog,Cat', 'Cow'] or ['Dog', 'Cat', 'Cow']"),
+        ("Dog, Cat", ["Dog", "Cat", "Dog, Cat"], "['Dog', 'Cat'] or ['Dog, Cat']"),
+    ],
+)
+def test_what_can_be_read_in_two_ways_is_an_error_with_both(files, labels, names, message):
+    (files / "a.csv").write_text(f'path,label\na.wav,"{labels}"\n')
+    with pytest.raises(ValueError, match="1 files whose labels can be read in two ways") as error:
+        read_labeled_clips(files / "a.csv", class_names=names)
+    assert f"a.wav: {message}" in str(error.value)
+
+
+def test_cells_beyond_the_header_are_an_error_unless_the_labels_are_last(files):
+    (files / "a.csv").write_text("path,label,fold\na.wav,Child speech, kid speaking,3\n")
+    with pytest.raises(ValueError, match=r"Line 2 .* more cells than the 3 columns.*quotes.*kid"):
+        read_labeled_clips(files / "a.csv", class_names=NAMES)
+    (files / "a.csv").write_text("path,label\na.wav,Child speech, kid speaking\n")
+    with pytest.raises(ValueError, match="can be read in two ways"):
+        read_labeled_clips(files / "a.csv")
+
+
+def test_labels_separated_by_commas_alone(files):
+    (files / "a.csv").write_text('path,label\na.wav,"dog,bark"\nb.wav,bark\nc.wav,dog\n')
+    assert read_labeled_clips(files / "a.csv").labels == [(0, 1), (0,), (1,)]
+
+
+def test_indices_of_classes_in_json(files):
+    data = [{"wav": "a.wav", "labels": 7}, {"wav": "b.wav", "labels": [3, 7]}]
+    (files / "a.json").write_text(json.dumps({"data": data}))
+    clips = read_labeled_clips(files / "a.json")
+    assert clips.class_names == ["3", "7"]
+    assert clips.labels == [(1,), (0, 1)]
+
+
+@pytest.mark.parametrize("labels", ['""', '"dog,"', '"dog;;cat"', '" "', "[]", '["dog", ""]'])
+def test_an_empty_label_is_an_error(files, labels):
+    data = f'{{"data": [{{"wav": "a.wav", "labels": {labels}}}]}}'
+    (files / "a.json").write_text(data)
+    with pytest.raises(ValueError, match=r"1 files without a label: .*a\.wav"):
+        read_labeled_clips(files / "a.json")
+
+
+def test_an_empty_class_name_is_an_error(files):
+    (files / "a.csv").write_text("path,label\na.wav,dog\n")
+    with pytest.raises(ValueError, match="Every class needs a name"):
+        read_labeled_clips(files / "a.csv", class_names=["dog", " "])
+
+
 def test_json_with_the_classes_of_audioset(tmp_path):
     folder = write_audioset(tmp_path, 2)
     index = read_class_index(folder / "class_labels_indices.csv")
@@ -103,10 +212,11 @@ def test_relative_paths_may_start_elsewhere(files):
         ("labels.json", '{"data": [{"wav": "a.wav"}]}', "must have the form"),
         ("labels.json", "not json", "labels.json' is not valid JSON"),
         ("labels.json", '{"data": [{"wav": 5, "labels": "a"}]}', "must have the form"),
-        ("labels.json", '{"data": [{"wav": "a.wav", "labels": 5}]}', "must have the form"),
+        ("labels.json", '{"data": [{"wav": "a.wav", "labels": null}]}', "must have the form"),
+        ("labels.json", '{"data": [{"wav": "a.wav", "labels": [["a"]]}]}', "must have the form"),
         ("labels.csv", "path,label\n,dog\n", "Line 2 .*labels.csv' is empty in column 'path'"),
         ("labels.csv", f"path,label\na.wav,{200_000 * 'b'}\n", "labels.csv' is not valid CSV"),
-        ("labels.txt", "a.wav", "must be one of .csv, .json"),
+        ("labels.txt", "a.wav", "must be one of .csv, .tsv, .json"),
         ("segments.csv", "# Segments\nabc, 0.0, 10.0, x\n", "audio_folder"),
     ],
 )

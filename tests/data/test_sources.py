@@ -89,6 +89,14 @@ def test_a_list_keeps_its_order_and_becomes_absolute(folder, monkeypatch):
         ("list.csv", "label,path\ndog,b.wav\ncat,deep/er/c.mp3\n"),
         ("list.csv", "\ufefffilename,label\r\nb.wav,dog\r\ndeep/er/c.mp3,cat\r\n"),
         ("list.csv", 'wav, file\nx, b.wav\ny, "deep/er/c.mp3"\n'),
+        ("list.csv", "FileName;Label\nb.wav;dog\ndeep/er/c.mp3;cat, tame\n"),
+        ("list.tsv", "label\tWAV_path\r\ndog\tb.wav\r\ncat\tdeep/er/c.mp3\r\n"),
+        ("list.csv", "fname,label,,\nb.wav ,dog,,\n,,,\n\n  \ndeep/er/c.mp3,cat,,\n,,\n"),
+        ("list.csv", "audio\nb.wav\ndeep\\er\\c.mp3\n"),
+        ("list.txt", "b.wav \n.\\deep\\er\\c.mp3\n"),
+        ("list.txt", "# chosen by ear\nb.wav\n#a.FLAC\ndeep/er/c.mp3\n"),
+        ("list.csv", '# by "ear\nfile_name,label\nb.wav,dog\n#a.FLAC,cat\ndeep/er/c.mp3,cat\n'),
+        ("list.csv", "path,label\nb.wav,dog, large\ndeep/er/c.mp3,cat\n"),
         ("list.JSON", json.dumps({"data": [{"wav": "b.wav"}, {"wav": "deep/er/c.mp3"}]})),
     ],
 )
@@ -106,7 +114,9 @@ def test_absolute_paths_of_a_manifest_stay_as_they_are(folder):
 @pytest.mark.parametrize(
     "name, content, message",
     [
-        ("list.csv", "label,sound\ndog,b.wav\n", "path or file or filename or wav.*label, sound"),
+        ("list.csv", "label,sound\ndog,b.wav\n", "path or filepath or .*columns: label,sound"),
+        ("list.csv", 'path,label\nb.wav,"dog\na.FLAC,cat\n', "not valid CSV"),
+        ("list.tsv", 'path\tlabel\nb.wav\t"dog\na.FLAC\tcat\n', "not valid TSV"),
         ("list.csv", "", "Its columns: none"),
         ("list.csv", "path,label\nb.wav,dog\n,cat\n", "Line 3 .* is empty in column 'path'"),
         ("list.json", '{"data": [', "not valid JSON"),
@@ -119,7 +129,7 @@ def test_absolute_paths_of_a_manifest_stay_as_they_are(folder):
         ("list.csv", "# YTID\nb, 0.0, 10.0\n", "must have the form 'identifier.*'b, 0.0, 10.0'"),
         ("list.csv", "# YTID\nb, zero, 10.0, dog\n", "times being seconds"),
         ("list.txt", "\n", "is empty"),
-        ("list.yaml", "b.wav", "must be one of .txt, .csv, .json"),
+        ("list.yaml", "b.wav", "must be one of .txt, .csv, .tsv, .json"),
     ],
 )
 def test_a_manifest_that_cannot_be_read_says_why(folder, name, content, message):
@@ -170,6 +180,12 @@ def test_an_audio_file_by_itself_is_to_be_given_as_a_list(folder):
 def test_blanks_around_the_columns_of_a_csv_are_dropped(folder):
     (folder / "list.csv").write_text(" path , label\n b.wav , dog\n")
     assert read_manifest(folder / "list.csv") == [str(folder / "b.wav")]
+
+
+def test_a_file_whose_name_starts_as_comments_do_is_one(folder):
+    (folder / "#1.wav").touch()
+    (folder / "list.txt").write_text("#1.wav\n#2.wav\nb.wav\n")
+    assert names(read_manifest(folder / "list.txt"), folder) == ["#1.wav", "b.wav"]
 
 
 def test_segments_of_audioset_name_the_files_beside_them(folder):
