@@ -8,8 +8,9 @@ of published networks; any frozen network will do. From what an ASiT's patch tok
 small network regresses all embeddings, standardized; it is dropped in the end. The loss of each
 teacher is the mean squared error, 1 where nothing is known, and all weigh the same.
 
-The log-mels of all recordings are held in memory, 92 MB an hour. The preset, backbone and
-converter, is in the folder OUTPUT/preset. The same command goes on from the last checkpoint.
+The log-mels of all recordings are held in memory, 92 MB an hour, and thrice that to begin with. The
+preset, backbone and converter, is in the folder OUTPUT/preset. The same command goes on from the
+last checkpoint.
 
 Reference: Hinton et al., "Distilling the Knowledge in a Neural Network", arXiv 1503.02531, with
 embeddings in the place of class probabilities.
@@ -52,7 +53,6 @@ def distill(arguments):
     paths, starts, teachers = read_teachers(arguments.teachers)
     converter = keras_asit.models.ASiTAudioConverter(SAMPLE_RATE, arguments.frames)
     windows = Windows(paths, starts, converter)
-    converter.mean, converter.standard_deviation = windows.statistics()
     steps = len(windows.rows) // arguments.batch_size * arguments.epochs
     if not steps:
         raise ValueError(
@@ -60,6 +60,7 @@ def distill(arguments):
             f"{arguments.batch_size}."
         )
     targets = {name: standardized(values[windows.rows]) for name, values in teachers.items()}
+    del teachers
     backbone = build_backbone(arguments)
     model = build_model(backbone, targets)
     model.compile(
@@ -108,20 +109,39 @@ def read_teachers(path):
                 f"Teacher {name!r} of {path} must be finite and have shape (windows, width), "
                 f"{len(paths)} windows as in `path`. Received: shape={values.shape}"
             )
-    return paths, starts, {name: values.astype("float32") for name, values in arrays.items()}
+    return paths, starts, arrays
 
 
 def standardized(values):
-    """Return values of mean 0 and variance 1 a column, but for outliers; 0 where it is constant."""
+    """Return values of mean 0 and variance 1 a column, but for outliers; 0 where it is constant.
+
+    They are a tensor of half precision, which all epochs share.
+    """
+    import tensorflow as tf
+
+    values = values.astype("float32")
     deviation = values.std(axis=0)
     values = (values - values.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
-    return values.clip(-LARGEST_TARGET, LARGEST_TARGET)
+    return tf.constant(values.clip(-LARGEST_TARGET, LARGEST_TARGET), "float16")
+
+
+def statistics(frames):
+    """Return the mean and the standard deviation of log-mels, which may be many."""
+    moments = log_mel_moments()
+    for first in range(0, len(frames), 100_000):
+        moments += log_mel_moments(frames[first : first + 100_000])
+    return mean_and_standard_deviation(moments)
 
 
 class Windows:
-    """Log-mels of all recordings, and the windows of them that teachers have seen."""
+    """Log-mels of all recordings, and the windows of them that teachers have seen.
+
+    The converter takes on their statistics.
+    """
 
     def __init__(self, paths, starts, converter):
+        import tensorflow as tf
+
         self.converter = converter
         paths = [os.path.abspath(os.path.expanduser(path)) for path in paths]
         names, owners = np.unique(paths, return_inverse=True)
@@ -139,7 +159,10 @@ class Windows:
                 f"{len(wrong)} windows start where their recordings have no sound, the first at "
                 f"{start} s of {name}. Give the recordings that the teachers have heard."
             )
-        self.frames = np.concatenate(clips)
+        frames = np.concatenate(clips)
+        del clips
+        self.converter.mean, self.converter.standard_deviation = statistics(frames)
+        self.frames = tf.constant(frames)
         ends = np.cumsum(lengths)[owners]
         self.firsts = ends - lengths[owners] + offsets
         self.ends = np.minimum(self.firsts + converter.num_frames, ends)
@@ -153,29 +176,22 @@ class Windows:
             found[path.numpy().decode()] = log_mels(waveform).numpy().astype("float16")
         return found.values()
 
-    def statistics(self):
-        moments = log_mel_moments()
-        for first in range(0, len(self.frames), 100_000):
-            moments += log_mel_moments(self.frames[first : first + 100_000])
-        return mean_and_standard_deviation(moments)
-
     def batches(self, targets, start, arguments):
         """Return a dataset of spectrograms, made louder or softer, and targets: an epoch."""
         import tensorflow as tf
 
-        frames, firsts, ends = map(tf.constant, (self.frames, self.firsts, self.ends))
-        values = {name: tf.constant(array) for name, array in targets.items()}
+        firsts, ends = tf.constant(self.firsts), tf.constant(self.ends)
         seed = [arguments.seed, start.epoch]
         order = tf.random.experimental.stateless_shuffle(tf.range(len(self.rows)), seed)
 
         def example(row):
-            window = tf.cast(frames[firsts[row] : ends[row]], "float32")
+            window = tf.cast(self.frames[firsts[row] : ends[row]], "float32")
             gain = tf.random.stateless_uniform([], [*seed[:1], start.epoch * 2**20 + row], -1, 1)
             window = tf.maximum(window + gain * arguments.gain * DECIBEL, math.log(FLOOR))
             missing = self.converter.num_frames - tf.shape(window)[0]
             window = tf.pad(window, [[0, missing], [0, 0]], constant_values=math.log(FLOOR))
             window = tf.ensure_shape(window, self.converter.audio_shape())
-            return self.converter.normalize(window), {n: v[row] for n, v in values.items()}
+            return self.converter.normalize(window), {n: v[row] for n, v in targets.items()}
 
         dataset = tf.data.Dataset.from_tensor_slices(order).map(example, tf.data.AUTOTUNE)
         dataset = dataset.batch(arguments.batch_size, drop_remainder=True)

@@ -2,9 +2,11 @@
 
     python recipes/benchmarks/embed_peers.py RECORDINGS PEERS --output teachers.npz
 
-Windows of --seconds cover a recording, as many as overlap by --overlap; what is shorter is one,
-with silence behind. `feature_peers.py` says which networks are looked for in the folder PEERS. The
-output has an array for each, a row a window, and those windows' `path` and `start` in seconds.
+Windows of --seconds cover a recording, as many as overlap by --overlap; what is shorter is one.
+`feature_peers.py` says which networks are looked for in the folder PEERS; `cepstra` takes none, so
+that what a recording itself says is not lost: the cosine transform of its eight averages, over time
+and mels, without the loudness. The output has an array for each teacher, a row a window, and those
+windows' `path` and `start` in seconds.
 """
 
 import argparse
@@ -14,11 +16,17 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from feature_peers import PEERS, SAMPLE_RATE, find_peer, padded
+import scipy.fft
+from feature_extractors import SEGMENTS, log_mels, segment_means
+from feature_peers import PEERS, SAMPLE_RATE, find_peer
 
 import keras_asit
 from keras_asit._files import replacing
 from keras_asit.evaluation import window_starts
+
+# Of 128: pitch is among them, and what is finer is mostly noise.
+NUM_CEPSTRA = 48
+TEACHERS = (*PEERS, "cepstra")
 
 
 def main():
@@ -30,16 +38,16 @@ def main():
 
 
 def embed(arguments):
-    peers = {name: find_peer(name, arguments.peers)[0] for name in arguments.teachers}
+    teachers = {name: find_teacher(name, arguments.peers) for name in arguments.teachers}
     paths = keras_asit.data.read_manifest(arguments.source)
-    rows = {name: [] for name in ("path", "start", *peers)}
+    rows = {name: [] for name in ("path", "start", *teachers)}
     progress = keras.utils.Progbar(len(paths), unit_name="file")
     for number, path in enumerate(paths, 1):
         for start, window in windows_of(path, arguments):
             rows["path"].append(path)
             rows["start"].append(start)
-            for name, peer in peers.items():
-                rows[name].append(np.asarray(peer(window), "float16"))
+            for name, teacher in teachers.items():
+                rows[name].append(np.asarray(teacher(window), "float16"))
         progress.update(number)
     if not rows["path"]:
         raise ValueError(f"None of the files of {arguments.source} could be read.")
@@ -59,7 +67,17 @@ def windows_of(path, arguments):
         return
     length = round(arguments.seconds * SAMPLE_RATE)
     for start in window_starts(len(waveform), length, overlap=arguments.overlap):
-        yield start / SAMPLE_RATE, padded(waveform[start : start + length], length)
+        yield start / SAMPLE_RATE, waveform[start : start + length]
+
+
+def find_teacher(name, folder):
+    return cepstra if name == "cepstra" else find_peer(name, folder)[0]
+
+
+def cepstra(waveform):
+    segments = segment_means(log_mels(waveform)).reshape(SEGMENTS, -1)
+    # The first of all is the loudness.
+    return scipy.fft.dctn(segments, norm="ortho")[:, :NUM_CEPSTRA].ravel()[1:]
 
 
 def positive_number(text):
@@ -76,7 +94,7 @@ def parse_arguments():
     add = parser.add_argument
     add("source", metavar="RECORDINGS", help="folder or manifest")
     add("peers", metavar="PEERS", type=Path, help="folder of the networks' files")
-    add("--teachers", nargs="+", choices=PEERS, default=list(PEERS), help="(default: all)")
+    add("--teachers", nargs="+", choices=TEACHERS, default=list(TEACHERS), help="(default: all)")
     add("--seconds", type=positive_number, default=0.975, help="(default: %(default)s)")
     add("--overlap", type=float, default=0.75, help="0 to 0.9 (default: %(default)s)")
     add("--max-seconds", type=positive_number, default=30.0, help="(default: %(default)s)")
