@@ -19,11 +19,12 @@ def plot_reconstruction(
     mask: ArrayLike,
     converter: ASiTAudioConverter | None = None,
 ) -> "matplotlib.figure.Figure":  # noqa: F821
-    """Draw spectrograms under each other: clean, corrupted, reconstructed, and the mask.
+    """Draw spectrograms under each other: clean, corrupted, reconstructed, and the error.
 
     Args:
         clean, corrupted, reconstruction: arrays of shape `(frames, mels)`.
-        mask: array of the same shape, 1 where `corrupted` differs.
+        mask: array of the same shape, 1 where `corrupted` differs: only there is an error drawn,
+            since only there is a reconstruction asked for.
         converter: the `ASiTAudioConverter` that made them, for seconds and hertz on the axes.
             Defaults to `None`, one at 16 kHz.
 
@@ -45,7 +46,7 @@ def plot_reconstruction(
         "clean": (clean, colors),
         "corrupted": (corrupted, colors),
         "reconstructed": (reconstruction, colors),
-        "mask": (mask, {"vmin": 0, "vmax": 1, "cmap": "gray"}),
+        "error": (np.abs(np.subtract(reconstruction, clean)) * mask, {"vmin": 0}),
     }
     rows = figure.subplots(len(panels), 1, sharex=True, sharey=True)
     for axes, (title, (values, options)) in zip(rows, panels.items()):

@@ -19,11 +19,13 @@ def mesh_edges(axes):
 
 def test_spectrograms_have_seconds_and_hertz_on_their_axes(tmp_path):
     converter = ASiTAudioConverter(32000, num_frames=48, num_mels=16)
-    spectrograms = np.random.default_rng(1).normal(size=(4, 48, 16))
-    names = ("clean", "corrupted", "reconstruction", "mask")
-    figure = plot_reconstruction(**dict(zip(names, spectrograms)), converter=converter)
+    panels = np.random.default_rng(1).normal(size=(3, 48, 16))
+    mask = np.arange(48)[:, None] < 24
+    figure = plot_reconstruction(*panels, mask=mask, converter=converter)
+    # No error is drawn where nothing was hidden.
+    spectrograms = [*panels, abs(panels[2] - panels[0]) * mask]
     titles = [axes.get_title() for axes in figure.axes]
-    assert titles == ["clean", "corrupted", "reconstructed", "mask"]
+    assert titles == ["clean", "corrupted", "reconstructed", "error"]
     for axes, spectrogram in zip(figure.axes, spectrograms):
         seconds, hertz = mesh_edges(axes)
         np.testing.assert_allclose(seconds, np.arange(49) / 100)
@@ -43,7 +45,8 @@ def test_clean_and_reconstructed_have_the_same_colors():
     panels = np.random.default_rng(1).normal(size=(3, 48, 16))
     figure = plot_reconstruction(*panels, mask=np.ones((48, 16)))
     ranges = [axes.collections[0].get_clim() for axes in figure.axes]
-    assert ranges == 3 * [(panels[0].min(), panels[0].max())] + [(0, 1)]
+    assert ranges[:3] == 3 * [(panels[0].min(), panels[0].max())]
+    assert ranges[3] == (0, abs(panels[2] - panels[0]).max())
 
 
 # --- Events ---
