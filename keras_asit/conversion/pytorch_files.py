@@ -196,7 +196,10 @@ def _training_checkpoint(contents, path, weights):
         raise ValueError(f"{path} holds no weights of a backbone under {weights!r}.")
     first = any(name.startswith("head_cls.") for name in heads)
     layout = "first_generation" if first else "second_generation"
-    num_mels = getattr(contents.get("args"), "num_mel_bins", NUM_MELS)
+    # A command line: an `argparse.Namespace`, the dict of one, or none.
+    settings = contents.get("args")
+    settings = settings if isinstance(settings, dict) else getattr(settings, "__dict__", {})
+    num_mels = settings.get("num_mel_bins", NUM_MELS)
     return StoredNetwork(path, layout, backbone, heads, num_mels)
 
 

@@ -128,6 +128,31 @@ def test_other_arguments_reach_the_backbone(golden):
 # --- Weights that do not fit ---
 
 
+def test_a_command_line_is_read_in_every_form(golden, tmp_path):
+    contents = read(golden / "official_checkpoint.pth")
+    for args in (contents["args"], vars(contents["args"])):
+        torch.save({**contents, "args": args}, tmp_path / "checkpoint.pth")
+        assert load_backbone(tmp_path / "checkpoint.pth", num_heads=3).spectrogram_shape == (64, 32)
+        pretrainer = load_pretrainer(tmp_path / "checkpoint.pth", num_heads=3)
+        assert pretrainer.backbone.spectrogram_shape == (64, 32)
+
+
+def test_a_command_line_is_not_needed(golden, tmp_path):
+    contents = read(golden / "second_generation_checkpoint.pth")
+    args = contents.pop("args")
+    expected = load_backbone(golden / "second_generation_checkpoint.pth", num_heads=2)
+    for without in ({}, {"args": None}, {"args": vars(args)}, {"args": {}}):
+        torch.save({**contents, **without}, tmp_path / "checkpoint.pth")
+        pretrainer = load_pretrainer(tmp_path / "checkpoint.pth", num_heads=2)
+        for backbone in (
+            load_backbone(tmp_path / "checkpoint.pth", num_heads=2),
+            pretrainer.teacher.backbone,
+        ):
+            assert backbone.spectrogram_shape == (592, 128)
+            for weight, other in zip(backbone.weights, expected.weights):
+                np.testing.assert_array_equal(values(weight), values(other))
+
+
 def test_missing_surplus_and_misshapen_weights_are_named(golden, tmp_path):
     path = patched(
         golden / "sed_ssl.pt",
