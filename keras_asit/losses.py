@@ -73,9 +73,7 @@ class DistillationLoss(keras.layers.Layer):
             check_number("temperature", temperature, 1e-6)
         self._check_views(teacher_logits.shape, student_logits.shape)
         teacher_logits = ops.stop_gradient(teacher_logits)
-        # Not a view of the variable, which the update below may overwrite in place.
-        center = ops.convert_to_tensor(self.center)
-        targets = ops.softmax((teacher_logits - center) / temperature, axis=-1)
+        targets = ops.softmax(self._sharpen(teacher_logits, temperature), axis=-1)
         log_probabilities = ops.log_softmax(student_logits / self.student_temperature, axis=-1)
         if self.views == "other":  # The mean over all student views but that of the teacher's.
             total = ops.sum(log_probabilities, axis=1, keepdims=True)
@@ -88,6 +86,16 @@ class DistillationLoss(keras.layers.Layer):
             momentum = self.center_momentum
             self.center.assign(self.center * momentum + mean * (1 - momentum))
         return loss
+
+    def teacher_entropy(self, teacher_logits, temperature):
+        """Return the mean entropy of the teacher's distributions in nats, before an update."""
+        logits = self._sharpen(ops.cast(teacher_logits, "float32"), temperature)
+        targets, log_targets = ops.softmax(logits, axis=-1), ops.log_softmax(logits, axis=-1)
+        return -ops.mean(ops.sum(targets * log_targets, axis=-1))
+
+    def _sharpen(self, teacher_logits, temperature):
+        # Not a view of the center, which an update may overwrite in place.
+        return (teacher_logits - ops.convert_to_tensor(self.center)) / temperature
 
     def _check_views(self, teacher, student):
         teacher, student = tuple(teacher), tuple(student)

@@ -61,6 +61,24 @@ def test_training_moves_the_center_towards_the_mean_of_the_teacher_after_the_los
     np.testing.assert_allclose(to_numpy(loss.center), expected, atol=1e-6)
 
 
+def test_the_entropy_is_of_the_teacher_as_it_is_centered_and_sharpened():
+    teacher, center = random_logits(4, 2, 5), random_logits(5)
+    loss = DistillationLoss(5)
+    loss.center.assign(center)
+    targets = softmax((teacher - center) / 0.3)
+    expected = -np.mean(np.sum(targets * np.log(targets), axis=-1))
+    assert float(loss.teacher_entropy(teacher, 0.3)) == pytest.approx(expected, rel=1e-5)
+    half = ops.cast(teacher, "float16")
+    assert float(loss.teacher_entropy(half, 0.3)) == pytest.approx(expected, rel=1e-2)
+
+
+def test_the_entropy_shows_both_ways_to_collapse():
+    loss = DistillationLoss(8)
+    assert float(loss.teacher_entropy(np.zeros((2, 2, 8)), 0.04)) == pytest.approx(np.log(8))
+    one = 100.0 * np.eye(8)[np.zeros((2, 2), int)]
+    assert float(loss.teacher_entropy(one, 0.04)) == pytest.approx(0, abs=1e-6)
+
+
 def test_the_center_stays_outside_training():
     loss = DistillationLoss(5)
     loss(random_logits(4, 2, 5), random_logits(4, 2, 5), temperature=0.05)

@@ -104,14 +104,21 @@ class LogTable(keras.callbacks.Callback):
 
 
 class LogSchedules(keras.callbacks.Callback):
-    """Add the next step's values of an `ASiTPretrainer`'s schedules to the logs of each epoch.
+    """Add schedules and effective rank of an `ASiTPretrainer` to the logs of each epoch.
+
+    Schedules have the values of the next step. `effective_rank` tells in how many dimensions the
+    teacher's [CLS] lies, of the epoch's clips or, if there are any, those for validation: 1 where
+    all are alike, at most the width.
 
     Example:
     ```python
     pretrainer.fit(dataset, callbacks=[keras_asit.callbacks.LogSchedules()])
     ```
+
+    Reference: Garrido et al., "RankMe", arXiv 2210.02885, section 3, for the rank.
     """
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
+            logs["effective_rank"] = self.model.embedding_moment.effective_rank()
             logs.update(self.model.schedule_values())

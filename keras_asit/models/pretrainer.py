@@ -8,6 +8,7 @@ from keras_asit.layers import GroupMasking, ProjectionHead, ReconstructionHead
 from keras_asit.losses import DistillationLoss, MaskedReconstructionLoss, num_replicas
 from keras_asit.models.audio_converter import ASiTAudioConverter
 from keras_asit.models.backbone import ASiTBackbone
+from keras_asit.models.effective_rank import SecondMoment
 from keras_asit.models.pretraining_batch import as_spectrograms, check_parts, per_view
 from keras_asit.models.pretraining_trainer import PretrainingTrainer, value_at
 
@@ -53,8 +54,10 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
     `converter`, `"clean"` and `"short"` may be waveforms, `(batch, views, samples)`.
 
     Logs: `loss`, the weighted total, and unweighted `global_loss`, `local_loss` and
-    `reconstruction_loss`; and `non_finite_steps`, in how many steps of the epoch the loss or a
-    gradient was not finite.
+    `reconstruction_loss`; `teacher_class_entropy` and `teacher_patch_entropy`, in nats, of the
+    teacher's distributions over prototypes, which collapse at 0 or at the logarithm of their
+    number; and `non_finite_steps`, in how many steps of the epoch the loss or a gradient was not
+    finite. `keras_asit.callbacks.LogSchedules` adds `effective_rank`, which collapses at 1.
 
     Attributes: `student` and `teacher`, each with a `backbone`, a `projection_head` and a
     `reconstruction_head`; `backbone`, the student's; and every argument.
@@ -149,6 +152,9 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
         )
         self.masked_reconstruction = MaskedReconstructionLoss()
         self.loss_trackers = [keras.metrics.Mean(name=f"{name}_loss") for name in LOSSES]
+        entropies = ("teacher_class_entropy", "teacher_patch_entropy")
+        self.entropy_trackers = [keras.metrics.Mean(name=name) for name in entropies]
+        self.embedding_moment = SecondMoment(backbone.hidden_dim, name="embedding_moment")
         self.non_finite_steps = keras.metrics.Sum(name="non_finite_steps")
         self.step = self.add_weight(
             (), "zeros", "int32", trainable=False, aggregation="only_first_replica", name="step"
@@ -169,9 +175,9 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
 
         Returns:
             A dict of the spectrograms `"clean"`, `"corrupted"`, `"mask"` and `"reconstruction"`,
-            (batch, views, frames, mels), and of `"student_class_logits"`,
-            `"student_patch_logits"`, `"teacher_class_logits"` and `"teacher_patch_logits"`,
-            (batch, views, ..., prototypes).
+            (batch, views, frames, mels), of `"student_class_logits"`, `"student_patch_logits"`,
+            `"teacher_class_logits"` and `"teacher_patch_logits"`, (batch, views, ...,
+            prototypes), and of the teacher's [CLS], `"teacher_embeddings"`.
         """
         inputs = as_spectrograms(inputs, self.backbone, self.converter)
         clean = inputs["clean"]
@@ -185,7 +191,8 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
         if "short" in inputs:
             crop_logits = per_view(self.student.project_crops, inputs["short"], training=training)
             class_logits = ops.concatenate([class_logits, crop_logits], axis=1)
-        teacher_class_logits, teacher_patch_logits = per_view(self.teacher.project, clean)
+        tokens = per_view(self.teacher.backbone, clean)
+        teacher_class_logits, teacher_patch_logits = per_view(self.teacher.projection_head, tokens)
         return {
             "clean": clean,
             "corrupted": corrupted,
@@ -195,6 +202,7 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
             "student_patch_logits": patch_logits,
             "teacher_class_logits": ops.stop_gradient(teacher_class_logits),
             "teacher_patch_logits": ops.stop_gradient(teacher_patch_logits),
+            "teacher_embeddings": ops.stop_gradient(tokens[:, :, 0]),
         }
 
     def compute_loss(self, x, y=None, y_pred=None, sample_weight=None, training=True):
@@ -203,17 +211,20 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
         reconstruction = self.masked_reconstruction(
             y_pred["clean"], y_pred["reconstruction"], sample_weight=y_pred["mask"]
         )
+        class_logits, patch_logits = y_pred["teacher_class_logits"], y_pred["teacher_patch_logits"]
+        entropies = (
+            self.global_distillation.teacher_entropy(class_logits, temperature),
+            self.local_distillation.teacher_entropy(patch_logits, temperature),
+        )
         losses = (
-            self.global_distillation(
-                y_pred["teacher_class_logits"], y_pred["student_class_logits"], **now
-            ),
-            self.local_distillation(
-                y_pred["teacher_patch_logits"], y_pred["student_patch_logits"], **now
-            ),
+            self.global_distillation(class_logits, y_pred["student_class_logits"], **now),
+            self.local_distillation(patch_logits, y_pred["student_patch_logits"], **now),
             reconstruction * num_replicas(),
         )
-        for tracker, loss in zip(self.loss_trackers, losses):
-            tracker.update_state(loss, sample_weight=ops.shape(x["clean"])[0])
+        trackers = (*self.loss_trackers, *self.entropy_trackers)
+        for tracker, value in zip(trackers, (*losses, *entropies)):
+            tracker.update_state(value, sample_weight=ops.shape(x["clean"])[0])
+        self.embedding_moment.update_state(y_pred["teacher_embeddings"])
         weights = [getattr(self, f"{name}_loss_weight") for name in LOSSES]
         total = sum(weight * loss for weight, loss in zip(weights, losses))
         return (total + sum(self.losses)) / num_replicas()
@@ -279,10 +290,6 @@ class ASiTNetwork(keras.Model):
         """Return class logits, patch logits and the reconstruction of spectrograms."""
         tokens = self.backbone(spectrograms, training=training)
         return *self.projection_head(tokens), self.reconstruction_head(tokens[:, 1:])
-
-    def project(self, spectrograms, training=False):
-        """Return class logits and patch logits."""
-        return self.projection_head(self.backbone(spectrograms, training=training))
 
     def project_crops(self, spectrograms, training=False):
         """Return the class logits of crops of any size."""

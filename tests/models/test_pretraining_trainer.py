@@ -73,7 +73,8 @@ def test_learns_to_reconstruct_simple_spectrograms():
     history = pretrainer.fit({"clean": clean}, batch_size=4, epochs=50, verbose=0).history
     assert history["reconstruction_loss"][-1] < 0.75 * history["reconstruction_loss"][0]
     losses = {"loss", "global_loss", "local_loss", "reconstruction_loss"}
-    assert set(history) == {*losses, "non_finite_steps"}
+    entropies = {"teacher_class_entropy", "teacher_patch_entropy"}
+    assert set(history) == {*losses, *entropies, "non_finite_steps"}
     assert not any(history["non_finite_steps"])
 
 
