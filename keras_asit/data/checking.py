@@ -18,6 +18,7 @@ from keras_asit.data.decoding import (
 )
 
 SILENCE = 1e-4
+CANCELLED = 0.01
 CLIPPED_RUN = 5
 # The largest positive value of a format is a step below 1.
 FULL_SCALE = {"PCM_U8": 127 / 128, "PCM_S8": 127 / 128}
@@ -50,8 +51,9 @@ def check_audio(path: str | os.PathLike) -> dict:
         - `"truncated"`: bool. Whether the file ends before the length that its header states,
           or without the mark of its end. A FLAC or CAF file that does is unreadable.
         - `"silent"`: bool. Whether no sample is above 0.0001 (-80 dB).
-        - `"cancelled"`: bool. Whether no sample is above that once the channels are mixed down,
-          though the file is not silent, because one is the other with its sign changed.
+        - `"cancelled"`: bool. Whether no sample is above that, or above 0.01 of the peak (-40 dB),
+          once the channels are mixed down, though the file is not silent: because one is the other
+          with its sign changed, but for what an encoder lost.
         - `"clipped"`: bool. Whether 5 samples of a channel in a row are at full scale.
         - `"why"`: str. The reason, if unreadable or truncated.
 
@@ -76,7 +78,8 @@ def check_audio(path: str | os.PathLike) -> dict:
         record |= {"unreadable": True, "why": reason_of(error)}
     else:
         record |= {"truncated": bool(record["why"]), "silent": record["peak"] <= SILENCE}
-        record["cancelled"] = mixed_peak <= SILENCE < record["peak"]
+        faint = max(SILENCE, CANCELLED * record["peak"])
+        record["cancelled"] = mixed_peak <= faint and not record["silent"]
     record["verdict"] = next((defect for defect in DEFECTS if record[defect]), "ok")
     return record
 
@@ -118,6 +121,8 @@ def _find_truncation(file, num_frames):
             return f"ends early: {stated} bytes stated, {actual} there"
     if "lacks an end-of-stream bit" in log:
         return "ends early: the last page of an Ogg stream is missing"
+    if missing := getattr(file, "missing_frames", 0):
+        return f"ends early: {missing} of the frames stated are missing or damaged"
     # Of MPEG audio of layer II it is an estimate, from the size of a frame.
     if num_frames < (0.99 if file.subtype == "MPEG_LAYER_II" else 1) * file.frames:
         return f"ends early: {file.frames} samples stated, {num_frames} there"
@@ -186,6 +191,8 @@ def _start(function):
 def _answer(function, connection):
     # Ctrl-C is for the parent, which then ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Decoders written in C print lines there that do not say which file they are about.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     connection.send("ready")
     while True:
         try:

@@ -18,15 +18,24 @@ BLOCK_SAMPLES = 2**22
 CONTAINERS = {b"ftyp": "MP4", b"\x1aE\xdf\xa3": "Matroska or WebM", b"0&\xb2u": "Windows Media"}
 # How a stream of Ogg begins.
 OGG_STREAM = b"OggS\0\2"
+# What libsndfile says, and what is the matter.
+UNCLEAR = {
+    "Internal error : SF_INFO struct incomplete.": "states a sample rate of 0 Hz, or no channels",
+    "File does not exist or is not a regular file (possibly a pipe?).": "is damaged, or holds "
+    "nothing that can be decoded",
+}
 SAMPLE_RATES = (1_000, 1_000_000)
 # What libsndfile reads, and what ffmpeg, the fallback, reads where it is installed.
 AUDIO_SUFFIXES = (
     *(".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp2", ".mp3"),
     *(".aif", ".aiff", ".aifc", ".caf", ".au", ".snd", ".sph", ".avr", ".voc"),
+    *(".mp1", ".mpga", ".nist", ".sf", ".ircam", ".paf", ".pvf", ".svx", ".8svx"),
 )
 FFMPEG_SUFFIXES = (
-    *(".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".aac", ".3gp", ".amr", ".ac3", ".webm", ".weba"),
-    *(".mka", ".mkv", ".wma", ".wv", ".ape", ".tta"),
+    *(".m4a", ".m4b", ".m4r", ".mp4", ".m4v", ".mov", ".aac", ".adts", ".3gp", ".3g2", ".amr"),
+    *(".awb", ".ac3", ".eac3", ".dts", ".webm", ".weba", ".mka", ".mkv", ".wma", ".wmv", ".asf"),
+    *(".wv", ".ape", ".tta", ".mpc", ".spx", ".ra", ".rm", ".dsf", ".ogv", ".avi", ".flv"),
+    *(".mpg", ".mpeg"),
 )
 
 
@@ -82,7 +91,8 @@ def decode_audio(
 
 def reason_of(error):
     """Return why a file is unreadable, without the path that soundfile puts in front."""
-    return str(getattr(error, "error_string", error))
+    reason = str(getattr(error, "error_string", error))
+    return UNCLEAR.get(reason, reason)
 
 
 def name_unreadable(reasons):
@@ -134,8 +144,11 @@ def open_audio(path, *, fallback=True):
     elif os.path.isfile(path):
         # As bytes, since a name need not be UTF-8.
         path = os.fsencode(os.path.abspath(path))
-        with open(path, "rb") as content:
-            file = _open(path, content, fallback)
+        try:
+            with open(path, "rb") as content:
+                file = _open(path, content, fallback)
+        except PermissionError:
+            raise ValueError("may not be read; change its permissions") from None
     else:
         # A named pipe would be waited for without end.
         raise ValueError("is not a regular file")
@@ -182,6 +195,13 @@ def _read_by_ffmpeg_alone(content):
             return "FLAC in Ogg"
         # Of several, libsndfile would read the first.
         return "streams of Ogg in a row" if OGG_STREAM in content.read() else None
+    if head.startswith(b"Creative Voice File"):
+        first = int.from_bytes(head[20:22], "little")
+        stop = first + 4 + int.from_bytes(head[first + 1 : first + 4], "little")
+        # libsndfile would take the headers of further blocks for samples. Those of sox state a
+        # few bytes less than they have.
+        is_all = stop + 16 > content.seek(0, io.SEEK_END)
+        return None if is_all else "a Creative Voice File of several blocks"
     # The last 36 bits of the eight bytes count samples; who writes to a pipe cannot know them.
     if head[:4] == b"fLaC" and int.from_bytes(head[18:26], "big") % 2**36 == 0:
         return "FLAC of unstated length"
@@ -194,15 +214,17 @@ def _open_with_libsndfile(path, content):
 
     content.seek(0)
     head = content.read(4096)
-    better = None
+    better, missing = None, 0
     if head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):
-        better = restated(content)
+        better, missing = restated(content)
     elif head[:4] == b"RIFF" and b"data\0\0\0\0" in head:
         # Of a recorder that came to no end.
         better = _with_length(head + content.read())
     content.seek(0)
     try:
-        return soundfile.SoundFile(path if better is None else better)
+        file = soundfile.SoundFile(path if better is None else better)
+        file.missing_frames = missing
+        return file
     except TypeError as error:
         # Of files without a header, such as .raw, soundfile asks for rate and channels.
         raise ValueError(f"has no header of an audio format: {error}") from None

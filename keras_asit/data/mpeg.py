@@ -1,5 +1,6 @@
 """MPEG audio whose header states its true length, which libsndfile believes."""
 
+import functools
 import io
 import re
 import struct
@@ -13,46 +14,44 @@ KILOBITS = {
     (False, 3): LOW,
 }
 HERTZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
-# What libmpg123 skips by itself.
-TOLERANCE = 1024
 LENGTH = re.compile(rb"(?:Xing|Info)(....)(....)(....)", re.DOTALL)
 
 
 def restated(file):
     """Return the mp3 in a binary file as one with its frames only, counted in a header in front.
 
-    Returns `None` where it has such a header already. Without one, lengths are guessed from the
-    first frame; one of a file that others were appended to, or garbage was written into, is wrong.
+    Returns it, or `None` where it is just that, and how many frames are missing of those stated.
+    Without a header lengths are guessed from the first frame; that of a file that others were
+    appended to, or garbage was written into, is wrong.
     """
     file.seek(0)
-    content = file.read(65536)
-    if _states(LENGTH.search(content), file.seek(0, io.SEEK_END)):
-        return None
-    file.seek(len(content))
-    content += file.read()
+    content = file.read()
     frames = [content[start:stop] for start, stop in _frames(content)]
+    if not frames and content[:1] == b"\xff":
+        raise RuntimeError(
+            "Format not recognised: it begins as MPEG audio, but has no frame of it."
+        )
     if not frames or _layer(frames[0]) != 3:
-        return None
+        return None, 0
     # Version 1 and several channels have more in front of it.
     is_first, is_mono = frames[0][1] >> 3 & 3 == 3, frames[0][3] >> 6 == 3
     place = 4 + (17 if is_first else 9) if is_mono else 4 + (32 if is_first else 17)
     header = bytearray(frames[0])
-    if not LENGTH.match(header, place) or header[place + 7] & 3 != 3:
+    length, missing = LENGTH.match(header, place), 0
+    if not length or header[place + 7] & 3 != 3:
         # The largest frame, of silence; without a checksum.
         header = bytearray([0xFF, frames[0][1] | 1, frames[0][2] & 0x0C | 0xE0, frames[0][3]])
         header += bytes(_frame_size(header, 0) - 4)
         struct.pack_into(">4sI", header, place, b"Xing", 3)
         frames.insert(0, header)
+    else:
+        missing = int.from_bytes(length[2], "big") - len(frames[1:])
+        joined = b"".join(frames)
+        if not missing and joined in content:
+            return None, 0
     num_bytes = len(header) + sum(map(len, frames[1:]))
     struct.pack_into(">II", header, place + 8, len(frames) - 1, num_bytes)
-    return io.BytesIO(b"".join([header, *frames[1:]]))
-
-
-def _states(length, size):
-    """Return whether a header was found, and the file is as long as it says."""
-    if length is None or length[1][3] & 3 != 3:
-        return False
-    return size - length.start() <= int.from_bytes(length[3], "big") + TOLERANCE
+    return io.BytesIO(b"".join([header, *frames[1:]])), max(0, missing)
 
 
 def _frames(content):
@@ -75,7 +74,11 @@ def _layer(frame):
 
 def _frame_size(content, start):
     """Return how many bytes the frame has that begins at a place, 0 if none does."""
-    header = content[start : start + 4]
+    return _size_stated(bytes(content[start : start + 4]))
+
+
+@functools.lru_cache(1024)
+def _size_stated(header):
     if len(header) < 4 or header[0] != 0xFF or header[1] < 0xE0:
         return 0
     version, layer = header[1] >> 3 & 3, _layer(header)

@@ -167,15 +167,29 @@ def subfolders(folder):
 def search_folder(folder):
     """Return the audio files in a folder and its subfolders, sorted, hidden ones left out.
 
-    One warning counts those that need ffmpeg where there is none.
+    One warning counts those that need ffmpeg where there is none, another one what is no file:
+    links that lead nowhere, maybe to folders of audio files, and pipes.
     """
-    paths = sorted(
+    found = sorted(
         os.path.join(parent, name)
         for parent, names in _walk(folder)
         for name in names
-        if name.lower().endswith(AUDIO_SUFFIXES + FFMPEG_SUFFIXES) and not name.startswith(".")
+        if not name.startswith(".")
     )
-    paths = [path for path in paths if os.path.isfile(path)]
+    suffixes = AUDIO_SUFFIXES + FFMPEG_SUFFIXES
+    paths, dangling = [], []
+    for path in found:
+        is_audio = path.lower().endswith(suffixes)
+        if os.path.isfile(path):
+            paths += [path] * is_audio
+        elif is_audio or not os.path.exists(path):
+            dangling.append(path)
+    if dangling:
+        warnings.warn(
+            f"{folder}: left out {len(dangling)} links that lead nowhere, or pipes; mend or remove "
+            f"them: {name_some(map(repr, dangling))}",
+            stacklevel=5,
+        )
     decodable = decodable_suffixes()
     left_out = [path for path in paths if not path.lower().endswith(decodable)]
     if left_out:

@@ -42,11 +42,17 @@ def test_a_record_of_a_sound_file(tmp_path, noise):
     }
 
 
-def test_channels_that_cancel_out_are_told_from_silence(tmp_path, noise):
-    record = check_audio(write(tmp_path / "a.wav", np.stack([noise, -noise], axis=1)))
+@pytest.mark.parametrize("name", ["a.wav", "a.mp3", "a.flac"])
+def test_channels_that_cancel_out_are_told_from_silence(tmp_path, noise, name):
+    record = check_audio(write(tmp_path / name, np.stack([noise, -noise], axis=1)))
     assert record["verdict"] == "cancelled"
     assert not record["silent"]
-    assert np.abs(decode_audio(tmp_path / "a.wav")).max() < 1e-4
+    assert np.abs(decode_audio(tmp_path / name)).max() < 0.01 * record["peak"]
+
+
+def test_one_silent_channel_cancels_nothing(tmp_path, noise):
+    record = check_audio(write(tmp_path / "a.wav", np.stack([noise, 0 * noise], axis=1)))
+    assert record["verdict"] == "ok"
 
 
 @pytest.mark.parametrize("level, verdict", [(0, "silent"), (5e-5, "silent"), (2e-4, "ok")])
@@ -169,6 +175,16 @@ def test_results_come_in_order_whatever_happens():
         (None, "timed out"),
         ("C", None),
     ]
+
+
+def print_as_c_does(text):
+    os.write(2, text.encode())
+    return text
+
+
+def test_what_decoders_print_is_not_heard(capfd):
+    assert list(isolated_map(print_as_c_does, ["a"], num_workers=1, timeout=60)) == [("a", None)]
+    assert capfd.readouterr().err == ""
 
 
 def test_no_items_are_no_results():

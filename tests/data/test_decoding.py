@@ -52,9 +52,9 @@ def test_a_header_that_states_a_wrong_length_takes_no_memory(tmp_path):
 
 
 def test_where_a_long_file_is_damaged_its_first_stretch_stands_in(tmp_path):
-    path = tmp_path / "a.mp3"
+    path = tmp_path / "a.flac"
     soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 160_000), 16000)
-    path.write_bytes(path.read_bytes()[:20_000])
+    path.write_bytes(path.read_bytes()[:200_000])
     first, last = (decode_audio(path, max_seconds=1.0, offset=offset) for offset in (0.0, 1.0))
     np.testing.assert_array_equal(last, first)
 
@@ -225,6 +225,38 @@ def test_mp3_files_in_a_row_and_garbage_between_their_frames_cost_no_sample(tmp_
     assert check_audio(path)["verdict"] == "ok"
 
 
+@pytest.mark.parametrize("garbage", [bytes(5000), bytes(range(255)) * 20])
+def test_an_mp3_with_garbage_in_the_place_of_frames_has_all_others(tmp_path, garbage):
+    path = tmp_path / "a.mp3"
+    content = write_mp3(path, 0.5, 0.1)
+    starts = [start for start, _ in mpeg._frames(content)]
+    place = starts[len(starts) // 3]
+    path.write_bytes(content[:place] + garbage + content[place + len(garbage) :])
+    lost = sum(place <= start < place + len(garbage) for start in starts)
+    record = check_audio(path)
+    assert abs(record["duration"] - (64_000 - 576 * lost) / 16000) < 577 / 16000
+    assert record["verdict"] == "truncated"
+    assert record["why"] == f"ends early: {lost} of the frames stated are missing or damaged"
+    last = decode_audio(path, max_seconds=1.0, offset=1.0)
+    assert len(last) == 16_000
+    assert np.abs(last).max() < 0.2
+
+
+def test_what_only_begins_as_mp3_is_named(tmp_path, capfd):
+    (tmp_path / "a.mp3").write_bytes(b"\xff\xfb" + 5000 * b"no sound")
+    with pytest.raises(RuntimeError, match=r"a\.mp3 cannot be decoded: .* has no frame of it"):
+        decode_audio(tmp_path / "a.mp3")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_rate_of_0_is_named(tmp_path):
+    soundfile.write(tmp_path / "a.wav", RAMP, 16000)
+    content = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(content[:24] + bytes(4) + content[28:])
+    with pytest.raises(RuntimeError, match=r"a\.wav cannot be decoded: states a sample rate of 0"):
+        decode_audio(tmp_path / "a.wav")
+
+
 @needs_ffmpeg
 @pytest.mark.parametrize("suffix", [".ogg", ".opus"])
 def test_ogg_streams_in_a_row_are_all_read(convert, suffix, monkeypatch):
@@ -236,6 +268,21 @@ def test_ogg_streams_in_a_row_are_all_read(convert, suffix, monkeypatch):
     record = check_audio(second)
     assert record["verdict"] == "unreadable"
     assert record["why"].startswith("holds streams of Ogg in a row, which libsndfile cannot")
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("arguments", [["-c:a", "pcm_s16le"], ["-c:a", "pcm_u8"], ["-ac", "2"]])
+def test_creative_voice_files_of_several_blocks_gain_no_sample(tmp_path, arguments, monkeypatch):
+    soundfile.write(tmp_path / "a.flac", RAMP, 16000)
+    for source, target in (("a.flac", "a.voc"), ("a.voc", "a.wav")):
+        command = ["ffmpeg", "-v", "error", "-i", tmp_path / source, *arguments, tmp_path / target]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    expected = decode_audio(tmp_path / "a.wav")
+    np.testing.assert_allclose(decode_audio(tmp_path / "a.voc"), expected, atol=1e-4)
+    assert check_audio(tmp_path / "a.voc")["verdict"] == "ok"
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ValueError, match=r"Creative Voice File of several blocks.*install it"):
+        decode_audio(tmp_path / "a.voc")
 
 
 def test_a_stretch_of_gsm_is_that_of_its_place(tmp_path):
@@ -289,6 +336,19 @@ def test_what_is_no_sound_is_named(tmp_path, content, message):
     (tmp_path / "a.wav").write_bytes(content)
     with pytest.raises(ValueError, match=message):
         decode_audio(tmp_path / "a.wav")
+
+
+def test_a_file_without_permission_says_so(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", RAMP, 16000)
+
+    def refuse(path, *args):
+        # Root may read everything.
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(ValueError, match=r"a\.wav may not be read; change its permissions"):
+        decode_audio(tmp_path / "a.wav")
+    assert check_audio(tmp_path / "a.wav")["why"] == "may not be read; change its permissions"
 
 
 def test_floats_in_the_range_of_integers_are_named(tmp_path):

@@ -41,6 +41,11 @@ def test_a_folder_is_searched_for_audio_files_in_sorted_order(folder):
         ("a.avr", "AVR"),
         ("a.voc", "VOC"),
         ("a.wave", "WAV"),
+        ("a.nist", "NIST"),
+        ("a.sf", "IRCAM"),
+        ("a.pvf", "PVF"),
+        ("a.svx", "SVX"),
+        ("a.paf", "PAF"),
     ],
 )
 def test_rarer_formats_are_found_and_decoded(tmp_path, name, form):
@@ -59,6 +64,22 @@ def test_links_to_folders_are_followed_and_loops_are_not(folder, tmp_path_factor
     (folder / "link again").symlink_to(elsewhere)
     expected = ["a.FLAC", "b.wav", "deep/d.Opus", "deep/er/c.mp3", "link/x.wav"]
     assert names(read_manifest(folder), folder) == expected
+
+
+def test_links_that_lead_nowhere_are_counted_and_named(folder):
+    (folder / "deep" / "gone.WAV").symlink_to(folder / "not there.wav")
+    (folder / "disk").symlink_to(folder / "not mounted")
+    (folder / ".hidden.wav").symlink_to(folder / "not there.wav")
+    (folder / "good.wav").symlink_to(folder / "b.wav")
+    os.mkfifo(folder / "pipe.wav")
+    expected = (
+        r"left out 3 links that lead nowhere, .*'.*/deep/gone\.WAV', '.*/disk', '.*pipe\.wav'"
+    )
+    with pytest.warns(UserWarning, match=expected) as caught:
+        paths = read_manifest(folder)
+    assert len(caught) == 1
+    assert names(paths, folder)[:3] == ["a.FLAC", "b.wav", "deep/d.Opus"]
+    assert len(paths) == 5
 
 
 def test_a_folder_that_cannot_be_searched_is_named(folder, monkeypatch):
