@@ -5,12 +5,14 @@
 Each run starts in the folder that the one before left, begins to work there, which shows that it
 is not locked and can be gone on from, and is ended at a random moment: by a signal, because nobody
 reads what it prints any more, by an exception or by `sys.exit`. Recordings are noise, long enough
-that input pipelines are at work then. POSIX only.
+that input pipelines are at work then. On a machine with other work to do, mind the processor
+seconds of the ends: what hangs uses none, and what waits for its turn as many as ever. Linux only.
 """
 
 import argparse
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -63,11 +65,11 @@ def main():
         for program in arguments.programs or [*PROGRAMS, "fit"]:
             for end in IN_FIT if program == "fit" else arguments.ends:
                 output = Path(folder) / program / end
-                seconds = [
+                ends = [
                     time_end(command(program, end, recordings, output), end, program)
                     for _ in range(arguments.runs)
                 ]
-                print(report(program, end, seconds, arguments.limit), flush=True)
+                print(report(program, end, ends, arguments.limit), flush=True)
 
 
 def write_recordings(folder, number=200, seconds=30):
@@ -97,17 +99,20 @@ def command(program, end, recordings, output):
 def time_end(command, end, program, longest=60):
     """Run a command until it works, end it, and return the seconds that its end took.
 
+    Those are of the clock and of processors.
+
     Raises:
         RuntimeError: If it ended before it was at work.
     """
     # The process group is that of a shell's job, which Ctrl-C reaches as a whole.
     pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "start_new_session": True}
+    of_others = processor_seconds()
     process = subprocess.Popen(command, cwd=RECIPES.parent, **pipe)
     try:
         wait_for(process.stdout, "working" if program == "fit" else PROGRAMS[program][1])
         if program != "fit":
             time.sleep(random.uniform(0, 1))
-        began = time.monotonic()
+        began, at_work = time.monotonic(), processor_seconds(process.pid)
         if end == "reader gone":
             process.stdout.close()
         elif end == "SIGINT":
@@ -117,12 +122,22 @@ def time_end(command, end, program, longest=60):
         try:
             process.communicate(timeout=longest)
         except subprocess.TimeoutExpired:
-            return longest
-        return time.monotonic() - began
+            return longest, processor_seconds(process.pid) - at_work
+        return time.monotonic() - began, processor_seconds() - of_others - at_work
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def processor_seconds(pid=None):
+    """Return the processor time of a process; without it, of all children that have ended."""
+    if pid is None:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+    # The name may have blanks, but ends with the last parenthesis.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def wait_for(stream, text):
@@ -134,12 +149,13 @@ def wait_for(stream, text):
         printed += some
 
 
-def report(program, end, seconds, limit):
+def report(program, end, ends, limit):
+    seconds, of_processors = zip(*ends)
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     in_time = sum(each <= limit for each in seconds)
     return (
         f"{backend:10} {program:16} {end:12} {in_time} of {len(seconds)} within {limit:g} s, "
-        f"longest {max(seconds):.1f} s"
+        f"longest {max(seconds):.1f} s, processors {max(of_processors):.1f} s"
     )
 
 
