@@ -4,8 +4,8 @@
 
 The .npz file names windows of recordings, by `path` and `start` in seconds, and has for each one or
 more teachers an array of embeddings, a row a window. `recipes/benchmarks/embed_peers.py` writes one
-of published networks; any frozen network will do. From what an ASiT's patch tokens are pooled to, a
-small network regresses all embeddings, standardized; it is dropped in the end. The loss of each
+of published networks; any frozen network will do. From what an ASiT's patch tokens are pooled to,
+linear layers regress all embeddings, standardized; they are dropped in the end. The loss of each
 teacher is the mean squared error, 1 where nothing is known, and all weigh the same.
 
 The log-mels of all recordings are held in memory, 92 MB an hour, and thrice that to begin with. The
@@ -84,9 +84,17 @@ def distill(arguments):
         callbacks=[log],
         verbose=2,
     )
-    for part in (backbone, converter):
-        part.save_to_preset(str(arguments.output / "preset"))
+    save_preset(backbone, converter, arguments.output / "preset")
     print(f"Preset in {arguments.output / 'preset'}")
+
+
+def save_preset(backbone, converter, folder):
+    """Write a preset of half the size: its weights have half precision, but only in the file."""
+    for part in (backbone, converter):
+        part.save_to_preset(str(folder))
+    half = type(backbone).from_config({**backbone.get_config(), "dtype": "float16"})
+    half.set_weights(backbone.get_weights())
+    half.save_weights(folder / "model.weights.h5")
 
 
 def read_teachers(path):
@@ -212,9 +220,9 @@ def build_backbone(arguments):
 
 def build_model(backbone, targets):
     """Return a model from spectrograms to what each teacher makes of them."""
-    hidden = keras.layers.Dense(512, activation="gelu")(backbone.feature_model().output)
+    features = backbone.feature_model().output
     outputs = {
-        name: keras.layers.Dense(values.shape[1], name=name)(hidden)
+        name: keras.layers.Dense(values.shape[1], name=name)(features)
         for name, values in targets.items()
     }
     return keras.Model(backbone.input, outputs)

@@ -271,7 +271,10 @@ def build_classifier(class_names, multi_label, arguments):
     shape = converter.audio_shape()
     if arguments.preset:
         backbone = models.ASiTBackbone.from_preset(
-            arguments.preset, spectrogram_shape=shape, drop_path_rate=arguments.drop_path_rate
+            arguments.preset,
+            load_weights=not arguments.from_scratch,
+            spectrogram_shape=shape,
+            drop_path_rate=arguments.drop_path_rate,
         )
     else:
         backbone = models.ASiTBackbone(shape, **dimensions(arguments))
@@ -430,6 +433,7 @@ def parse_arguments():
     add("source", metavar="SOUNDS", help="folder or manifest")
     add("--dataset", choices=DATASETS, default="any", help="(default: %(default)s)")
     add("--preset", help="name, folder or handle to start from (default: a random start)")
+    add("--from-scratch", action="store_true", help="take the preset's architecture only")
     add("--output", type=Path, default=Path("runs/finetune"), help="(default: %(default)s)")
     add("--seed", type=int, default=1, help="of everything random (default: %(default)s)")
     add("--verbose", type=int, default=1, help="as in Keras: 1 progress bar, 2 a line an epoch")

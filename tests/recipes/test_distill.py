@@ -5,6 +5,7 @@ import csv
 from pathlib import Path
 
 import data_set_layouts
+import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -47,7 +48,13 @@ def test_a_preset_learns_what_teachers_say(teachers, tmp_path, run_here):
     assert len(rows) == 30
     assert float(rows[-1]["pitch_loss"]) < 0.3 < float(rows[0]["pitch_loss"])
     preset = str(tmp_path / "run" / "preset")
-    assert ASiTBackbone.from_preset(preset).patch_size == (4, 128)
+    backbone = ASiTBackbone.from_preset(preset)
+    assert backbone.patch_size == (4, 128)
+    assert {weight.dtype for weight in backbone.weights} == {"float32"}
+    with h5py.File(Path(preset) / "model.weights.h5") as file:
+        dtypes = set()
+        file.visititems(lambda _, item: dtypes.add(getattr(item, "dtype", None)))
+    assert dtypes - {None} == {np.dtype("float16")}
     assert ASiTAudioConverter.from_preset(preset).num_frames == 96
     assert "exists" not in run_here(teachers, "--output", tmp_path / "run", *flags)
 
