@@ -54,7 +54,8 @@ def test_a_preset_learns_what_teachers_say(teachers, tmp_path, run_here):
     with h5py.File(Path(preset) / "model.weights.h5") as file:
         dtypes = set()
         file.visititems(lambda _, item: dtypes.add(getattr(item, "dtype", None)))
-    assert dtypes - {None} == {np.dtype("float16")}
+    # The states of random generators are whole numbers.
+    assert {dtype for dtype in dtypes if dtype and dtype.kind == "f"} == {np.dtype("float16")}
     assert ASiTAudioConverter.from_preset(preset).num_frames == 96
     assert "exists" not in run_here(teachers, "--output", tmp_path / "run", *flags)
 
