@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(
 PACKAGE = Path(keras_asit.__file__).parent
 NOT_RUN = {
     "load_pretrainer": "real checkpoints are large; tests/conversion reads small ones",
+    "load_classifier": "real files are large; tests/conversion reads small ones",
     "load_event_detector": "real files are large; tests/conversion reads small ones",
 }
 NEED_TORCH = {"export_backbone", "load_backbone"}

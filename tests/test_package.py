@@ -1,8 +1,12 @@
 """The public names, and what importing the package does not import."""
 
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
+
+import pytest
 
 import keras_asit
 
@@ -44,6 +48,19 @@ def test_every_public_name_exists_and_is_documented():
         assert module.__doc__
         for name in module.__all__:
             assert getattr(module, name).__doc__, name
+
+
+def test_a_wheel_has_the_names_of_audioset_and_their_license(tmp_path):
+    pytest.importorskip("setuptools")
+    root = Path(keras_asit.__file__).parents[1]
+    for name in ("setup.py", "README.md"):
+        shutil.copy(root / name, tmp_path)
+    shutil.copytree(root / "keras_asit", tmp_path / "keras_asit")
+    code = "from setuptools import build_meta; build_meta.build_wheel('.')"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+    names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
+    files = ["LICENSE.md", "class_labels_indices.csv", "strong_class_labels_indices.csv"]
+    assert {f"keras_asit/models/audioset/{file}" for file in files} <= set(names)
 
 
 def test_import_leaves_audio_and_plotting_libraries_alone():

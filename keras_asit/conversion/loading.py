@@ -16,13 +16,14 @@ from keras_asit.conversion.weight_names import (
 from keras_asit.layers import GroupMasking
 from keras_asit.layers.patch_embedding import resample_positions
 from keras_asit.models import (
+    ASiTAudioClassifier,
     ASiTAudioClassifierPreprocessor,
     ASiTAudioConverter,
     ASiTBackbone,
     ASiTEventDetector,
     ASiTPretrainer,
 )
-from keras_asit.models.presets import CONVERSIONS, GENERATIONS, PRESETS
+from keras_asit.models.presets import CONVERSIONS, GENERATIONS, PRESETS, audioset_names
 
 # The original's names of the losses that keep the centers, of [CLS] and of patches.
 CENTERS = {
@@ -129,13 +130,14 @@ def load_event_detector(
     spectrogram_shape: tuple[int, int] | None = None,
     num_heads: int | None = None,
 ) -> ASiTEventDetector:
-    """Load an `ASiTEventDetector` from a weak or strong file published with PretrainedSED.
+    """Load an `ASiTEventDetector` from a strong file published with PretrainedSED.
 
     Args:
         path, spectrogram_shape, num_heads: as in `load_backbone`.
 
     Returns:
-        An `ASiTEventDetector` of waveforms at 16 kHz.
+        An `ASiTEventDetector` of waveforms at 16 kHz. If its classes are 447, `class_names` are
+        those of AudioSet Strong.
 
     Raises:
         ValueError: if the file holds no heads; and as `load_backbone`.
@@ -145,19 +147,11 @@ def load_event_detector(
     detector = keras_asit.conversion.load_event_detector("ASIT_strong_1.pt")
     ```
     """
-    stored = recognize(read_pytorch_file(path), path)
-    missing = [name for name in ("strong_head", "weak_head") if f"{name}.bias" not in stored.heads]
-    if missing:
-        raise ValueError(
-            f"{path} holds no {' and no '.join(missing)}; of the published files, the weak and "
-            "the strong ones do. Use `load_backbone` to load its backbone."
-        )
-    backbone = _build_backbone(stored, spectrogram_shape, num_heads)
+    stored, (num_strong, num_weak) = _with_heads(path, "strong_head", "weak_head")
     detector = ASiTEventDetector(
-        backbone,
-        stored.heads["strong_head.bias"].shape[0],
-        ASiTAudioClassifierPreprocessor(ASiTAudioConverter(16000, *backbone.spectrogram_shape)),
-        num_weak_classes=stored.heads["weak_head.bias"].shape[0],
+        *_build_inputs(stored, spectrogram_shape, num_heads, num_strong),
+        num_weak_classes=num_weak,
+        class_names=audioset_names("events in time", num_strong),
     )
     weights = dense_weights("strong_head", detector.strong_head)
     weights |= dense_weights("weak_head", detector.weak_head)
@@ -165,13 +159,74 @@ def load_event_detector(
     return detector
 
 
+def load_classifier(
+    path: str | os.PathLike,
+    *,
+    spectrogram_shape: tuple[int, int] | None = None,
+    num_heads: int | None = None,
+) -> ASiTAudioClassifier:
+    """Load an `ASiTAudioClassifier` from a weak file published with PretrainedSED.
+
+    Args:
+        path, spectrogram_shape, num_heads: as in `load_backbone`.
+
+    Returns:
+        An `ASiTAudioClassifier` of waveforms at 16 kHz with the head for clips. If its classes are
+        527, `class_names` are those of AudioSet, in the order of AudioSet's own file.
+
+    Raises:
+        ValueError: if the file holds no head for clips; and as `load_backbone`.
+
+    Example:
+    ```python
+    classifier = keras_asit.conversion.load_classifier("ASIT_weak.pt")
+    ```
+    """
+    stored, (number,) = _with_heads(path, "weak_head")
+    classifier = ASiTAudioClassifier(
+        *_build_inputs(stored, spectrogram_shape, num_heads, number),
+        class_names=audioset_names("clips", number),
+        multi_label=True,
+        pooling="steps",
+    )
+    weights = dense_weights("weak_head", classifier.output_dense)
+    head = {name: value for name, value in stored.heads.items() if name in weights}
+    assign_all(weights, head, path)
+    return classifier
+
+
+def _with_heads(path, *names):
+    """Return what a file holds, and the number of classes of each of some heads in it."""
+    stored = recognize(read_pytorch_file(path), path)
+    missing = [name for name in names if f"{name}.bias" not in stored.heads]
+    if missing:
+        raise ValueError(
+            f"{path} holds no {' and no '.join(missing)}; of the published files, the weak and "
+            "the strong ones do. Use `load_backbone` to load its backbone."
+        )
+    return stored, [stored.heads[f"{name}.bias"].shape[0] for name in names]
+
+
+def _build_inputs(stored, spectrogram_shape, num_heads, num_classes):
+    """Return the first arguments of a task: backbone, number of classes and preprocessor."""
+    backbone = _build_backbone(stored, spectrogram_shape, num_heads)
+    converter = ASiTAudioConverter(16000, *backbone.spectrogram_shape)
+    return backbone, num_classes, ASiTAudioClassifierPreprocessor(converter)
+
+
+LOADERS = {
+    None: load_backbone,
+    "ASiTAudioClassifier": load_classifier,
+    "ASiTEventDetector": load_event_detector,
+}
+
+
 def convert_published_file(name, path, folder):
     """Write the built-in preset that is made of a published file, if it is one, to a folder."""
     preset = PRESETS[name]
     expected = preset["backbone"]
-    load = load_event_detector if preset["task"] else load_backbone
     try:
-        model = load(path, num_heads=expected["num_heads"])
+        model = LOADERS[preset["task"]](path, num_heads=expected["num_heads"])
         config = (model.backbone if preset["task"] else model).get_config()
         differing = {key: config[key] for key in expected if config[key] != expected[key]}
         if differing:

@@ -10,12 +10,15 @@ POOLINGS = (
     "cls",
     "mean",
     "cls_and_mean",
+    "steps",
     "mel_rows",
     "mel_rows_and_maximum",
     "mel_rows_and_deviation",
 )
 # What features are pooled by unless it is said otherwise; recipes/configs tells how it was chosen.
 DEFAULT_POOLING = "mel_rows_and_deviation"
+# Those of a clip that PretrainedSED averages.
+NUM_STEPS = 250
 # Keeps the gradient of a standard deviation of 0 finite.
 VARIANCE_EPSILON = 1e-6
 
@@ -26,10 +29,11 @@ class TokenPooling(keras.layers.Layer):
 
     Args:
         pooling: str. `"cls"`, the [CLS] token; `"mean"`, the mean of the patch tokens;
-            `"cls_and_mean"`, the two of them side by side; `"mel_rows"`, the patch tokens of each
-            row of the mel axis averaged over time, row beside row; `"mel_rows_and_maximum"` or
-            `"mel_rows_and_deviation"`, the same and, behind, each row's maximum or standard
-            deviation over time. Defaults to `"cls"`.
+            `"cls_and_mean"`, the two of them side by side; `"steps"`, the mean of the 250 time
+            steps that PretrainedSED's networks make of all tokens, [CLS] included; `"mel_rows"`,
+            the patch tokens of each row of the mel axis averaged over time, row beside row;
+            `"mel_rows_and_maximum"` or `"mel_rows_and_deviation"`, the same and, behind, each row's
+            maximum or standard deviation over time. Defaults to `"cls"`.
         num_mel_patches: int. Number of patches along mel, `backbone.grid_shape[1]`. Defaults to
             `None`; needed for mel rows.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
@@ -49,8 +53,9 @@ class TokenPooling(keras.layers.Layer):
     ```
 
     Reference: Caron et al., "Emerging Properties in Self-Supervised Vision Transformers", arXiv
-    2104.14294, appendix F.2, for [CLS] and mean; Niizumi et al., "Masked Modeling Duo", arXiv
-    2210.14648, for mel rows.
+    2104.14294, appendix F.2, for [CLS] and mean; Schmid et al., "Effective Pre-Training of Audio
+    Transformers for Sound Event Detection", arXiv 2409.09546, for steps; Niizumi et al.,
+    "Masked Modeling Duo", arXiv 2210.14648, for mel rows.
     """
 
     def __init__(self, pooling: str = "cls", num_mel_patches: int | None = None, **kwargs):
@@ -69,6 +74,9 @@ class TokenPooling(keras.layers.Layer):
     def call(self, tokens, spectrograms=None):
         if self.pooling.startswith("mel_rows"):
             return self._pool_rows(tokens, spectrograms)
+        if self.pooling == "steps":
+            shares = step_shares(tokens.shape[1], NUM_STEPS).mean(axis=0)
+            return ops.einsum("t,btd->bd", ops.cast(shares, tokens.dtype), tokens)
         class_token = tokens[:, 0]
         if self.pooling == "cls":
             return class_token
@@ -114,6 +122,33 @@ def share_of_sound(spectrograms, steps):
     frames = np.arange(spectrograms.shape[1])[:, None]
     overlaps = np.minimum(frames + 1, edges[1:]) - np.maximum(frames, edges[:-1])
     return ops.matmul(has_sound, ops.convert_to_tensor(np.maximum(overlaps, 0), "float32"))
+
+
+def step_shares(num_tokens, num_steps):
+    """Return what each time step takes of each token, an array of shape `(steps, tokens)`.
+
+    Where tokens are more than steps, averages; where they are fewer, linear interpolation.
+    """
+    if num_tokens == num_steps:
+        return np.eye(num_steps)
+    return (_averages if num_tokens > num_steps else _interpolation)(num_tokens, num_steps)
+
+
+def _averages(num_tokens, num_steps):
+    """Weights of the tokens that each step touches, as PyTorch's `adaptive_avg_pool1d`."""
+    steps = np.arange(num_steps)[:, None]
+    starts = steps * num_tokens // num_steps
+    stops = -(-(steps + 1) * num_tokens // num_steps)
+    tokens = np.arange(num_tokens)[None, :]
+    touched = np.logical_and(tokens >= starts, tokens < stops)
+    return touched / touched.sum(axis=1, keepdims=True)
+
+
+def _interpolation(num_tokens, num_steps):
+    """Weights of linear interpolation, pixel centers aligned, ends repeated."""
+    centers = (np.arange(num_steps) + 0.5) * num_tokens / num_steps - 0.5
+    centers = np.clip(centers, 0, num_tokens - 1)[:, None]
+    return np.maximum(0, 1 - np.abs(centers - np.arange(num_tokens)[None, :]))
 
 
 def _check_grid(shape, num_mel_patches):

@@ -10,7 +10,7 @@ from keras_asit.layers.mlp import dense
 from keras_asit.models.audio_preprocessor import ASiTAudioClassifierPreprocessor
 from keras_asit.models.backbone import ASiTBackbone
 from keras_asit.models.inputs import as_indices, as_label_array, as_shares
-from keras_asit.models.task import ASiTTask, check_task
+from keras_asit.models.task import ASiTTask, as_class_names, check_task
 from keras_asit.optimizers import AdamW
 
 
@@ -74,11 +74,7 @@ class ASiTAudioClassifier(ASiTTask):
         check_integers(1, num_classes=num_classes)
         num_classes = int(num_classes)
         check_number("dropout", dropout, 0, 0.999)
-        if class_names is not None and not len(class_names) == len(set(class_names)) == num_classes:
-            raise ValueError(
-                f"`class_names` must be {num_classes} different names (`num_classes`). Received: "
-                f"{len(class_names)}, {len(set(class_names))} of them different"
-            )
+        class_names = as_class_names(class_names, num_classes, "num_classes")
         check_known("ASiTAudioClassifier", kwargs, ("name", "trainable", "compile"))
         head_dtype = keras.dtype_policies.get(head_dtype or backbone.dtype_policy)
         # Layers without weights cannot be quantized.
@@ -109,7 +105,7 @@ class ASiTAudioClassifier(ASiTTask):
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
 
         # === Config ===
-        self.class_names = None if class_names is None else list(class_names)
+        self.class_names = class_names
         self.pooling = pooling
         self.dropout = dropout
 

@@ -1,17 +1,18 @@
 """Sound events in time: frame-level scores from ASiT's tokens."""
 
 import math
+from collections.abc import Sequence
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_asit._arguments import check_integers, check_known
 from keras_asit.layers.log_mel_filterbank import SHIFT_SECONDS, WINDOW_SECONDS
+from keras_asit.layers.pooling import NUM_STEPS, step_shares
 from keras_asit.models.audio_preprocessor import ASiTAudioClassifierPreprocessor
 from keras_asit.models.backbone import ASiTBackbone
 from keras_asit.models.inputs import as_shares
-from keras_asit.models.task import ASiTTask, check_task
+from keras_asit.models.task import ASiTTask, as_class_names, check_task
 from keras_asit.optimizers import AdamW
 
 
@@ -22,8 +23,9 @@ class ASiTEventDetector(ASiTTask):
     The tokens of the backbone, [CLS] included, in their order, are pooled to a fixed number of
     steps (averages; linear interpolation where there are fewer tokens). One linear layer scores
     each step ("strong" labels), another the average of all steps ("weak" labels). These are the
-    heads of the weights published with PretrainedSED: the presets
-    `"asit_base_16k_audioset_strong"` and `"asit_base_16k_audioset_weak"` have them.
+    heads of the weights published with PretrainedSED: the preset
+    `"asit_base_16k_audioset_strong"` has them, the second one untrained. The one that was trained
+    on labels of clips is in `"asit_base_16k_audioset_weak"`, an `ASiTAudioClassifier`.
 
     `fit`, `evaluate` and `predict` take waveforms as `ASiTAudioClassifier` does. Labels are a
     dict of either or both of `"strong"` and `"weak"`, shaped as the output, from 0 to 1.
@@ -35,6 +37,8 @@ class ASiTEventDetector(ASiTTask):
         preprocessor: as in `ASiTAudioClassifier`.
         num_weak_classes: int. Number of classes scored once a clip. Defaults to `None`, as
             many as `num_strong_classes`.
+        class_names: list of strs, the classes scored at each step, in their order. Defaults to
+            `None`.
         num_steps: int. Number of steps of a window. Defaults to `250`, 40 ms each in 10 seconds.
         head_dtype: str or `keras.DTypePolicy`, of both heads. Defaults to `None`, the backbone's.
         **kwargs: Arguments of `keras_hub.models.Task`: `name`, `trainable` and `compile`.
@@ -64,7 +68,8 @@ class ASiTEventDetector(ASiTTask):
         preprocessor: ASiTAudioClassifierPreprocessor | None = None,
         *,
         num_weak_classes: int | None = None,
-        num_steps: int = 250,
+        class_names: Sequence[str] | None = None,
+        num_steps: int = NUM_STEPS,
         head_dtype: str | keras.DTypePolicy | None = None,
         **kwargs,
     ):
@@ -72,6 +77,7 @@ class ASiTEventDetector(ASiTTask):
         num_weak_classes = num_strong_classes if num_weak_classes is None else num_weak_classes
         sizes = {"num_strong_classes": num_strong_classes, "num_weak_classes": num_weak_classes}
         check_integers(1, **sizes, num_steps=num_steps)
+        class_names = as_class_names(class_names, num_strong_classes, "num_strong_classes")
         check_known("ASiTEventDetector", kwargs, ("name", "trainable", "compile"))
         head_dtype = head_dtype or backbone.dtype_policy
 
@@ -84,7 +90,9 @@ class ASiTEventDetector(ASiTTask):
 
         # === Functional Model ===
         inputs = backbone.input
-        steps = _pool_tokens(backbone(inputs), num_steps)
+        tokens = backbone(inputs)
+        shares = ops.cast(step_shares(tokens.shape[1], num_steps), tokens.dtype)
+        steps = ops.einsum("st,btd->bsd", shares, tokens)
         outputs = {
             "strong": self.strong_head(steps),
             "weak": self.weak_head(ops.mean(steps, axis=1)),
@@ -94,6 +102,7 @@ class ASiTEventDetector(ASiTTask):
         # === Config ===
         self.num_strong_classes = num_strong_classes
         self.num_weak_classes = num_weak_classes
+        self.class_names = class_names
         self.num_steps = num_steps
 
     @property
@@ -137,29 +146,3 @@ class ASiTEventDetector(ASiTTask):
                 "compile with `loss={name: ...}` for those that there are."
             )
         return {name: as_shares(labels, shapes[name]) for name, labels in y.items()}
-
-
-def _pool_tokens(tokens, num_steps):
-    num_tokens = tokens.shape[1]
-    if num_tokens == num_steps:
-        return tokens
-    pool = _averages if num_tokens > num_steps else _interpolation
-    matrix = ops.cast(pool(num_tokens, num_steps), tokens.dtype)
-    return ops.einsum("st,btd->bsd", matrix, tokens)
-
-
-def _averages(num_tokens, num_steps):
-    """Weights of the tokens that each step touches, as PyTorch's `adaptive_avg_pool1d`."""
-    steps = np.arange(num_steps)[:, None]
-    starts = steps * num_tokens // num_steps
-    stops = -(-(steps + 1) * num_tokens // num_steps)
-    tokens = np.arange(num_tokens)[None, :]
-    touched = np.logical_and(tokens >= starts, tokens < stops)
-    return touched / touched.sum(axis=1, keepdims=True)
-
-
-def _interpolation(num_tokens, num_steps):
-    """Weights of linear interpolation, pixel centers aligned, ends repeated."""
-    centers = (np.arange(num_steps) + 0.5) * num_tokens / num_steps - 0.5
-    centers = np.clip(centers, 0, num_tokens - 1)[:, None]
-    return np.maximum(0, 1 - np.abs(centers - np.arange(num_tokens)[None, :]))

@@ -1,5 +1,6 @@
 """The built-in presets: sizes, generations, and published weights."""
 
+import csv
 import os
 import tempfile
 import warnings
@@ -48,6 +49,15 @@ GENERATIONS = {
 }
 
 
+# Files of the names of AudioSet's classes, by what their labels are of.
+CLASS_FILES = {
+    "clips": "class_labels_indices.csv",
+    "events in time": "strong_class_labels_indices.csv",
+}
+# What is trained on such labels.
+TASKS = {None: None, "clips": "ASiTAudioClassifier", "events in time": "ASiTEventDetector"}
+
+
 def _preset(size, parameters, sample_rate=16000, *, num_frames=592, file=None, labels=None):
     """Return a preset: an architecture, or a published file that may be fine-tuned on labels."""
     trained = "Pre-trained without labels on AudioSet." if file else "No weights: starts at random."
@@ -67,7 +77,7 @@ def _preset(size, parameters, sample_rate=16000, *, num_frames=592, file=None, l
         "backbone": {"spectrogram_shape": shape, **SIZES[size]},
         "converter": {"sample_rate": sample_rate, "num_frames": num_frames},
         "file": file,
-        "task": "ASiTEventDetector" if labels else None,
+        "task": TASKS[labels],
     }
 
 
@@ -86,6 +96,18 @@ PRESETS = {
         "base", 85_635_840, num_frames=998, file="ASIT_strong_1.pt", labels="events in time"
     ),
 }
+
+
+def audioset_names(labels, number):
+    """Return the names of AudioSet's classes that `labels` are of, or `None` if not `number`.
+
+    This is the order that PretrainedSED's heads were trained in by all signs; that cannot be told
+    from their weights.
+    """
+    path = Path(__file__).parent / "audioset" / CLASS_FILES[labels]
+    with path.open(encoding="utf-8", newline="") as file:
+        names = [row["display_name"] for row in csv.DictReader(file)]
+    return names if len(names) == number else None
 
 
 def listed_presets():

@@ -1,11 +1,13 @@
 """What the tasks of ASiT share: presets, and clips of any length as their inputs."""
 
+import collections
+
 import keras
 import keras_hub
 import numpy as np
 from keras.saving import deserialize_keras_object, serialize_keras_object
 
-from keras_asit._arguments import arguments_of, check_instance, is_symbolic
+from keras_asit._arguments import arguments_of, check_instance, is_symbolic, name_some
 from keras_asit.models import presets as builtin_presets
 from keras_asit.models.audio_preprocessor import ASiTAudioClassifierPreprocessor
 from keras_asit.models.backbone import ASiTBackbone
@@ -193,6 +195,26 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
             if isinstance(value, dict)
         }
         return cls(**{**config, **objects})
+
+
+def as_class_names(names, number, size_argument):
+    """Return names of classes as a list, or `None` for none; there must be one for each."""
+    if names is None:
+        return None
+    is_list = isinstance(names, (list, tuple, np.ndarray))
+    names = list(names) if is_list else [names]
+    if not is_list or not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            f"`class_names` must be a list of strs. Received: {name_some(map(repr, names))}"
+        )
+    repeated = [name for name, count in collections.Counter(names).items() if count > 1]
+    if repeated or len(names) != number:
+        twice = f"; more than once: {name_some(map(repr, repeated))}" if repeated else ""
+        raise ValueError(
+            f"`class_names` must be {number} different names (`{size_argument}`). Received: "
+            f"{len(names)}{twice}"
+        )
+    return [str(name) for name in names]
 
 
 def check_task(backbone, preprocessor):

@@ -5,7 +5,7 @@ import pytest
 from harness import assert_close, run_layer_test
 
 from keras_asit.layers import FramePooling, TokenPooling
-from keras_asit.layers.pooling import VARIANCE_EPSILON, share_of_sound
+from keras_asit.layers.pooling import VARIANCE_EPSILON, share_of_sound, step_shares
 
 TOKENS = np.random.default_rng(1).normal(size=(2, 1 + 3 * 4, 5)).astype("float32")
 EXPECTED = {
@@ -37,6 +37,17 @@ def test_mel_rows_are_pooled_over_time(pooling):
     expected = np.stack([MEL_ROWS[pooling](rows) for rows in ROWS])
     assert_close(layer(TOKENS), expected, atol=1e-5)
     run_layer_test(TokenPooling, {"pooling": pooling, "num_mel_patches": 4}, TOKENS)
+
+
+@pytest.mark.parametrize("num_tokens", [13, 250, 297, 500])
+def test_steps_average_all_tokens(num_tokens):
+    tokens = np.random.default_rng(1).normal(size=(2, num_tokens, 3)).astype("float32")
+    pooled = TokenPooling("steps")(tokens)
+    matrix = step_shares(num_tokens, 250)
+    np.testing.assert_allclose(matrix.sum(axis=1), 1)
+    assert matrix.sum(axis=0).min() > 0  # No token is left out.
+    assert_close(pooled, (matrix @ tokens).mean(axis=1), atol=1e-5)
+    run_layer_test(TokenPooling, {"pooling": "steps"}, tokens)
 
 
 @pytest.mark.parametrize("padding", [-0.5, 0.0])

@@ -231,8 +231,13 @@ def test_bad_arguments_are_errors():
     preprocessor = ASiTAudioClassifierPreprocessor(ASiTAudioConverter(num_frames=48, num_mels=32))
     with pytest.raises(ValueError, match="but the preprocessor makes"):
         ASiTAudioClassifier(backbone, 3, preprocessor)
-    with pytest.raises(ValueError, match="must be 3 different names"):
+    with pytest.raises(ValueError, match=r"must be 3 different names.*more than once: 'a'"):
         ASiTAudioClassifier(backbone, 3, class_names=["a", "a", "b"])
+    with pytest.raises(ValueError, match=r"must be 3 different names.*Received: 2"):
+        ASiTAudioClassifier(backbone, 3, class_names=["a", "b"])
+    for names in ("abc", ["a", "b", 3]):
+        with pytest.raises(ValueError, match="must be a list of strs"):
+            ASiTAudioClassifier(backbone, 3, class_names=names)
     with pytest.raises(ValueError, match="has no arguments 'dropot'"):
         ASiTAudioClassifier(backbone, 3, dropot=0.5)
     with pytest.raises(ValueError, match="`pooling` must be one of"):

@@ -53,6 +53,7 @@ def test_what_holds_for_every_task(raw):
             "num_strong_classes": 3,
             "preprocessor": build(raw=raw).preprocessor,
             "num_weak_classes": 5,
+            "class_names": ["dog", "cat", "cow"],
             "num_steps": 10,
         },
         np.stack(waveforms()) if raw else spectrograms(),
@@ -220,6 +221,8 @@ def test_bad_arguments_are_errors():
         ASiTEventDetector("backbone", 3)
     with pytest.raises(ValueError, match="has no arguments 'num_step'"):
         build(num_step=4)
+    with pytest.raises(ValueError, match="must be 3 different names"):
+        build(class_names=["dog", "cat"])
     with pytest.raises(ValueError, match="`num_steps` must be a positive integer"):
         build(num_steps=0)
     with pytest.raises(ValueError, match="but the preprocessor makes"):
