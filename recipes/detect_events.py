@@ -1,11 +1,14 @@
-"""Detect sound events in a recording of any length.
+"""Detect sound events in recordings of any length.
 
-    python recipes/detect_events.py asit_base_16k_audioset_strong RECORDING --labels labels.txt
+    python recipes/detect_events.py asit_base_16k_audioset_strong RECORDINGS --output events.csv
     python recipes/detect_events.py ASIT_strong_1.pt RECORDING --output events.csv events.png
 
-DETECTOR is a preset (name, folder or handle), a file published with PretrainedSED (ASIT_strong_1.pt
-or ASIT_weak.pt), or a saved `ASiTEventDetector` (.keras). The events go to standard output and, by
-the endings of the names, to a table (.csv), to Audacity's labels (.txt) and to a picture (.png).
+DETECTOR is a preset (name, folder or handle), the file published with PretrainedSED
+(ASIT_strong_1.pt), or a saved `ASiTEventDetector` (.keras). RECORDINGS is a folder, searched whole,
+a .txt, .csv or .json manifest, or audio files. Without output, the events are printed. Of one
+recording they are printed anyway, and can be drawn (.png). Output is as that of label.py: a table
+(.csv, .parquet), .json, or Audacity's labels (.txt, or a folder); the same command goes on where
+it was interrupted.
 """
 
 import argparse
@@ -13,44 +16,118 @@ from pathlib import Path
 
 import keras
 from command_line import ending_in_one_line, number_from_zero, overlap, positive_integer, share
+from recordings import (
+    Parts,
+    check_absent,
+    fingerprint,
+    list_unreadable,
+    load_task,
+    names_of,
+    read_recordings,
+)
+from tables import check_table, read_lines, table_path, write_lines, write_table
 
 import keras_asit
+from keras_asit.data.decoding import UNREADABLE
+
+COLUMNS = ("path", "onset", "offset", "label", "score")
+# Recordings a part.
+PART_SIZE = 16
 
 
 def main():
     arguments = parse_arguments()
-    with ending_in_one_line(errors=(RuntimeError,)):
+    with ending_in_one_line("The same command goes on from the last whole part.", (RuntimeError,)):
         detect(arguments)
 
 
 def detect(arguments):
-    detector = load_detector(arguments)
-    labels = read_labels(arguments.labels, detector.num_strong_classes)
-    converter = detector.preprocessor.audio_converter
-    waveform = keras_asit.data.decode_audio(arguments.recording, sample_rate=converter.sample_rate)
-    scores = keras_asit.events.score_recording(detector, waveform, overlap=arguments.overlap)
-    events = keras_asit.events.find_events(
-        scores,
-        detector.window_seconds / detector.num_steps,
-        labels,
-        threshold=arguments.threshold,
-        median_steps=arguments.median_steps,
-        min_seconds=arguments.min_seconds,
+    paths = read_recordings(arguments.recordings)
+    tables = [path for path in arguments.output if path.suffix != ".png"]
+    check_outputs(arguments.output, tables, paths)
+    detector = load_task(
+        arguments.detector,
+        keras_asit.models.ASiTEventDetector,
+        keras_asit.conversion.load_event_detector,
+        arguments.num_heads,
     )
-    for event in events:
-        print(f"{event.onset:9.2f} {event.offset:9.2f}  {event.score:5.1%}  {event.label}")
-    print(f"{len(events)} events in {len(waveform) / converter.sample_rate:.2f} s")
+    labels = read_labels(arguments.labels, detector)
+    if tables and len(paths) > 1:
+        names = ("threshold", "overlap", "median_steps", "min_seconds")
+        settings = {name: getattr(arguments, name) for name in names}
+        identity = fingerprint(detector, paths, labels, settings)
+        parts = Parts(paths, tables[0], identity, size=PART_SIZE, suffix=".jsonl")
+        files = parts.work(lambda some: find_events(detector, some, labels, arguments), write_lines)
+        recordings = list(read_lines(files))
+    else:
+        recordings = []
+        for index, recording in find_events(detector, paths, labels, arguments):
+            recordings.append({"path": paths[index], **recording})
+            print_events(recordings[-1], len(paths) > 1)
+    list_unreadable(paths, [recording["path"] for recording in recordings])
+    for path in tables:
+        write_table(recordings, path, COLUMNS)
     for path in arguments.output:
         if path.suffix == ".png":
-            save_picture(converter, waveform, events, path)
-        else:
-            keras_asit.events.write_events(events, path)
+            save_picture(detector.preprocessor.audio_converter, recordings[0], path)
+    if tables and len(paths) > 1:
+        parts.clear()
+        number = sum(len(recording["events"]) for recording in recordings)
+        print(f"{number} events in {len(recordings)} of {len(paths)} recordings")
 
 
-def read_labels(path, number):
-    """Return the names of a number of classes."""
+def check_outputs(outputs, tables, paths):
+    if len(tables) < len(outputs) and len(paths) > 1:
+        raise ValueError(f"A picture (.png) is of one recording, but there are {len(paths)}.")
+    for path in tables:
+        check_table(path, paths)
+        if len(paths) > 1:
+            check_absent(path)
+
+
+def find_events(detector, paths, labels, arguments):
+    """Yield (index, what JSON tells of it) of each readable recording."""
+    sample_rate = detector.preprocessor.audio_converter.sample_rate
+    for index, path in enumerate(paths):
+        try:
+            waveform = keras_asit.data.decode_audio(path, sample_rate=sample_rate)
+        except UNREADABLE:  # It is listed at the end.
+            continue
+        scores = keras_asit.events.score_recording(detector, waveform, overlap=arguments.overlap)
+        events = keras_asit.events.find_events(
+            scores,
+            detector.window_seconds / detector.num_steps,
+            labels,
+            threshold=arguments.threshold,
+            median_steps=arguments.median_steps,
+            min_seconds=arguments.min_seconds,
+        )
+        rows = [
+            {
+                "onset": round(on, 3),
+                "offset": round(off, 3),
+                "label": label,
+                "score": round(score, 6),
+            }
+            for on, off, label, score in events
+        ]
+        yield index, {"seconds": round(len(waveform) / sample_rate, 3), "events": rows}
+
+
+def print_events(recording, with_path):
+    if with_path:
+        print(names_of([recording["path"]])[0])
+    for row in recording["events"]:
+        times = f"{row['onset']:9.2f} {row['offset']:9.2f}"
+        print(f"{times}  {row['score']:5.1%}  {row['label']}")
+    print(f"{len(recording['events'])} events in {recording['seconds']:.2f} s")
+
+
+def read_labels(path, detector):
+    """Return the names of the classes: the detector's own, unless a file has others."""
+    number = detector.num_strong_classes
     if path is None:
-        return [f"class {index}" for index in range(number)]
+        return detector.class_names or [f"class {index}" for index in range(number)]
     labels = Path(path).read_text(encoding="utf-8").rstrip().splitlines()
     if len(labels) != number:
         raise ValueError(
@@ -60,23 +137,9 @@ def read_labels(path, number):
     return labels
 
 
-def load_detector(arguments):
-    source = arguments.detector
-    if Path(source).suffix == ".keras":
-        detector = keras.saving.load_model(source)
-        has_preprocessor = getattr(detector, "preprocessor", None) is not None
-        if isinstance(detector, keras_asit.models.ASiTEventDetector) and has_preprocessor:
-            return detector
-        raise ValueError(
-            f"{source} must hold an ASiTEventDetector with a preprocessor. It holds: "
-            f"{type(detector).__name__}"
-        )
-    if Path(source).suffix in (".pt", ".pth"):
-        return keras_asit.conversion.load_event_detector(source, num_heads=arguments.num_heads)
-    return keras_asit.models.ASiTEventDetector.from_preset(source)
-
-
-def save_picture(converter, waveform, events, path):
+def save_picture(converter, recording, path):
+    waveform = keras_asit.data.decode_audio(recording["path"], sample_rate=converter.sample_rate)
+    events = [keras_asit.events.Event(**row) for row in recording["events"]]
     frames = max(1, converter.filterbank.num_frames(len(waveform)))
     spectrogram = keras.ops.convert_to_numpy(converter(waveform, num_frames=frames))
     keras_asit.evaluation.plot_events(spectrogram, events, converter=converter).savefig(path)
@@ -89,10 +152,7 @@ def odd_integer(text):
 
 
 def output_path(text):
-    path = Path(text)
-    if path.suffix not in (".csv", ".txt", ".png"):
-        raise argparse.ArgumentTypeError(f"must end in .csv, .txt or .png, not as {text}")
-    return path
+    return Path(text) if Path(text).suffix == ".png" else table_path(text)
 
 
 def parse_arguments():
@@ -105,9 +165,9 @@ def parse_arguments():
         add(flag, type=type, default=default, help=f"{help} (default: %(default)s)")
 
     add("detector", metavar="DETECTOR", help="preset, published PyTorch file, or detector.keras")
-    add("recording", metavar="RECORDING", help="an audio file")
-    add("--labels", help="text file with the name of a class a line (default: class 0, 1, ...)")
-    add("--output", type=output_path, nargs="+", default=[], help="files: .csv, .txt, .png")
+    add("recordings", metavar="RECORDINGS", nargs="+", help="folder, manifest or audio files")
+    add("--labels", help="text file with the name of a class a line (default: the detector's)")
+    add("--output", type=output_path, nargs="+", default=[], help="tables, and a picture (.png)")
     number("--threshold", 0.5, share, "of probability")
     number("--overlap", 0.5, overlap, "of windows")
     number("--median-steps", 1, odd_integer, "length of the median filter, odd; 1 is none")

@@ -13,20 +13,19 @@ was interrupted. Choose the backend with KERAS_BACKEND.
 """
 
 import argparse
-import hashlib
-import json
-import shutil
 import warnings
 from pathlib import Path
 
-import keras
 import numpy as np
 from command_line import ending_in_one_line, overlap, positive_integer
+from recordings import Parts, check_absent, fingerprint, names_of
+from tables import import_parquet
 
 import keras_asit
 import keras_asit.hear
-from keras_asit._extras import of_extra
 from keras_asit._files import replacing
+from keras_asit.data.decoding import UNREADABLE
+from keras_asit.evaluation.windows import outputs_of_recordings, placed_windows
 from keras_asit.layers.pooling import DEFAULT_POOLING, POOLINGS
 
 
@@ -40,23 +39,20 @@ def embed(arguments):
     check_output(arguments)
     paths = keras_asit.data.read_manifest(arguments.source)
     model = keras_asit.hear.load_model(arguments.preset)
-    clip_model = model.backbone.feature_model(arguments.pooling, arguments.blocks)
-    folder = arguments.output.with_name(f"{arguments.output.name}.parts")
-    claim(folder, fingerprint(paths, model, arguments))
-    parts = []
-    progress = keras.utils.Progbar(len(paths), unit_name="file")
-    for first in range(0, len(paths), arguments.part_size):
-        some = paths[first : first + arguments.part_size]
-        parts.append(folder / f"{first:09}.npz")
-        if not parts[-1].exists():
-            if arguments.frames:
-                columns = embed_frames(some, model)
-            else:
-                columns = embed_clips(some, clip_model, model.converter, arguments)
-            write_npz(parts[-1], columns)
-        progress.update(first + len(some))
-    number = join(parts, arguments.output)
-    shutil.rmtree(folder)
+    names = ("frames", "pooling", "blocks", "overlap", "part_size")
+    settings = {name: getattr(arguments, name) for name in names}
+    identity = fingerprint(model.backbone, paths, model.converter.get_config(), settings)
+    parts = Parts(paths, arguments.output, identity, size=arguments.part_size, suffix=".npz")
+    if arguments.frames:
+        files = parts.work(lambda some: embed_frames(some, model), frame_writer(model))
+    else:
+        clip_model = model.backbone.feature_model(arguments.pooling, arguments.blocks)
+        files = parts.work(
+            lambda some: embed_clips(some, clip_model, model.converter, arguments),
+            clip_writer(clip_model),
+        )
+    number = join(files, arguments.output)
+    parts.clear()
     print(f"{number} of {len(paths)} recordings embedded in {arguments.output}")
 
 
@@ -66,81 +62,73 @@ def check_output(arguments):
         raise ValueError(
             f"The output must end in .npz or, without --frames, .parquet. Received: {output}"
         )
-    if output.exists():
-        raise ValueError(f"{output} exists already; delete it or choose another --output.")
     if output.suffix == ".parquet":
         import_parquet()
-    output.parent.mkdir(parents=True, exist_ok=True)
+    check_absent(output)
 
 
 def embed_clips(paths, model, converter, arguments):
-    """Return columns with a row for each readable recording."""
-    embeddings, indices = keras_asit.evaluation.predict_recordings(
-        model,
+    """Yield (index, embedding) of each readable recording."""
+    windows = placed_windows(
         paths,
-        converter=converter,
+        converter,
         overlap=arguments.overlap,
         batch_size=arguments.batch_size,
         at_least=0,
         pad_with_silence=True,
     )
-    return {"path": names_of(paths)[indices], "embedding": embeddings}
+    for index, _, outputs in outputs_of_recordings(model, windows):
+        yield index, outputs.mean(axis=0, dtype="float64")
 
 
 def embed_frames(paths, model):
-    """Return columns with a row for each readable recording, or for each of its frames."""
-    readable, embeddings, timestamps = [], [], []
-    for path in paths:
+    """Yield (index, embeddings and timestamps) of each readable recording."""
+    for index, path in enumerate(paths):
         try:
             waveform = keras_asit.data.decode_audio(path, sample_rate=model.sample_rate)
-        except (ValueError, OSError, RuntimeError) as error:
+        except UNREADABLE as error:
             warnings.warn(f"Skipped: {error}", stacklevel=1)
             continue
         frames, times = keras_asit.hear.get_timestamp_embeddings(waveform[None], model)
-        readable.append(path)
-        embeddings.append(frames[0])
-        timestamps.append(times[0])
-    nothing = np.zeros((0, model.timestamp_embedding_size), "float32")
-    return {
-        "path": names_of(readable),
-        "num_frames": np.array([len(times) for times in timestamps], "int64"),
-        "embedding": np.concatenate([nothing, *embeddings]),
-        "timestamp": np.concatenate([nothing[:, 0], *timestamps]),
-    }
+        yield index, (frames[0], times[0])
 
 
-def names_of(paths):
-    """Return paths as Unicode, which Parquet demands; what is not UTF-8 in them is escaped."""
-    return np.array([path.encode("utf-8", "backslashreplace").decode() for path in paths], str)
+def clip_writer(model):
+    """Return a function that writes a row for each recording."""
 
-
-def fingerprint(paths, model, arguments):
-    """Return what tells a run from every other one whose parts must not be mixed with its own."""
-    names = ("frames", "pooling", "blocks", "overlap", "part_size")
-    settings = {name: getattr(arguments, name) for name in names}
-    configs = [model.backbone.get_config(), model.converter.get_config()]
-    digest = hashlib.sha256(json.dumps([paths, settings, configs], default=str).encode())
-    for weight in model.backbone.get_weights():
-        digest.update(np.ascontiguousarray(weight))
-    return digest.hexdigest()
-
-
-def claim(folder, fingerprint):
-    """Make the folder of the parts, or raise `ValueError` if it is another run's."""
-    folder.mkdir(exist_ok=True)
-    file = folder / "fingerprint.txt"
-    if not file.exists():
-        with replacing(file) as temporary:
-            temporary.write_text(fingerprint)
-    elif file.read_text() != fingerprint:
-        raise ValueError(
-            f"{folder} holds parts of a run with other recordings, weights or flags; delete it "
-            "or choose another --output."
+    def write(path, results):
+        embeddings = np.reshape(
+            [embedding for _, embedding in results], (-1, *model.output_shape[1:])
         )
+        columns = {"path": path_column(results), "embedding": embeddings.astype("float32")}
+        write_npz(path, columns)
+
+    return write
+
+
+def frame_writer(model):
+    """Return a function that writes a row for each frame of recordings."""
+    nothing = np.zeros((0, model.timestamp_embedding_size), "float32")
+
+    def write(path, results):
+        lengths = [len(times) for _, (_, times) in results]
+        columns = {
+            "path": path_column(results),
+            "num_frames": np.array(lengths, "int64"),
+            "embedding": np.concatenate([nothing, *(frames for _, (frames, _) in results)]),
+            "timestamp": np.concatenate([nothing[:, 0], *(times for _, (_, times) in results)]),
+        }
+        write_npz(path, columns)
+
+    return write
+
+
+def path_column(results):
+    return np.array(names_of([path for path, _ in results]), str)
 
 
 def write_npz(path, columns):
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with path.open("wb") as file:
         np.savez(file, **columns)
 
 
@@ -149,12 +137,13 @@ def join(parts, output):
     number = sum(len(np.load(part)["path"]) for part in parts)
     if not number:
         raise ValueError("None of the recordings could be read.")
-    if output.suffix == ".npz":
-        tables = [dict(np.load(part)) for part in parts]
-        columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
-        write_npz(output, columns)
-    else:
-        with replacing(output) as temporary:
+    with replacing(output) as temporary:
+        if output.suffix == ".npz":
+            tables = [dict(np.load(part)) for part in parts]
+            names = tables[0]
+            columns = {name: np.concatenate([table[name] for table in tables]) for name in names}
+            write_npz(temporary, columns)
+        else:
             write_parquet(parts, temporary)
     return number
 
@@ -170,12 +159,6 @@ def write_parquet(parts, path):
             rows = pyarrow.FixedSizeListArray.from_arrays(values, width)
             columns = [pyarrow.array(part["path"].tolist(), pyarrow.string()), rows]
             writer.write_table(pyarrow.Table.from_arrays(columns, schema=schema))
-
-
-def import_parquet():
-    with of_extra("parquet"):
-        import pyarrow.parquet
-    return pyarrow
 
 
 def parse_arguments():

@@ -278,20 +278,24 @@ def build_classifier(class_names, multi_label, arguments):
         )
     else:
         backbone = models.ASiTBackbone(shape, **dimensions(arguments))
+    head = models.ASiTAudioClassifier.from_preset(arguments.preset) if arguments.keep_head else None
     backbone.trainable = not arguments.freeze
     if arguments.lora_rank:
         backbone.enable_lora(arguments.lora_rank)
-    return models.ASiTAudioClassifier(
+    classifier = models.ASiTAudioClassifier(
         backbone,
         len(class_names),
         models.ASiTAudioClassifierPreprocessor(converter),
         class_names=class_names,
         multi_label=multi_label,
-        pooling=arguments.pooling,
+        pooling=head.pooling if head else arguments.pooling,
         dropout=arguments.dropout,
         augmentation=build_augmentation(arguments),
         compile=False,
     )
+    if head:
+        classifier.copy_head(head)
+    return classifier
 
 
 def build_augmentation(arguments):
@@ -471,6 +475,7 @@ def parse_arguments():
     add("--pooling", choices=POOLINGS, default="cls_and_mean")
     published(group, "--dropout", share, "before the head")
     published(group, "--drop-path-rate", share)
+    add("--keep-head", action="store_true", help="start classes from the preset's, by their names")
     add("--freeze", action="store_true", help="train the head only")
     add(
         "--lora-rank", type=integer_from_zero, default=0, help="low-rank adaptation (default: none)"
@@ -497,6 +502,8 @@ def parse_arguments():
     group.add_argument("--layer-decay", type=share, default=1.0, help="of learning rates, a layer")
 
     arguments = parser.parse_args()
+    if arguments.keep_head and not arguments.preset:
+        parser.error("--keep-head needs --preset, that of a classifier")
     for name, value in DATASETS[arguments.dataset].items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)

@@ -1,7 +1,8 @@
 """Recordings of any length: cut into windows, and what a model says of them, averaged."""
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from keras_asit._arguments import check_instance, check_integers, check_number
 from keras_asit._numpy_function import numpy_function
 from keras_asit.data.passes import FilePasses
 from keras_asit.data.sources import read_manifest
+from keras_asit.layers.log_mel_filterbank import WINDOW_SECONDS
 from keras_asit.models import ASiTAudioClassifier, ASiTAudioConverter
 
 
@@ -47,6 +49,7 @@ def window_dataset(
     num_workers: int | None = None,
     at_least: int = 1,
     pad_with_silence: bool = False,
+    window_seconds: float | None = None,
 ) -> "tf.data.Dataset":  # noqa: F821
     """Return a dataset of windows that cover recordings: one pass over the files, in order.
 
@@ -64,6 +67,8 @@ def window_dataset(
         pad_with_silence: bool. Whether what is shorter than a window is padded with silence, as
             in pre-training, or its spectrogram with zeros, as in fine-tuning. Defaults to
             `False`, zeros.
+        window_seconds: float. Length of a window, at most the converter's. Defaults to `None`,
+            the converter's.
 
     Returns:
         A `tf.data.Dataset` of `(spectrograms, indices)`: float32 of shape
@@ -81,29 +86,58 @@ def window_dataset(
         print(spectrograms.shape, indices)
     ```
     """
+    options = {"overlap": overlap, "batch_size": batch_size, "num_workers": num_workers}
+    options |= {"at_least": at_least, "pad_with_silence": pad_with_silence}
+    windows = placed_windows(source, converter, window_seconds=window_seconds, **options)
+    return windows.map(lambda spectrograms, places: (spectrograms, places[:, 0]))
+
+
+def placed_windows(
+    source,
+    converter,
+    *,
+    overlap=0.0,
+    batch_size=32,
+    num_workers=None,
+    at_least=1,
+    pad_with_silence=False,
+    window_seconds=None,
+):
+    """Return the dataset of `window_dataset`, with the places of windows instead of indices.
+
+    Those are int64 of shape `(batch, 3)`: the file, where in it the window starts and, at the end
+    of the sound at the latest, where it stops, in samples.
+    """
     import tensorflow as tf
 
     check_instance("converter", converter, ASiTAudioConverter)
+    if window_seconds is not None:
+        check_number("window_seconds", window_seconds, WINDOW_SECONDS, converter.seconds)
     check_number("overlap", overlap, 0, 0.9)
     check_integers(1, batch_size=batch_size)
     check_integers(0, at_least=at_least)
     check_integers(1, or_none=True, num_workers=num_workers)
-    length = round(converter.seconds * converter.sample_rate)
+    length = round((window_seconds or converter.seconds) * converter.sample_rate)
 
     def starts(samples):
         return window_starts(int(samples), length, overlap=overlap)
 
     def cut(clip):
-        waveform = clip["audio"]
+        waveform, samples = clip["audio"], clip["samples"]
         if pad_with_silence:
             waveform = tf.pad(waveform, [[0, tf.maximum(0, length - tf.size(waveform))]])
         firsts = numpy_function(starts, [tf.size(waveform)], tf.int64)
         windows = tf.data.Dataset.from_tensor_slices(tf.ensure_shape(firsts, [None]))
-        return windows.map(lambda first: (waveform[first : first + length], clip["seed"][1]))
+        return windows.map(
+            lambda first: (
+                waveform[first : first + length],
+                tf.stack([clip["seed"][1], first, tf.minimum(first + length, samples)]),
+            )
+        )
 
     settings = {"num_workers": num_workers, "at_least": at_least}
     passes = FilePasses(read_manifest(source), converter.sample_rate, **settings)
-    windows = passes.clips().flat_map(cut).map(lambda window, index: (converter(window), index))
+    windows = passes.clips().flat_map(cut).map(lambda window, place: (converter(window), place))
     return windows.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
@@ -152,19 +186,33 @@ def predict_recordings(
         raise ValueError(f"`model` must be a keras.Model. Received: {type(model).__name__}")
     paths = read_manifest(source)
     options = {"overlap": overlap, "batch_size": batch_size, "at_least": at_least}
-    windows = window_dataset(paths, converter, pad_with_silence=pad_with_silence, **options)
-    outputs, owners = [np.zeros((0, *model.output_shape[1:]))], [np.zeros(0, "int64")]
+    windows = placed_windows(paths, converter, pad_with_silence=pad_with_silence, **options)
+    means, indices = [], []
     progress = keras.utils.Progbar(len(paths), verbose=verbose, unit_name="file")
-    for spectrograms, indices in windows.as_numpy_iterator():
-        outputs.append(model.predict_on_batch(spectrograms))
-        owners.append(indices)
-        progress.update(indices[-1])
+    for index, _, outputs in outputs_of_recordings(model, windows):
+        means.append(outputs.mean(axis=0, dtype="float64"))
+        indices.append(index)
+        progress.update(index)
     progress.update(len(paths), finalize=True)
+    means = np.reshape(means, (len(indices), *model.output_shape[1:])).astype("float32")
+    return means, np.asarray(indices, "int64")
+
+
+def outputs_of_recordings(model: keras.Model, windows) -> Iterator[tuple]:
+    """Yield (index, places, outputs) of each readable recording in turn, a row a window of both.
+
+    `windows` is what `placed_windows` returns; places are `(windows, 2)`, where each starts and
+    stops.
+    """
+
+    def each():
+        for spectrograms, places in windows.as_numpy_iterator():
+            yield from zip(places, model.predict_on_batch(spectrograms))
+
     # The windows of a recording follow each other.
-    outputs, owners = np.concatenate(outputs), np.concatenate(owners)
-    indices, firsts, counts = np.unique(owners, return_index=True, return_counts=True)
-    sums = np.add.reduceat(outputs, firsts, axis=0)
-    return (sums / counts.reshape(-1, *[1] * (sums.ndim - 1))).astype("float32"), indices
+    for index, group in itertools.groupby(each(), key=lambda window: int(window[0][0])):
+        places, outputs = zip(*group)
+        yield index, np.stack(places)[:, 1:], np.stack(outputs)
 
 
 def average_windows(windows, starts, weights):

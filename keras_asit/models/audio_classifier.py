@@ -3,8 +3,16 @@
 from collections.abc import Callable, Sequence
 
 import keras
+from keras import ops
 
-from keras_asit._arguments import check_integers, check_known, check_number, is_symbolic
+from keras_asit._arguments import (
+    check_instance,
+    check_integers,
+    check_known,
+    check_number,
+    is_symbolic,
+    name_some,
+)
 from keras_asit.layers import TokenPooling
 from keras_asit.layers.mlp import dense
 from keras_asit.models.audio_preprocessor import ASiTAudioClassifierPreprocessor
@@ -156,6 +164,44 @@ class ASiTAudioClassifier(ASiTTask):
                 f"{losses[are_shares]}(from_logits=True)` and metrics to match."
             )
         return labels
+
+    def copy_head(self, source: "ASiTAudioClassifier"):
+        """Start each class from the one of the same name in the head of another classifier.
+
+        Args:
+            source: an `ASiTAudioClassifier` of the same pooling and width, whose `class_names` are
+                all of this one's, and others besides.
+
+        Raises:
+            ValueError: if a class has no name or is not among those of `source`, or the heads read
+                other vectors; this classifier is as it was.
+
+        Example:
+        ```python
+        names = classifier.class_names[:1]
+        other = keras_asit.models.ASiTAudioClassifier(classifier.backbone, 1, class_names=names)
+        other.copy_head(classifier)
+        ```
+        """
+        check_instance("source", source, ASiTAudioClassifier)
+        theirs = source.class_names or []
+        unknown = [
+            name for name in self.class_names or ["classes without names"] if name not in theirs
+        ]
+        if unknown:
+            raise ValueError(
+                f"`source` must know all classes by their names; it has {len(theirs)} names. "
+                f"Unknown to it: {name_some(map(repr, unknown))}"
+            )
+        widths = [classifier.output_dense.kernel.shape[0] for classifier in (self, source)]
+        if self.pooling != source.pooling or widths[0] != widths[1]:
+            raise ValueError(
+                f"`source` must have the pooling {self.pooling!r} to {widths[0]} values. Received: "
+                f"{source.pooling!r} to {widths[1]} values"
+            )
+        indices = [theirs.index(name) for name in self.class_names]
+        weights = map(ops.convert_to_numpy, source.output_dense.weights)
+        self.output_dense.set_weights([weight[..., indices] for weight in weights])
 
     def probability_model(self) -> keras.Model:
         """Return a `keras.Model` from spectrograms to probabilities; it shares all weights."""

@@ -275,6 +275,25 @@ def test_a_preset_starts_a_classifier_of_other_classes(tmp_path):
     assert isinstance(classifier.augmentation, SpecAugment)
 
 
+def test_classes_start_from_those_of_the_same_names():
+    source, spectrograms = (
+        build(class_names=NAMES),
+        np.random.default_rng(1).normal(size=(2, 32, 32)),
+    )
+    other = ASiTAudioClassifier(source.backbone, 2, class_names=["cow", "cat"])
+    other.copy_head(source)
+    logits = ops.convert_to_numpy(source(spectrograms))
+    assert_close(other(spectrograms), logits[:, [2, 0]], atol=1e-6)
+    for arguments, message in [
+        ({"class_names": ["cow", "ant"]}, "Unknown to it: 'ant'"),
+        ({}, "it has 3 names. Unknown to it: 'classes without names'"),
+        ({"class_names": ["cow", "cat"], "pooling": "mean"}, "must have the pooling 'mean'"),
+    ]:
+        other = ASiTAudioClassifier(source.backbone, 2, **arguments)
+        with pytest.raises(ValueError, match=message):
+            other.copy_head(source)
+
+
 def test_fine_tuning_may_change_the_backbone_and_the_precision(tmp_path):
     build(class_names=NAMES).save_to_preset(str(tmp_path))
     load = ASiTAudioClassifier.from_preset

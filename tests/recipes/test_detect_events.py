@@ -1,5 +1,7 @@
 """The recipe that detects events, on a saved detector with real audio."""
 
+import csv
+import shutil
 from pathlib import Path
 
 import keras
@@ -45,6 +47,31 @@ def test_writes_a_table_labels_and_a_picture(file, recording, tmp_path, run_here
     assert outputs[2].read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_folder_becomes_one_table_with_the_names_of_the_detector(
+    detector, tmp_path, recording, run_here, complaint, capsys
+):
+    detector.class_names = ["dog", "cat", "cow"]
+    detector.save_to_preset(str(tmp_path / "preset"))
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    for name in ("a.ogg", "b.ogg"):
+        shutil.copy(recording, folder / name)
+    (folder / "broken.wav").write_bytes(b"no audio")
+    outputs = [tmp_path / "events.csv", tmp_path / "audacity"]
+    flags = [tmp_path / "preset", folder, "--threshold", 0, "--output"]
+    printed = run_here(*flags, *outputs)
+    assert "6 events in 2 of 3 recordings" in printed
+    assert "broken.wav cannot be decoded" in capsys.readouterr().err
+    with outputs[0].open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [Path(row["path"]).name for row in rows] == ["a.ogg"] * 3 + ["b.ogg"] * 3
+    assert {row["label"] for row in rows} == {"dog", "cat", "cow"}
+    assert sorted(path.name for path in outputs[1].iterdir()) == ["a.ogg.txt", "b.ogg.txt"]
+    assert not list(tmp_path.glob("*.parts"))
+    assert "exists already" in complaint(*flags, *outputs)
+    assert "of one recording, but there are 3" in complaint(*flags, tmp_path / "events.png")
+
+
 @pytest.mark.slow
 def test_a_preset_detects_what_its_file_does(detector, file, recording, tmp_path, run_here):
     detector.save_to_preset(str(tmp_path / "preset"))
@@ -61,7 +88,7 @@ def test_says_in_one_line_what_is_wrong(tmp_path, complaint):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--output", "events.csv", "x.json"], "must end in .csv, .txt or .png, not as x.json"),
+        (["--output", "events.csv", "x.xml"], "or be a folder of those, not as x.xml"),
         (["--threshold", 2], "between 0 and 1, not 2"),
         (["--median-steps", 4], "positive and odd, not 4"),
         (["--min-seconds", -1], "at least 0, not -1"),
@@ -74,7 +101,7 @@ def test_checks_flags_before_anything_else(flags, message, complaint):
 def test_labels_must_be_those_of_the_detector(file, recording, tmp_path, run_here, complaint):
     labels = tmp_path / "labels.txt"
     labels.write_text("dog\ncat\n")
-    printed = complaint(file, "absent.wav", "--labels", labels)
+    printed = complaint(file, recording, "--labels", labels)
     assert printed.startswith(f"detect_events.py: {labels} must have")
     assert "of the 3 that the detector knows. Its lines: 2" in printed
     labels.write_text("dog\ncat\ncow\n\n")

@@ -9,9 +9,15 @@ from pathlib import Path
 
 import data_set_layouts as layouts
 import keras
+import numpy as np
 import pytest
 
-from keras_asit.models import ASiTAudioClassifier, ASiTAudioConverter, ASiTBackbone
+from keras_asit.models import (
+    ASiTAudioClassifier,
+    ASiTAudioClassifierPreprocessor,
+    ASiTAudioConverter,
+    ASiTBackbone,
+)
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "finetune.py"
 QUICK = ["--epochs", 2, "--batch-size", 4, "--seconds", 0.355, "--max-frames", 8, "--max-mels", 4]
@@ -56,6 +62,25 @@ def test_folders_of_classes_from_a_preset_learn(run_here, tmp_path):
     assert results["clips"] == 8
     assert results["accuracy"] == results["mean_auc"] == 1.0
     assert results["d_prime"] is None
+
+
+@pytest.mark.slow
+def test_the_head_of_a_preset_is_kept_by_the_names_of_classes(run_here, complaint, tmp_path):
+    sounds, preset = layouts.write_class_folders(tmp_path / "sounds", 20), str(tmp_path / "preset")
+    classes = sorted(path.name for path in sounds.iterdir())
+    backbone = ASiTBackbone((48, 16), num_layers=1, num_heads=2, hidden_dim=32, mlp_dim=64)
+    converter = ASiTAudioClassifierPreprocessor(ASiTAudioConverter(num_frames=48, num_mels=16))
+    names = ["other", *reversed(classes)]
+    source = ASiTAudioClassifier(backbone, len(names), converter, class_names=names, pooling="mean")
+    source.save_to_preset(preset)
+    flags = [sounds, "--keep-head", "--epochs", 1, "--learning-rate", 0, "--weight-decay", 0]
+    run_here(*flags, "--preset", preset, "--output", tmp_path / "run")
+    kept = ASiTAudioClassifier.from_preset(str(tmp_path / "run" / "preset"))
+    assert (kept.pooling, kept.class_names) == ("mean", classes)
+    order = [names.index(name) for name in classes]
+    for weight, expected in zip(kept.output_dense.get_weights(), source.output_dense.get_weights()):
+        np.testing.assert_array_equal(weight, expected[..., order])
+    assert "--keep-head needs --preset" in complaint(*flags)
 
 
 @pytest.mark.slow
