@@ -37,6 +37,8 @@ from keras_asit.evaluation.labeling import ROWS, label_columns, label_spans
 from keras_asit.layers.log_mel_filterbank import WINDOW_SECONDS
 
 STANDARD_OUTPUT = "-"
+# What changes no label: the paths and the weights are compared themselves.
+NOT_SETTINGS = ("sources", "preset", "output", "batch_size")
 
 
 def main():
@@ -67,7 +69,7 @@ def write_labels(arguments):
     check_absent(arguments.output)
     check_table(arguments.output, paths)
     classifier = load_classifier(arguments)
-    settings = {**vars(arguments), "sources": None, "preset": None, "output": None}
+    settings = {name: value for name, value in vars(arguments).items() if name not in NOT_SETTINGS}
     parts = Parts(
         paths,
         arguments.output,

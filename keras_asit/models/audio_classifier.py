@@ -29,7 +29,10 @@ class ASiTAudioClassifier(ASiTTask):
     A linear layer classifies the pooled tokens. `fit`, `evaluate` and `predict` take waveforms: an
     array, a list of clips of different lengths, or a batched `tf.data.Dataset` of them (dense or
     ragged). Labels are class indices or, with `class_names`, names; with `multi_label`, an array of
-    zeros and ones.
+    zeros and ones. `keras_asit.evaluation.label_recordings` names the classes of whole recordings.
+
+    The preset `"asit_base_16k_audioset_weak"` is a classifier of AudioSet's 527 classes, whose
+    published head has the names in the order of AudioSet's own file.
 
     Args:
         backbone: an `ASiTBackbone`.
