@@ -351,17 +351,17 @@ np.save(sys.argv[2], model.predict(waveforms, verbose=0))
 @pytest.mark.slow
 def test_one_file_predicts_the_same_under_each_backend(tmp_path):
     build(class_names=NAMES, augmentation=SpecAugment(8, 4)).save(tmp_path / "classifier.keras")
+    backends = [name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name)]
+    if len(backends) == 1:
+        pytest.skip("needs another backend")
     outputs = {}
-    for backend in ("tensorflow", "jax", "torch"):
-        if importlib.util.find_spec(backend) is None:
-            continue
+    for backend in backends:
         output = tmp_path / f"{backend}.npy"
         command = [sys.executable, "-c", PREDICT, tmp_path / "classifier.keras", output]
         environment = {**os.environ, "KERAS_BACKEND": backend}
         finished = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert finished.returncode == 0, finished.stderr
         outputs[backend] = np.load(output)
-    assert len(outputs) > 1
     for output in outputs.values():
         np.testing.assert_allclose(output, outputs["tensorflow"], atol=1e-5)
 

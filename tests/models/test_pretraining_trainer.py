@@ -237,13 +237,13 @@ def spoiled():
 
 
 def test_a_step_that_is_not_finite_is_counted(spoiled):
-    pretrainer = compiled(jit_compile=False)
+    pretrainer = compiled()
     logs = pretrainer.train_on_batch(spoiled, return_dict=True)
     assert logs["non_finite_steps"] == 1
 
 
 def test_a_step_that_is_not_finite_can_be_skipped_as_if_it_had_not_been(spoiled):
-    pretrainer = compiled(skip_non_finite=True, jit_compile=False)
+    pretrainer = compiled(skip_non_finite=True)
     good = {"clean": batch_of()}
     pretrainer.train_on_batch(good)
     pretrainer.reset_metrics()

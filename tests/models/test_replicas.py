@@ -33,7 +33,8 @@ def build():
         reconstruction_hidden_dim=8,
         reconstruction_bottleneck_dim=4,
     )
-    pretrainer.compile(AdamW(1e-3, weight_decay=0.04), teacher_momentum=0.9, jit_compile=False)
+    optimizer, jit_compile = AdamW(1e-3, weight_decay=0.04), keras.config.backend() == "jax"
+    pretrainer.compile(optimizer, teacher_momentum=0.9, jit_compile=jit_compile)
     return pretrainer
 
 

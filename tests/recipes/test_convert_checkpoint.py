@@ -1,8 +1,5 @@
 """The recipe that converts between PyTorch files and presets."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,28 +9,16 @@ torch = pytest.importorskip("torch", reason="PyTorch files are read by PyTorch")
 RECIPE = Path(__file__).parents[2] / "recipes" / "convert_checkpoint.py"
 
 
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, str(RECIPE), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-
-
-@pytest.mark.slow
-def test_there_and_back(golden, tmp_path):
+def test_there_and_back(golden, tmp_path, run_here, complaint):
     preset, back = tmp_path / "preset", tmp_path / "back.pth"
-    result = run(golden / "sed_ssl.pt", preset, "--num-heads", 2)
-    assert "592 frames x 128 mels at 16000 Hz" in result.stdout, result.stderr
-    assert run(preset, back, "--layout", "published").returncode == 0
+    printed = run_here(golden / "sed_ssl.pt", preset, "--num-heads", 2)
+    assert "592 frames x 128 mels at 16000 Hz" in printed
+    run_here(preset, back, "--layout", "published")
     expected = torch.load(golden / "sed_ssl.pt", weights_only=True)
     exported = torch.load(back, weights_only=True)
     assert exported.keys() == expected.keys()
     assert all(torch.equal(exported[name], expected[name]) for name in expected)
-    again = run(golden / "sed_ssl.pt", preset, "--num-heads", 2)
-    assert again.returncode != 0
-    assert "not empty" in again.stderr
+    assert "not empty" in complaint(golden / "sed_ssl.pt", preset, "--num-heads", 2)
 
 
 def test_says_in_one_line_what_is_wrong(tmp_path, complaint):
