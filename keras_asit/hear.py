@@ -165,7 +165,10 @@ def _embed_intervals(waveforms, model, number):
 
 
 def _predict(model, spectrograms):
-    return model.predict(spectrograms, batch_size=BATCH_SIZE, verbose=0).astype("float32")
+    # `predict` would take longer to set up than a small network takes to run.
+    starts = range(0, len(spectrograms), BATCH_SIZE)
+    batches = [model.predict_on_batch(spectrograms[start : start + BATCH_SIZE]) for start in starts]
+    return np.concatenate(batches).astype("float32")
 
 
 def _as_array(audio, model):
