@@ -108,16 +108,20 @@ def as_waveforms(waveforms):
     """Return waveforms as float32, an array if they are of one length and a list otherwise.
 
     They are an array or tensor of shape `(batch, samples)`, a list of arrays of shape `(samples,)`
-    or a ragged tensor. `ValueError` has the index of a clip that is none.
+    or a ragged tensor. Channels, which come last in an array, are mixed down. `ValueError` has the
+    index of a clip that is none.
     """
     if isinstance(waveforms, (list, tuple)) or hasattr(waveforms, "row_lengths"):
         clips = [as_array(clip) for clip in waveforms]
     else:
         clips = as_array(waveforms)
+        if clips.ndim == 3 and clips.shape[2] <= max(1, clips.shape[1]):
+            # Integers stay such, to be refused.
+            clips = clips.mean(axis=2, dtype=clips.dtype)
         if clips.ndim != 2:
             raise ValueError(
-                "Waveforms must have shape (batch, samples), or be a list of arrays of shape "
-                f"(samples,); mix channels down first. Received: shape={clips.shape}"
+                "Waveforms must have shape (batch, samples) or (batch, samples, channels), or be a "
+                f"list of arrays of shape (samples,). Received: shape={clips.shape}"
             )
     if not len(clips):
         raise ValueError("Waveforms must be of at least one clip. Received none.")
@@ -164,13 +168,19 @@ def assert_waveforms(waveforms):
     """
     import tensorflow as tf
 
-    if waveforms.shape.rank != 2 or not waveforms.dtype.is_floating:
+    if waveforms.shape.rank not in (2, 3) or not waveforms.dtype.is_floating:
         raise ValueError(
-            "A dataset of waveforms must be of batches of known rank, (batch, samples), for which "
-            "call its `batch`, and float, in [-1, 1]. Received: "
+            "A dataset of waveforms must be of batches of known rank, (batch, samples) or (batch, "
+            "samples, channels), for which call its `batch`, and float, in [-1, 1]. Received: "
             f"shape={waveforms.shape}, dtype={waveforms.dtype.name}"
         )
     is_ragged = isinstance(waveforms, tf.RaggedTensor)
+    if waveforms.shape.rank == 3:
+        if not is_ragged:
+            samples, channels = tf.unstack(tf.shape(waveforms)[1:])
+            last = "Channels of waveforms come last, (batch, samples, channels)."
+            tf.debugging.assert_less_equal(channels, tf.maximum(1, samples), message=last)
+        waveforms = tf.reduce_mean(waveforms, axis=2)
     samples = waveforms.flat_values if is_ragged else waveforms
     shortest = tf.reduce_min(waveforms.row_lengths()) if is_ragged else tf.shape(waveforms)[-1]
     # A comparison with NaN is false, so that the first of these finds it too.

@@ -17,7 +17,12 @@ from keras_asit.layers import TokenPooling
 from keras_asit.layers.mlp import dense
 from keras_asit.models.audio_preprocessor import ASiTAudioClassifierPreprocessor
 from keras_asit.models.backbone import ASiTBackbone
-from keras_asit.models.inputs import as_indices, as_label_array, as_shares
+from keras_asit.models.inputs import (
+    as_indices,
+    as_indices_of_ones,
+    as_label_array,
+    as_shares,
+)
 from keras_asit.models.task import ASiTTask, as_class_names, check_task
 from keras_asit.optimizers import AdamW
 
@@ -27,16 +32,18 @@ class ASiTAudioClassifier(ASiTTask):
     """Classify clips: one of several classes, or any number of them.
 
     A linear layer classifies the pooled tokens. `fit`, `evaluate` and `predict` take waveforms: an
-    array, a list of clips of different lengths, or a batched `tf.data.Dataset` of them (dense or
-    ragged). Labels are class indices or, with `class_names`, names; with `multi_label`, an array of
-    zeros and ones. `keras_asit.evaluation.label_recordings` names the classes of whole recordings.
+    array, a list of clips of different lengths, or batches of them: a `tf.data.Dataset` (dense or
+    ragged), a `keras.utils.PyDataset` or a generator. Channels are mixed down. Labels are class
+    indices, a column a class with a one, or, with `class_names`, names; with `multi_label`, or of
+    one class, zeros and ones. `keras_asit.evaluation.label_recordings` names the classes of whole
+    recordings.
 
     The preset `"asit_base_16k_audioset_weak"` is a classifier of AudioSet's 527 classes, whose
     published head has the names in the order of AudioSet's own file.
 
     Args:
         backbone: an `ASiTBackbone`.
-        num_classes: int.
+        num_classes: int. One class is there or not, a yes or no with one output.
         preprocessor: an `ASiTAudioClassifierPreprocessor`. Defaults to `None`: inputs are
             spectrograms, normalized as `ASiTAudioConverter` does.
         class_names: list of strs, the classes in their order. Defaults to `None`.
@@ -129,15 +136,15 @@ class ASiTAudioClassifier(ASiTTask):
 
         Args:
             optimizer: Defaults to `"auto"`: `AdamW` with a learning rate of 5e-5.
-            loss: Defaults to `"auto"`: cross-entropy of class indices, or with `multi_label` the
-                binary one.
+            loss: Defaults to `"auto"`: cross-entropy of class indices, or with `multi_label` or
+                one class the binary one.
             metrics: Defaults to `"auto"`: accuracy, or with `multi_label` the area under the
                 precision-recall curve.
         """
         if optimizer == "auto":
             optimizer = AdamW(5e-5)
         from_logits = not self._outputs_are_probabilities
-        if loss == "auto" and self.multi_label:
+        if loss == "auto" and self._is_binary:
             loss = keras.losses.BinaryCrossentropy(from_logits)
         elif loss == "auto":
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits)
@@ -145,6 +152,9 @@ class ASiTAudioClassifier(ASiTTask):
             sizes = {"multi_label": True, "num_labels": self.num_classes}
             auc_pr = keras.metrics.AUC(curve="PR", from_logits=from_logits, name="auc_pr", **sizes)
             metrics = [auc_pr]
+        elif metrics == "auto" and self._is_binary:
+            threshold = 0.0 if from_logits else 0.5
+            metrics = [keras.metrics.BinaryAccuracy(name="accuracy", threshold=threshold)]
         elif metrics == "auto":
             metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
@@ -152,8 +162,13 @@ class ASiTAudioClassifier(ASiTTask):
     def check_labels(self, y):
         """Return labels as the loss takes them: class indices, or a share of each class."""
         y = y if is_symbolic(y) else as_label_array(y)
-        columns = tuple(y.shape[1:])
-        are_shares = self.multi_label or (columns == (self.num_classes,) and self.num_classes > 1)
+        sparse = keras.losses.SparseCategoricalCrossentropy
+        is_sparse = isinstance(self.loss, sparse) or self.loss == "sparse_categorical_crossentropy"
+        if self.num_classes == 1 and len(y.shape) == 1:
+            y = y[:, None]
+        are_shares = self._is_binary or tuple(y.shape[1:]) == (self.num_classes,)
+        if are_shares and is_sparse and not self._is_binary:
+            return as_indices_of_ones(y)
         if are_shares:
             labels = as_shares(y, (self.num_classes,))
         else:
@@ -210,9 +225,14 @@ class ASiTAudioClassifier(ASiTTask):
         """Return a `keras.Model` from spectrograms to probabilities; it shares all weights."""
         if self._outputs_are_probabilities:
             return keras.Model(self.input, self.output)
-        function = "sigmoid" if self.multi_label else "softmax"
+        function = "sigmoid" if self._is_binary else "softmax"
         layer = keras.layers.Activation(function, dtype="float32", name="probabilities")
         return keras.Model(self.input, layer(self.output))
+
+    @property
+    def _is_binary(self):
+        """Whether each class is a yes or no of its own."""
+        return self.multi_label or self.num_classes == 1
 
     @property
     def _outputs_are_probabilities(self):

@@ -1,6 +1,7 @@
 """What comes into a task: clips and their labels, checked; each error names the clip."""
 
 import functools
+import itertools
 import operator
 
 import keras
@@ -21,18 +22,20 @@ from keras_asit._numpy_function import numpy_function
 def as_clips(x, spectrogram_shape=None):
     """Return waveforms as an array, or a `tf.RaggedTensor` if their lengths differ.
 
-    With `spectrogram_shape`, they are spectrograms, an array of shape `(batch, frames, mels)`.
+    One of shape `(samples,)` is a batch of its own. With `spectrogram_shape`, they are
+    spectrograms, an array of shape `(batch, frames, mels)`.
     """
     import tensorflow as tf
 
     is_list = isinstance(x, (list, tuple)) or hasattr(x, "row_lengths")
     if not is_list and not (hasattr(x, "__array__") and hasattr(x, "shape")):
         raise ValueError(
-            "`x` must be an array or a list of clips, or a tf.data.Dataset of batches; "
-            f"`from_generator` makes one of a generator. Received: x={type(x).__name__}"
+            "`x` must be an array or a list of clips, or batches: a tf.data.Dataset, a "
+            f"keras.utils.PyDataset or a generator. Received: x={type(x).__name__}"
         )
     if spectrogram_shape is None:
-        clips = as_waveforms(x)
+        is_single = not is_list and len(x.shape) == 1 and x.shape[0]
+        clips = as_waveforms(as_array(x)[None] if is_single else x)
         if isinstance(clips, np.ndarray):
             return clips
         lengths = [len(clip) for clip in clips]
@@ -45,6 +48,61 @@ def as_clips(x, spectrogram_shape=None):
         )
     _check(np.isfinite(clips), clips, "Spectrograms must be finite")
     return clips
+
+
+def as_dataset(batches, check):
+    """Return a `tf.data.Dataset` of the batches of a `keras.utils.PyDataset` or a generator.
+
+    `check` returns a batch as a tuple of arrays, clips of several lengths being ragged.
+    """
+    import tensorflow as tf
+
+    number = None
+    if isinstance(batches, keras.utils.PyDataset):
+        number, take = batches.num_batches, batches.__getitem__
+        first = take(0)
+    else:
+        first = next(batches)
+        rest = itertools.chain([first], batches)
+
+        def take(index):
+            return next(rest, None)
+
+    # Those of a list may be of one length now and of several later.
+    is_list = isinstance(keras.utils.unpack_x_y_sample_weight(first)[0], (list, tuple))
+
+    def arrays_of(batch):
+        clips, *others = check(batch)
+        if is_list:
+            lengths = [len(clip) for clip in clips]
+            clips = np.concatenate([np.asarray(clip) for clip in clips]), np.asarray(lengths)
+        return clips, *others
+
+    structure = arrays_of(first)
+    arrays = keras.tree.flatten(structure)
+
+    def read(index):
+        batch = take(int(index))
+        if index + 1 == number:
+            batches.on_epoch_end()
+        is_end = batch is None
+        read = [array[:0] for array in arrays] if is_end else keras.tree.flatten(arrays_of(batch))
+        return np.bool_(not is_end), *read
+
+    def element(index):
+        dtypes = [bool, *(part.dtype for part in arrays)]
+        is_there, *parts = numpy_function(read, [index], dtypes)
+        for part, array in zip(parts, arrays):
+            part.set_shape((None, *array.shape[1:]) if array.ndim != 2 else (None, None))
+        clips, *others = keras.tree.pack_sequence_as(structure, parts)
+        clips = tf.RaggedTensor.from_row_lengths(*clips) if is_list else clips
+        return is_there, clips, *others
+
+    if number is None:
+        found = tf.data.Dataset.counter().map(element).take_while(lambda is_there, *_: is_there)
+    else:
+        found = tf.data.Dataset.range(number).map(element)
+    return found.map(lambda _, *batch: batch)
 
 
 def assert_spectrograms(x):
@@ -122,6 +180,21 @@ def as_indices(labels, num_classes, class_names=None):
     good = (labels >= 0) & (labels < num_classes) & (labels == np.floor(labels))
     _check(good, labels, f"Labels must be integers from 0 to {num_classes - 1}")
     return labels.astype("int32")
+
+
+def as_indices_of_ones(labels):
+    """Return the class of each row of zeros and a one, shape `(batch, classes)`, as its index."""
+    if is_symbolic(labels):
+        return _check_later(as_indices_of_ones, labels, "int32", labels.shape[:1])
+    labels = as_label_array(labels)
+    shares = as_shares(labels, labels.shape[1:])
+    if not ((shares.max(axis=1) == 1) & (shares.sum(axis=1) == 1)).all():
+        raise ValueError(
+            "Labels are shares of several classes, but the loss takes class indices, or a one in "
+            "the column of the class. Give those, or compile with `loss=keras.losses."
+            "CategoricalCrossentropy(from_logits=True)` and metrics to match."
+        )
+    return shares.argmax(axis=1).astype("int32")
 
 
 def as_shares(labels, shape):

@@ -1,6 +1,7 @@
 """What the tasks of ASiT share: presets, and clips of any length as their inputs."""
 
 import collections
+import types
 
 import keras
 import keras_hub
@@ -11,7 +12,13 @@ from keras_asit._arguments import arguments_of, check_instance, is_symbolic, nam
 from keras_asit.models import presets as builtin_presets
 from keras_asit.models.audio_preprocessor import ASiTAudioClassifierPreprocessor
 from keras_asit.models.backbone import ASiTBackbone
-from keras_asit.models.inputs import as_batches, as_clips, assert_spectrograms, split_clips
+from keras_asit.models.inputs import (
+    as_batches,
+    as_clips,
+    as_dataset,
+    assert_spectrograms,
+    split_clips,
+)
 from keras_asit.models.saving import SavedWhole
 
 
@@ -121,6 +128,8 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
         elif isinstance(validation_data, (list, tuple)):
             parts = keras.utils.unpack_x_y_sample_weight(tuple(validation_data))
             validation_data = self._checked(*parts)
+        elif validation_data is not None:
+            validation_data = self._checked(validation_data)
         return super().fit(
             as_batches(data, batch_size, shuffle),
             validation_data=as_batches(validation_data, validation_batch_size or batch_size),
@@ -140,6 +149,17 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
         data = self._checked(x, batch_size=batch_size)
         return super().predict(as_batches(data, batch_size), **kwargs)
 
+    def __call__(self, inputs, *args, **kwargs):
+        mels = self.backbone.spectrogram_shape[1]
+        # A list is of clips.
+        shape = tuple(inputs.shape) if hasattr(inputs, "shape") else (len(inputs), None)
+        if len(shape) != 3 or shape[2] not in (None, mels):
+            raise ValueError(
+                f"A call takes spectrograms of shape (batch, frames, {mels}). For waveforms use "
+                f"`predict`, or call the `preprocessor` on them first. Received: shape={shape}"
+            )
+        return super().__call__(inputs, *args, **kwargs)
+
     def preprocess_samples(self, x, y=None, sample_weight=None):
         if self.preprocessor is None and is_symbolic(x):
             x = assert_spectrograms(x)
@@ -150,13 +170,17 @@ class ASiTTask(SavedWhole, keras_hub.models.Task):
         """Return clips, labels and weights as a tuple of arrays, or the dataset that `x` is."""
         import tensorflow as tf
 
-        if isinstance(x, tf.data.Dataset):
+        are_generated = isinstance(x, (keras.utils.PyDataset, types.GeneratorType))
+        if are_generated or isinstance(x, tf.data.Dataset):
             others = {"y": y, "sample_weight": sample_weight, "batch_size": batch_size}
             given = [f"`{name}`" for name, value in others.items() if value is not None]
             if given:
                 raise ValueError(
                     f"A dataset of batches brings its own {' and '.join(given)}; leave that out."
                 )
+            if are_generated:
+                unpack = keras.utils.unpack_x_y_sample_weight
+                return as_dataset(x, lambda batch: self._checked(*unpack(batch)))
             return x
         x = as_clips(x, None if self.preprocessor else self.backbone.spectrogram_shape)
         if y is None:

@@ -9,6 +9,7 @@ import keras
 import keras_hub
 import numpy as np
 import pytest
+import soundfile
 import tensorflow as tf
 from harness import assert_close, run_task_test
 from keras import ops
@@ -20,6 +21,7 @@ from keras_asit.models import (
     ASiTAudioConverter,
     ASiTBackbone,
 )
+from keras_asit.optimizers import AdamW
 
 NAMES = ["cat", "dog", "cow"]
 
@@ -186,7 +188,8 @@ def test_a_frozen_backbone_and_lora_leave_its_weights():
         (np.zeros((2, 4000), "int16"), "divide 16-bit integers by 32768"),
         (np.full((2, 4000), 300.0), "with a peak of 300"),
         ([np.zeros(4000), np.full(4000, np.nan)], "sample 0 of clip 1 is nan"),
-        (np.zeros(4000), r"must have shape \(batch, samples\)"),
+        (np.zeros((2, 2, 4000)), r"\(batch, samples, channels\).*shape=\(2, 2, 4000\)"),
+        (np.zeros(()), r"must have shape \(batch, samples\)"),
         ([np.zeros((4000, 2))], "mix channels down"),
         ([], "at least one clip"),
     ],
@@ -258,11 +261,138 @@ def test_what_is_neither_clips_nor_batches_is_refused():
         classifier.predict(unbatched)
     with pytest.raises(ValueError, match="must be of batches of known rank"):
         spectrograms.predict(unbatched)
-    with pytest.raises(ValueError, match="the loss takes class indices"):
-        classifier.fit(tones(), np.eye(3)[np.arange(len(tones())) % 3])
+    with pytest.raises(ValueError, match="shares of several classes, but the loss takes class ind"):
+        classifier.fit(tones(), np.full((6, 3), 0.5))
     classifier.compile(loss=keras.losses.CategoricalCrossentropy(from_logits=True))
     with pytest.raises(ValueError, match="the loss takes shares of classes"):
         classifier.fit(tones(), LABELS)
+
+
+# --- What else Keras users have ---
+
+
+def write_folder(folder, channels=1):
+    """Write clips of three classes, of 16 bits, as `audio_dataset_from_directory` reads them."""
+    for index, clip in enumerate(tones()):
+        path = folder / NAMES[index % 3] / f"{index}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.stack([clip, *[0 * clip] * (channels - 1)], axis=1), 16000)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("label_mode", "form"),
+    [
+        ("int", {"output_sequence_length": 6000}),
+        ("categorical", {}),
+        ("int", {"ragged": True}),
+    ],
+)
+def test_batches_of_an_audio_dataset_from_a_directory(tmp_path, label_mode, form):
+    classifier = build(class_names=NAMES)
+    dataset = keras.utils.audio_dataset_from_directory(
+        write_folder(tmp_path), labels="inferred", label_mode=label_mode, batch_size=2,
+        class_names=NAMES, shuffle=False, verbose=False, **form
+    )  # fmt: skip
+    predictions = predict(classifier, dataset)
+    paths = [path for name in NAMES for path in sorted((tmp_path / name).iterdir())]
+    clips = [soundfile.read(path, dtype="float32")[0] for path in paths]
+    if form.get("ragged"):
+        assert_close(predictions, predict(classifier, clips), atol=1e-4)
+    logs = classifier.evaluate(dataset, verbose=0, return_dict=True)
+    right = np.mean(predictions.argmax(axis=1) == [0, 0, 1, 1, 2, 2])
+    assert logs["accuracy"] == pytest.approx(right)
+    classifier.fit(dataset, verbose=0)
+
+
+def test_channels_of_a_batch_are_mixed_down(tmp_path):
+    classifier = build()
+    clips = np.stack([clip[:3000] for clip in tones()])
+    expected = predict(classifier, clips / 2)
+    stereo = np.stack([clips, 0 * clips], axis=2)
+    assert_close(predict(classifier, stereo), expected, atol=1e-4)
+    assert_close(predict(classifier, (clips / 2)[..., None]), expected, atol=1e-4)
+    dataset = tf.data.Dataset.from_tensor_slices(stereo).batch(4)
+    assert_close(predict(classifier, dataset), expected, atol=1e-4)
+    wrong = tf.data.Dataset.from_tensor_slices(np.swapaxes(stereo, 1, 2)).batch(4)
+    with pytest.raises(
+        (ValueError, tf.errors.InvalidArgumentError), match=r"Channels .* come last"
+    ):
+        predict(classifier, wrong)
+
+
+def test_one_class_is_a_yes_or_no():
+    keras.utils.set_random_seed(1)
+    backbone = ASiTBackbone((32, 32), num_layers=1, num_heads=2, hidden_dim=16, mlp_dim=32)
+    preprocessor = ASiTAudioClassifierPreprocessor(ASiTAudioConverter(num_frames=32, num_mels=32))
+    classifier = fast(ASiTAudioClassifier(backbone, 1, preprocessor, compile=False), AdamW(1e-2))
+    labels = [1, 0, 0, 1, 0, 0]
+    classifier.fit(tones(), labels, epochs=20, verbose=0)
+    logits = predict(classifier, tones())
+    assert logits.shape == (6, 1)
+    logs = classifier.evaluate(tones(), labels, verbose=0, return_dict=True)
+    assert logs["accuracy"] == 1
+    loss = np.mean(np.log1p(np.exp(np.where(labels, -1, 1) * logits[:, 0])))
+    assert logs["loss"] == pytest.approx(loss, rel=1e-4)
+    columns = np.array(labels, "float32")[:, None]
+    assert classifier.evaluate(tones(), columns, verbose=0) == pytest.approx([loss, 1], rel=1e-4)
+    spectrograms = preprocessor(tones())
+    probabilities = ops.convert_to_numpy(classifier.probability_model()(spectrograms))
+    assert_close(probabilities, 1 / (1 + np.exp(-logits)), atol=1e-5)
+    with pytest.raises(ValueError, match=r"from 0 to 1\. Received: 2 for clip 1"):
+        classifier.fit(tones(), [0, 2, 0, 0, 0, 0])
+
+
+class Batches(keras.utils.PyDataset):
+    """Lists of clips, of one length and of several, with labels."""
+
+    def __init__(self, clips, labels):
+        super().__init__()
+        self.clips, self.labels, self.passes = clips, labels, 0
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        part = slice(2 * index, 2 * index + 2)
+        return self.clips[part], self.labels[part]
+
+    def on_epoch_end(self):
+        self.passes += 1
+
+
+@pytest.mark.parametrize("is_list", [True, False])
+def test_py_datasets_and_generators_give_what_arrays_do(is_list):
+    clips = [clip[:3000] for clip in tones()]
+    clips = [*clips[:2], *tones()[2:]] if is_list else np.stack(clips)
+    classifier = build(class_names=NAMES)
+    batches = Batches(clips, [NAMES[label] for label in LABELS])
+    expected = predict(classifier, clips)
+    assert_close(predict(classifier, batches), expected, atol=1e-4)
+    assert_close(predict(classifier, (b for b in batches)), expected, atol=1e-4)
+    logs = classifier.evaluate(clips, LABELS, verbose=0)
+    assert classifier.evaluate(batches, verbose=0) == pytest.approx(logs, rel=1e-4)
+    batches.passes = 0
+    history = classifier.fit(batches, epochs=2, validation_data=batches, verbose=0).history
+    assert batches.passes == 4
+    assert len(history["val_loss"]) == 2
+    with pytest.raises(ValueError, match="brings its own `y`"):
+        classifier.fit(batches, LABELS)
+    with pytest.raises(ValueError, match="'horse' for clip 0"):
+        classifier.fit(Batches(clips, ["horse"] * 6))
+
+
+def test_a_single_waveform_is_one_row():
+    classifier = build()
+    (clip,) = tones([3000])
+    assert_close(predict(classifier, clip), predict(classifier, clip[None]), atol=1e-5)
+    assert predict(classifier, ops.convert_to_tensor(clip)).shape == (1, 3)
+
+
+@pytest.mark.parametrize("clips", [np.zeros((2, 3000)), np.zeros(3000), [np.zeros(3000)] * 2])
+def test_a_call_with_waveforms_says_what_takes_them(clips):
+    with pytest.raises(ValueError, match="For waveforms use `predict`, or call the `preprocessor`"):
+        build()(clips)
 
 
 def test_a_preset_starts_a_classifier_of_other_classes(tmp_path):
