@@ -50,7 +50,7 @@ def test_every_public_name_exists_and_is_documented():
             assert getattr(module, name).__doc__, name
 
 
-def test_a_wheel_has_the_names_of_audioset_and_their_license(tmp_path):
+def test_a_wheel_has_the_names_of_audioset_and_the_shipped_preset(tmp_path):
     pytest.importorskip("setuptools")
     root = Path(keras_asit.__file__).parents[1]
     for name in ("setup.py", "README.md"):
@@ -61,6 +61,9 @@ def test_a_wheel_has_the_names_of_audioset_and_their_license(tmp_path):
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
     files = ["LICENSE.md", "class_labels_indices.csv", "strong_class_labels_indices.csv"]
     assert {f"keras_asit/models/audioset/{file}" for file in files} <= set(names)
+    files = ["README.md", "SOURCES.csv", "audio_converter.json", "config.json", "metadata.json"]
+    files.append("model.weights.h5")
+    assert {f"keras_asit/models/asit_small_free_16k/{file}" for file in files} <= set(names)
 
 
 def test_import_leaves_audio_and_plotting_libraries_alone():

@@ -88,7 +88,7 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         arguments = builtin_presets.part_of(preset, "converter")
         if arguments is not None:
             return cls(**{**arguments, **kwargs})
-        return super().from_preset(preset, **kwargs)
+        return super().from_preset(builtin_presets.locate(preset), **kwargs)
 
     @property
     def seconds(self) -> float:

@@ -1,4 +1,4 @@
-"""The built-in presets: sizes, generations, and published weights."""
+"""The built-in presets: sizes, generations, published weights, and those in this package."""
 
 import csv
 import os
@@ -77,6 +77,7 @@ def _preset(size, parameters, sample_rate=16000, *, num_frames=592, file=None, l
         "backbone": {"spectrogram_shape": shape, **SIZES[size]},
         "converter": {"sample_rate": sample_rate, "num_frames": num_frames},
         "file": file,
+        "folder": None,
         "task": TASKS[labels],
     }
 
@@ -95,6 +96,20 @@ PRESETS = {
     "asit_base_16k_audioset_strong": _preset(
         "base", 85_635_840, num_frames=998, file="ASIT_strong_1.pt", labels="events in time"
     ),
+    "asit_small_free_16k": {
+        "metadata": {
+            "description": "Small ASiT for 16-kHz audio of about a second. Taught by distillation "
+            "from YAMNet, Google's speech embedding and Resemblyzer on freely licensed recordings.",
+            "params": 4_877_056,
+            "sample_rate": 16000,
+            "spectrogram_shape": (96, 128),
+            "source": "recipes/configs/asit_small_free_16k.md",
+            "license": "Apache 2.0",
+        },
+        "file": None,
+        "folder": Path(__file__).parent / "asit_small_free_16k",
+        "task": None,
+    },
 }
 
 
@@ -123,7 +138,7 @@ def may_hold(preset, task):
 def part_of(preset, part, load_weights=False):
     """Return the arguments of a `"backbone"` or `"converter"`, or `None` if a file is needed."""
     builtin = PRESETS.get(preset)
-    if builtin is None or (load_weights and builtin["file"]):
+    if builtin is None or builtin["folder"] or (load_weights and builtin["file"]):
         return None
     if load_weights:
         warnings.warn(
@@ -142,6 +157,8 @@ def locate(preset):
     """
     if preset not in PRESETS:
         return preset
+    if PRESETS[preset]["folder"]:
+        return str(PRESETS[preset]["folder"])
     folder = cache_folder() / preset
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -167,9 +167,13 @@ def test_what_is_no_sound_is_refused(waveforms, message):
         ASiTAudioConverter(num_frames=6)(waveforms)
 
 
-def test_waveforms_with_channels_are_refused():
-    with pytest.raises(ValueError, match="mix channels down first"):
-        ASiTAudioConverter()(random_waveforms(2, 2000, 2))
+def test_channels_are_mixed_down():
+    converter, waveforms = ASiTAudioConverter(num_frames=6), random_waveforms(2, 2000, 2)
+    np.testing.assert_allclose(
+        to_numpy(converter(waveforms)),
+        to_numpy(converter(waveforms.mean(axis=-1))),
+        atol=1e-5,
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Built-in presets: their metadata, and the way from a published file to a preset."""
 
+import csv
 import http.server
 import importlib
 import os
@@ -24,6 +25,7 @@ from keras_asit.models import (
 SMALL = {"spectrogram_shape": (592, 128), "num_layers": 2, "num_heads": 2, "hidden_dim": 16}
 NAME = "asit_base_16k_audioset"
 STRONG = f"{NAME}_strong"
+SHIPPED = "asit_small_free_16k"
 
 
 def values(backbone):
@@ -81,7 +83,7 @@ def server(small_release):
 
 @pytest.mark.parametrize(
     "name",
-    ["asit_tiny_16k"]
+    ["asit_tiny_16k", SHIPPED]
     + [
         pytest.param(name, marks=pytest.mark.slow)
         for name in ("asit_small_16k", NAME, f"{NAME}_weak")
@@ -108,6 +110,47 @@ def test_an_architecture_says_that_it_starts_at_random():
         backbone = ASiTBackbone.from_preset("asit_tiny_16k", spectrogram_shape=(48, 128))
     assert backbone.spectrogram_shape == (48, 128)
     assert "starts at random" in ASiTBackbone.presets["asit_tiny_16k"]["metadata"]["description"]
+
+
+# --- In the package ---
+
+
+def test_the_shipped_preset_is_there_without_a_connection_and_knows_sounds(monkeypatch):
+    monkeypatch.setenv("KERAS_ASIT_SOURCE", "nowhere")
+    backbone = ASiTBackbone.from_preset(SHIPPED)
+    converter = ASiTAudioConverter.from_preset(SHIPPED)
+    assert {weight.dtype for weight in backbone.weights} <= {"float32", "int32", "int64", "uint32"}
+    assert (converter.mean, converter.standard_deviation) != (
+        ASiTAudioConverter().mean,
+        ASiTAudioConverter().standard_deviation,
+    )
+    # Two tones of half a second, and each again at another loudness and a little later.
+    seconds = np.arange(8000) / 16000
+    low, high = (np.sin(2 * np.pi * pitch * seconds) for pitch in (220, 1200))
+    clips = [low, high, 0.3 * np.roll(low, 900), 0.3 * np.roll(high, 900)]
+    features = backbone.feature_model().predict(converter(np.stack(clips)), verbose=0)
+    distances = np.linalg.norm(features[:2, None] - features[None, 2:], axis=-1)
+    assert distances.argmin(axis=1).tolist() == [0, 1]
+
+
+def test_the_shipped_preset_is_small_and_says_where_it_is_from():
+    folder = presets.PRESETS[SHIPPED]["folder"]
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 12e6
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "Apache" in card
+    with (folder / "SOURCES.csv").open(encoding="utf-8", newline="") as file:
+        licenses = {row["license"].split("-")[0].split(" ")[0] for row in csv.DictReader(file)}
+    assert licenses == {"Apache", "BSD", "CC", "CC0", "MIT", "public"}
+
+
+def test_a_classifier_starts_from_the_shipped_preset():
+    classifier = ASiTAudioClassifier.from_preset(SHIPPED, num_classes=3)
+    weights = ASiTBackbone.from_preset(SHIPPED).get_weights()
+    for weight, expected in zip(classifier.backbone.get_weights(), weights):
+        np.testing.assert_array_equal(weight, expected)
+    untrained = ASiTBackbone.from_preset(SHIPPED, load_weights=False)
+    assert untrained.get_config() == {**classifier.backbone.get_config(), "name": untrained.name}
+    assert np.abs(untrained.get_weights()[0] - weights[0]).max() > 0
 
 
 # --- From a published file ---

@@ -22,7 +22,7 @@ def run(run_here, tmp_path_factory):
 def test_prints_accuracies_of_three_kinds_of_features(run):
     accuracies = dict(re.findall(r"^  (.+?) +(\d+\.\d)%$", run[1], flags=re.MULTILINE))
     assert list(accuracies) == [
-        "spectrogram averages",
+        "averages of the spectrogram",
         "untrained network",
         "pre-trained teacher",
     ]
