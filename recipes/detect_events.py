@@ -4,8 +4,8 @@
     python recipes/detect_events.py ASIT_strong_1.pt RECORDING --output events.csv events.png
 
 DETECTOR is a preset (name, folder or handle), the file published with PretrainedSED
-(ASIT_strong_1.pt), or a saved `ASiTEventDetector` (.keras). RECORDINGS is a folder, searched whole,
-a .txt, .csv or .json manifest, or audio files. Without output, the events are printed. Of one
+(ASIT_strong_1.pt), or a saved `ASiTEventDetector` (.keras). RECORDINGS are folders, searched whole,
+.txt, .csv, .tsv or .json manifests, or audio files. Without output, the events are printed. Of one
 recording they are printed anyway, and can be drawn (.png). Output is as that of label.py: a table
 (.csv, .parquet), .json, or Audacity's labels (.txt, or a folder); the same command goes on where
 it was interrupted.
@@ -22,13 +22,13 @@ from recordings import (
     fingerprint,
     list_unreadable,
     load_task,
-    names_of,
+    name_of,
     read_recordings,
+    read_waveforms,
 )
 from tables import check_table, read_lines, table_path, write_lines, write_table
 
 import keras_asit
-from keras_asit.data.decoding import UNREADABLE
 
 COLUMNS = ("path", "onset", "offset", "label", "score")
 # Recordings a part.
@@ -81,18 +81,13 @@ def check_outputs(outputs, tables, paths):
         raise ValueError(f"A picture (.png) is of one recording, but there are {len(paths)}.")
     for path in tables:
         check_table(path, paths)
-        if len(paths) > 1:
-            check_absent(path)
+    check_absent(*outputs)
 
 
 def find_events(detector, paths, labels, arguments):
     """Yield (index, what JSON tells of it) of each readable recording."""
     sample_rate = detector.preprocessor.audio_converter.sample_rate
-    for index, path in enumerate(paths):
-        try:
-            waveform = keras_asit.data.decode_audio(path, sample_rate=sample_rate)
-        except UNREADABLE:  # It is listed at the end.
-            continue
+    for index, waveform in read_waveforms(paths, sample_rate):
         scores = keras_asit.events.score_recording(detector, waveform, overlap=arguments.overlap)
         events = keras_asit.events.find_events(
             scores,
@@ -116,7 +111,7 @@ def find_events(detector, paths, labels, arguments):
 
 def print_events(recording, with_path):
     if with_path:
-        print(names_of([recording["path"]])[0])
+        print(name_of(recording["path"]))
     for row in recording["events"]:
         times = f"{row['onset']:9.2f} {row['offset']:9.2f}"
         print(f"{times}  {row['score']:5.1%}  {row['label']}")
@@ -165,7 +160,7 @@ def parse_arguments():
         add(flag, type=type, default=default, help=f"{help} (default: %(default)s)")
 
     add("detector", metavar="DETECTOR", help="preset, published PyTorch file, or detector.keras")
-    add("recordings", metavar="RECORDINGS", nargs="+", help="folder, manifest or audio files")
+    add("recordings", metavar="RECORDINGS", nargs="+", help="folders, manifests, audio files")
     add("--labels", help="text file with the name of a class a line (default: the detector's)")
     add("--output", type=output_path, nargs="+", default=[], help="tables, and a picture (.png)")
     number("--threshold", 0.5, share, "of probability")

@@ -1,12 +1,13 @@
-"""Embed every recording of a folder, in one table.
+"""Embed recordings, in one table.
 
     python recipes/embed.py RECORDINGS --preset runs/small/teacher --output embeddings.parquet
     python recipes/embed.py RECORDINGS --preset runs/small/teacher --output frames.npz --frames
 
-RECORDINGS is a folder, searched whole, or a .txt, .csv or .json manifest. A row a recording: `path`
-and `embedding`, the average over windows that cover it. The table is Parquet (.parquet) or NumPy's
-archive (.npz). With --frames (.npz only) `embedding` and `timestamp` (in milliseconds) have a row
-every 40 ms of each recording in turn, and `num_frames` says how many rows each of `path` has.
+RECORDINGS are folders, searched whole, .txt, .csv, .tsv or .json manifests, or audio files. A row a
+recording: `path` and `embedding`, the average over windows that cover it. The table is Parquet
+(.parquet) or NumPy's archive (.npz). With --frames (.npz only) `embedding` and `timestamp` (in
+milliseconds) have a row every 40 ms of each recording in turn, and `num_frames` says how many rows
+each of `path` has.
 
 The work is kept in parts beside the output until all are done: the same command goes on where it
 was interrupted. Choose the backend with KERAS_BACKEND.
@@ -18,42 +19,52 @@ from pathlib import Path
 
 import numpy as np
 from command_line import ending_in_one_line, overlap, positive_integer
-from recordings import Parts, check_absent, fingerprint, names_of
+from recordings import (
+    Parts,
+    check_absent,
+    fingerprint,
+    list_unreadable,
+    name_of,
+    read_recordings,
+    read_waveforms,
+)
 from tables import import_parquet
 
 import keras_asit
 import keras_asit.hear
 from keras_asit._files import replacing
-from keras_asit.data.decoding import UNREADABLE
 from keras_asit.evaluation.windows import outputs_of_recordings, placed_windows
 from keras_asit.layers.pooling import DEFAULT_POOLING, POOLINGS
 
 
 def main():
     arguments = parse_arguments()
+    # All of them are listed at the end.
+    warnings.filterwarnings("ignore", message="Skipped")
     with ending_in_one_line("The same command goes on from the last whole part."):
         embed(arguments)
 
 
 def embed(arguments):
     check_output(arguments)
-    paths = keras_asit.data.read_manifest(arguments.source)
+    paths = read_recordings(arguments.sources)
     model = keras_asit.hear.load_model(arguments.preset)
     names = ("frames", "pooling", "blocks", "overlap", "part_size")
     settings = {name: getattr(arguments, name) for name in names}
     identity = fingerprint(model.backbone, paths, model.converter.get_config(), settings)
     parts = Parts(paths, arguments.output, identity, size=arguments.part_size, suffix=".npz")
     if arguments.frames:
-        files = parts.work(lambda some: embed_frames(some, model), frame_writer(model))
+        files = parts.work(lambda some: embed_frames(some, model), write_frames)
     else:
         clip_model = model.backbone.feature_model(arguments.pooling, arguments.blocks)
         files = parts.work(
-            lambda some: embed_clips(some, clip_model, model.converter, arguments),
-            clip_writer(clip_model),
+            lambda some: embed_clips(some, clip_model, model.converter, arguments), write_clips
         )
-    number = join(files, arguments.output)
+    readable = [path for file in files for path in np.load(file)["path"]]
+    list_unreadable(paths, readable)
+    join(files, arguments.output)
     parts.clear()
-    print(f"{number} of {len(paths)} recordings embedded in {arguments.output}")
+    print(f"{len(readable)} of {len(paths)} recordings embedded in {arguments.output}")
 
 
 def check_output(arguments):
@@ -83,48 +94,30 @@ def embed_clips(paths, model, converter, arguments):
 
 def embed_frames(paths, model):
     """Yield (index, embeddings and timestamps) of each readable recording."""
-    for index, path in enumerate(paths):
-        try:
-            waveform = keras_asit.data.decode_audio(path, sample_rate=model.sample_rate)
-        except UNREADABLE as error:
-            warnings.warn(f"Skipped: {error}", stacklevel=1)
-            continue
+    for index, waveform in read_waveforms(paths, model.sample_rate):
         frames, times = keras_asit.hear.get_timestamp_embeddings(waveform[None], model)
         yield index, (frames[0], times[0])
 
 
-def clip_writer(model):
-    """Return a function that writes a row for each recording."""
-
-    def write(path, results):
-        embeddings = np.reshape(
-            [embedding for _, embedding in results], (-1, *model.output_shape[1:])
-        )
-        columns = {"path": path_column(results), "embedding": embeddings.astype("float32")}
-        write_npz(path, columns)
-
-    return write
+def write_clips(path, results):
+    """Write a row for each recording."""
+    embeddings = np.stack([embedding for _, embedding in results]).astype("float32")
+    write_npz(path, {"path": path_column(results), "embedding": embeddings})
 
 
-def frame_writer(model):
-    """Return a function that writes a row for each frame of recordings."""
-    nothing = np.zeros((0, model.timestamp_embedding_size), "float32")
-
-    def write(path, results):
-        lengths = [len(times) for _, (_, times) in results]
-        columns = {
-            "path": path_column(results),
-            "num_frames": np.array(lengths, "int64"),
-            "embedding": np.concatenate([nothing, *(frames for _, (frames, _) in results)]),
-            "timestamp": np.concatenate([nothing[:, 0], *(times for _, (_, times) in results)]),
-        }
-        write_npz(path, columns)
-
-    return write
+def write_frames(path, results):
+    """Write a row for each frame of recordings."""
+    columns = {
+        "path": path_column(results),
+        "num_frames": np.array([len(times) for _, (_, times) in results], "int64"),
+        "embedding": np.concatenate([frames for _, (frames, _) in results]),
+        "timestamp": np.concatenate([times for _, (_, times) in results]),
+    }
+    write_npz(path, columns)
 
 
 def path_column(results):
-    return np.array(names_of([path for path, _ in results]), str)
+    return np.array([name_of(path) for path, _ in results], str)
 
 
 def write_npz(path, columns):
@@ -133,10 +126,7 @@ def write_npz(path, columns):
 
 
 def join(parts, output):
-    """Write one table of all parts; return the number of recordings in it."""
-    number = sum(len(np.load(part)["path"]) for part in parts)
-    if not number:
-        raise ValueError("None of the recordings could be read.")
+    """Write one table of all parts."""
     with replacing(output) as temporary:
         if output.suffix == ".npz":
             tables = [dict(np.load(part)) for part in parts]
@@ -145,7 +135,6 @@ def join(parts, output):
             write_npz(temporary, columns)
         else:
             write_parquet(parts, temporary)
-    return number
 
 
 def write_parquet(parts, path):
@@ -166,7 +155,7 @@ def parse_arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("source", metavar="RECORDINGS", help="folder or manifest")
+    add("sources", metavar="RECORDINGS", nargs="+", help="folders, manifests, audio files")
     add("--preset", default=keras_asit.hear.DEFAULT_PRESET, help="(default: %(default)s)")
     add("--output", type=Path, default=Path("embeddings.npz"), help="(default: %(default)s)")
     add("--frames", action="store_true", help="embed every 40 ms, not whole recordings")

@@ -4,7 +4,7 @@
     python recipes/label.py RECORDINGS --preset runs/sounds/preset --windows 10 --overlap 0.5
     python recipes/label.py one.wav two.mp3 --preset runs/sounds/classifier.keras --output -
 
-RECORDINGS is a folder, searched whole, a .txt, .csv or .json manifest, or audio files. The
+RECORDINGS are folders, searched whole, .txt, .csv, .tsv or .json manifests, or audio files. The
 classifier is one that finetune.py saved (as preset or .keras), or AudioSet's tagger, by its preset
 or its published file (ASIT_weak.pt). A recording longer than a window is cut into windows: a row is
 a recording, with the mean or maximum of their probabilities, or, with --windows, a window.
@@ -112,7 +112,7 @@ def parse_arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("sources", metavar="RECORDINGS", nargs="+", help="folder, manifest or audio files")
+    add("sources", metavar="RECORDINGS", nargs="+", help="folders, manifests, audio files")
     add("--preset", required=True, help="of a classifier: name, folder, handle, .keras or .pt file")
     add("--output", type=output_path, default=Path("labels.csv"), help="(default: %(default)s)")
     add("--windows", type=number_between(WINDOW_SECONDS), help="seconds (default: the network's)")

@@ -1,5 +1,6 @@
 """Work through many recordings: which, with which network, and in parts that outlast an end."""
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -13,18 +14,18 @@ import keras
 import numpy as np
 
 import keras_asit
-from keras_asit._files import replacing
+from keras_asit._files import replacing, write_whole
 from keras_asit.data.decoding import UNREADABLE
-
-MANIFESTS = (".txt", ".csv", ".json")
+from keras_asit.data.sources import MANIFESTS
 
 
 def read_recordings(sources):
-    """Return the paths of the recordings in a folder or a manifest, or audio files as given."""
-    alone = sources[0] if len(sources) == 1 else ""
-    if os.path.isdir(alone) or alone.lower().endswith(MANIFESTS):
-        return keras_asit.data.read_manifest(alone)
-    return keras_asit.data.read_manifest(sources)
+    """Return the paths of the recordings in folders and manifests, and of audio files."""
+    paths = []
+    for source in sources:
+        is_file = not os.path.isdir(source) and not source.lower().endswith(MANIFESTS)
+        paths += keras_asit.data.read_manifest([source] if is_file else source)
+    return paths
 
 
 def load_task(source, kind, load_published, num_heads=None):
@@ -43,16 +44,32 @@ def load_task(source, kind, load_published, num_heads=None):
     )
 
 
-def names_of(paths):
-    """Return paths as Unicode, which tables demand; what is not UTF-8 in them is escaped."""
-    return [path.encode("utf-8", "backslashreplace").decode() for path in paths]
+def name_of(path):
+    """Return a path as Unicode, which tables demand; what is not UTF-8 in it is escaped."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
-def check_absent(output):
-    """Raise `ValueError` if there is such a file already, else make the folder that it is in."""
-    if output.exists():
-        raise ValueError(f"{output} exists already; delete it or choose another --output.")
-    output.parent.mkdir(parents=True, exist_ok=True)
+def read_waveforms(paths, sample_rate):
+    """Yield (index, waveform) of each recording that can be read."""
+    for index, path in enumerate(paths):
+        with contextlib.suppress(*UNREADABLE):  # It is listed at the end.
+            yield index, keras_asit.data.decode_audio(path, sample_rate=sample_rate)
+
+
+def check_absent(*outputs):
+    """Raise `ValueError` if there is an output already, else make the folders that they are in.
+
+    Outputs of which there are parts yet are of an interrupted run.
+    """
+    existing = [output for output in outputs if output.exists()]
+    if existing and not parts_of(outputs[0]).exists():
+        raise ValueError(f"{existing[0]} exists already; delete it or choose another --output.")
+    for output in outputs:
+        output.parent.mkdir(parents=True, exist_ok=True)
+
+
+def parts_of(output):
+    return output.with_name(f"{output.name}.parts")
 
 
 class Parts:
@@ -70,15 +87,21 @@ class Parts:
     """
 
     def __init__(self, paths, output, fingerprint, *, size, suffix):
-        self.folder = output.with_name(f"{output.name}.parts")
-        claim(self.folder, fingerprint)
+        self.folder = parts_of(output)
+        self.fingerprint = fingerprint
+        self.claim = self.folder / "fingerprint.txt"
+        if self.claim.exists() and self.claim.read_text() != fingerprint:
+            raise ValueError(
+                f"{self.folder} holds parts of a run with other recordings, weights or flags; "
+                "delete it or choose another --output."
+            )
         firsts = range(0, len(paths), size)
         self.parts = {
             self.folder / f"{first:09}{suffix}": paths[first : first + size] for first in firsts
         }
 
     def work(self, work, write):
-        """Do what is left; return the files of all parts, in order.
+        """Do what is left; return the files of all parts of which anything can be read, in order.
 
         `work` is a function of paths that yields (index, result) of each that can be read, in
         order; `write` one of a file and a list of (path, result).
@@ -98,15 +121,12 @@ class Parts:
 
         done = results() if left else ()
         for part, group in itertools.groupby(done, key=operator.itemgetter(0)):
-            self._write(write, part, [(path, result) for _, path, result in group])
-        for part in self.parts:
-            if not part.exists():  # None of its recordings could be read.
-                self._write(write, part, [])
-        return list(self.parts)
-
-    def _write(self, write, part, results):
-        with replacing(part) as temporary:
-            write(temporary, results)
+            results = [(path, result) for _, path, result in group]
+            self.folder.mkdir(exist_ok=True)
+            write_whole(self.claim, self.fingerprint.encode())
+            with replacing(part) as temporary:
+                write(temporary, results)
+        return [part for part in self.parts if part.exists()]
 
     def clear(self):
         shutil.rmtree(self.folder)
@@ -121,24 +141,11 @@ def fingerprint(backbone, paths, *settings):
     return digest.hexdigest()
 
 
-def claim(folder, fingerprint):
-    """Make the folder of the parts, or raise `ValueError` if it is another run's."""
-    folder.mkdir(exist_ok=True)
-    file = folder / "fingerprint.txt"
-    if not file.exists():
-        with replacing(file) as temporary:
-            temporary.write_text(fingerprint)
-    elif file.read_text() != fingerprint:
-        raise ValueError(
-            f"{folder} holds parts of a run with other recordings, weights or flags; delete it "
-            "or choose another --output."
-        )
-
-
 def list_unreadable(paths, readable):
     """Say which of the recordings could not be read, and why; if none could, raise `ValueError`."""
-    unreadable = sorted(set(paths) - set(readable))
-    if len(unreadable) == len(set(paths)):
+    readable = set(map(name_of, readable))
+    unreadable = sorted(path for path in set(paths) if name_of(path) not in readable)
+    if not readable:
         raise ValueError(f"None of the recordings could be read. {reason_of(unreadable[0])}")
     if unreadable:
         print(f"{len(unreadable)} of {len(paths)} recordings could not be read:", file=sys.stderr)
@@ -150,5 +157,5 @@ def reason_of(path):
     try:
         keras_asit.data.decode_audio(path)
     except UNREADABLE as error:
-        return names_of([str(error)])[0]
-    return f"{names_of([path])[0]} can be read by now"
+        return name_of(str(error))
+    return f"{name_of(path)} can be read by now"

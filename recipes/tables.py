@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-from recordings import names_of
+from recordings import name_of
 
 from keras_asit._extras import of_extra
 from keras_asit._files import replacing, write_whole
@@ -89,7 +89,7 @@ def flat_rows(recordings):
     for recording in recordings:
         for row in rows_of(recording):
             cells = flatten(row) if "labels" in row else row
-            yield {"path": names_of([recording["path"]])[0], **cells}
+            yield {"path": name_of(recording["path"]), **cells}
 
 
 def write_parquet(recordings, path, columns):

@@ -24,6 +24,7 @@ PATH_COLUMNS = (
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target")
 # Tables, whose cells commas, semicolons or tabs separate.
 TABLES = (".csv", ".tsv")
+MANIFESTS = (".txt", *TABLES, ".json")
 
 
 def read_manifest(source: str | os.PathLike | Sequence) -> list[str]:
@@ -96,7 +97,7 @@ def read_rows(source, *, labeled=False, audio_folder=None):
     if os.path.isdir(source):
         return _read_folder(source, labeled)
     suffix = os.path.splitext(source)[1].lower()
-    accepted = (*TABLES, ".json") if labeled else (".txt", *TABLES, ".json")
+    accepted = MANIFESTS[1:] if labeled else MANIFESTS
     if suffix not in accepted:
         other = "labels may be class folders, too" if labeled else "give audio files as a list"
         raise ValueError(

@@ -37,14 +37,15 @@ def recording():
     return next(iter(sorted((RECIPE.parent / "quickstart_audio").rglob("*.ogg"))))
 
 
-def test_writes_a_table_labels_and_a_picture(file, recording, tmp_path, run_here):
-    outputs = [tmp_path / name for name in ("events.csv", "labels.txt", "events.png")]
+def test_writes_a_table_labels_and_a_picture(file, recording, tmp_path, run_here, complaint):
+    outputs = [tmp_path / "new" / name for name in ("events.csv", "labels.txt", "events.png")]
     printed = run_here(file, recording, "--threshold", 0.0, "--output", *outputs)
     # Everything exceeds a threshold of 0: one event a class, as long as the recording.
     assert "3 events in" in printed
     assert outputs[0].read_text().count("\n") == 4
     assert outputs[1].read_text().count("\n") == 3
     assert outputs[2].read_bytes().startswith(b"\x89PNG")
+    assert "events.csv exists already" in complaint(file, recording, "--output", *outputs)
 
 
 def test_a_folder_becomes_one_table_with_the_names_of_the_detector(
@@ -70,6 +71,25 @@ def test_a_folder_becomes_one_table_with_the_names_of_the_detector(
     assert not list(tmp_path.glob("*.parts"))
     assert "exists already" in complaint(*flags, *outputs)
     assert "of one recording, but there are 3" in complaint(*flags, tmp_path / "events.png")
+
+
+def test_goes_on_where_it_was_interrupted_between_outputs(
+    file, recording, tmp_path, run_here, monkeypatch
+):
+    import tables
+
+    def interrupted(recordings, output):
+        output.mkdir()
+        raise KeyboardInterrupt
+
+    outputs = [tmp_path / "new" / "events.csv", tmp_path / "new" / "audacity"]
+    flags = [file, recording, recording, "--threshold", 0, "--output", *outputs]
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as exit:
+        patch.setattr(tables, "write_audacity", interrupted)
+        run_here(*flags)
+    assert exit.value.code == 130 and outputs[1].exists()
+    assert "2 of 2 recordings were done before" in run_here(*flags)
+    assert [path.name for path in outputs[1].iterdir()] == [f"{recording.name}.txt"]
 
 
 @pytest.mark.slow

@@ -150,6 +150,26 @@ def test_an_interrupted_run_goes_on_without_repeating(
     assert not (tmp_path / "labels.csv.parts").exists()
 
 
+def test_folders_manifests_and_files_go_together(classifier, recordings, tmp_path, run_here):
+    paths = names_in(recordings)
+    manifest = tmp_path / "clips.TSV"
+    manifest.write_text(f"path\tlabel\n{paths[3]}\tdrum\n")
+    flags = ["--preset", classifier / "preset", "--output", "-"]
+    lines = run_here(manifest, paths[4], recordings / "bass", *flags).splitlines()
+    assert [json.loads(line)["path"] for line in lines] == [paths[3], paths[4], *paths[:2]]
+
+
+def test_what_failed_stands_in_the_way_of_nothing(
+    classifier, recordings, tmp_path, run_here, complaint
+):
+    broken, output = recordings / "bass" / "broken.wav", tmp_path / "labels.csv"
+    flags = [broken, "--preset", classifier / "preset", "--output", output]
+    assert "`window_seconds` must be" in complaint(*flags, "--windows", 60)
+    assert "None of the recordings could be read" in complaint(*flags)
+    shutil.copy(names_in(recordings)[0], broken)
+    assert "1 of 1 recordings labeled" in run_here(*flags)
+
+
 def test_says_in_one_line_what_is_wrong(classifier, recordings, tmp_path, complaint):
     (tmp_path / "done.csv").touch()
     broken = recordings / "bass" / "broken.wav"
