@@ -72,8 +72,8 @@ def read_columns(file, *columns, folder=""):
     """Return the cells of each row of a table, the first of which must not be empty.
 
     Each of `columns` is a tuple of names, of which the first that the file has is read, in any
-    case. What commas without quotes add to a row belongs to its last cell; see `uncommented` for
-    `folder`.
+    case. What commas without quotes add to a row belongs to its last cell, unless that is of the
+    first of `columns`; see `uncommented` for `folder`.
     """
     lines = uncommented(file, folder)
     for delimiter in DELIMITERS:
@@ -95,7 +95,8 @@ def read_columns(file, *columns, folder=""):
     for row in rows:
         cells = _trimmed(row) + [""] * len(header)
         beyond = _trimmed(cells[last:])
-        if len(beyond) > 1 and places[-1] not in (0, last):
+        # Whether blanks were behind the commas is lost, which labels can do without.
+        if len(beyond) > 1 and (places[0] == last or places[-1] not in (0, last)):
             raise ValueError(
                 f"Line {rows.line_num} of manifest {file.name!r} has more cells than the "
                 f"{len(header)} columns of the header; put texts with {delimiter!r} in quotes. "

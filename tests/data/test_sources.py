@@ -227,3 +227,13 @@ def test_files_for_ffmpeg_are_found_where_it_is_and_counted_where_it_is_not(fold
     for program in ("ffmpeg", "ffmpeg.exe"):
         (folder / "bin" / program).touch(mode=0o755)
     assert len(read_manifest(folder)) == 7
+
+
+@pytest.mark.parametrize("table", ["path\na,b.wav\n", "label,path\ndog,a,b.wav\n"])
+def test_a_path_with_commas_and_no_quotes_is_an_error(tmp_path, table):
+    # Joined again, it might be another file's.
+    for name in ("a,b.wav", "a, b.wav"):
+        (tmp_path / name).touch()
+    (tmp_path / "a.csv").write_text(table)
+    with pytest.raises(ValueError, match=r"Line 2 .* more cells than .* in quotes"):
+        read_manifest(tmp_path / "a.csv")
