@@ -94,11 +94,12 @@ def label_spans(
     windows = placed_windows(paths, converter, window_seconds=window_seconds, **options)
     model = classifier.probability_model()
     for index, places, probabilities in outputs_of_recordings(model, windows):
+        probabilities = np.asarray(probabilities, "float64")
         if rows != "window":
             places = np.array([[0, places[-1, 1]]])
             reduce = np.mean if rows == "mean" else np.max
             probabilities = reduce(probabilities, axis=0, keepdims=True)
-        spans = zip(places / converter.sample_rate, np.asarray(probabilities, "float64"))
+        spans = zip(places / converter.sample_rate, probabilities)
         yield index, [_label(*span, names, top, threshold) for span in spans]
 
 

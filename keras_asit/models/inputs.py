@@ -62,7 +62,9 @@ def as_dataset(batches, check):
         number, take = batches.num_batches, batches.__getitem__
         first = take(0)
     else:
-        first = next(batches)
+        first = next(batches, None)
+        if first is None:
+            raise ValueError("The generator has no batches, or no more; make it anew.")
         rest = itertools.chain([first], batches)
 
         def take(index):

@@ -47,6 +47,21 @@ def test_a_recording_is_the_mean_of_its_windows(classifier, recordings):
         assert table["label_1"][row] == NAMES[values.argmax()]
 
 
+def test_probabilities_of_low_precision_are_averaged_in_full(classifier, write_noise):
+    path = str(write_noise("long.wav", 60.0))
+    low = ASiTAudioClassifier(
+        classifier.backbone,
+        3,
+        classifier.preprocessor,
+        class_names=NAMES,
+        activation="sigmoid",
+        head_dtype="bfloat16",
+    )
+    expected, _ = predict_recordings(low, [path])
+    table = label_recordings(low, [path])
+    np.testing.assert_allclose(probabilities_of(table, 0), expected[0], atol=2e-6)
+
+
 def test_a_row_may_be_a_window_or_the_maximum_of_all(classifier, recordings):
     options = {"window_seconds": 0.4, "overlap": 0.5}
     table = label_recordings(classifier, recordings, rows="window", **options)

@@ -380,6 +380,8 @@ def test_py_datasets_and_generators_give_what_arrays_do(is_list):
         classifier.fit(batches, LABELS)
     with pytest.raises(ValueError, match="'horse' for clip 0"):
         classifier.fit(Batches(clips, ["horse"] * 6))
+    with pytest.raises(ValueError, match="no batches, or no more"):
+        classifier.predict(batch for batch in ())
 
 
 def test_a_single_waveform_is_one_row():
