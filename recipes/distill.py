@@ -220,7 +220,7 @@ def build_backbone(arguments):
 
 def build_model(backbone, targets):
     """Return a model from spectrograms to what each teacher makes of them."""
-    features = backbone.feature_model().output
+    features = backbone.feature_model(blocks=[-1]).output
     outputs = {
         name: keras.layers.Dense(values.shape[1], name=name)(features)
         for name, values in targets.items()

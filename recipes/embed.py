@@ -160,7 +160,12 @@ def parse_arguments():
     add("--output", type=Path, default=Path("embeddings.npz"), help="(default: %(default)s)")
     add("--frames", action="store_true", help="embed every 40 ms, not whole recordings")
     add("--pooling", choices=POOLINGS, default=DEFAULT_POOLING)
-    add("--blocks", type=int, nargs="+", help="pool these, -1 the last (default: the output)")
+    add(
+        "--blocks",
+        type=int,
+        nargs="+",
+        help="blocks to pool, -1 the last (default: two)",
+    )
     add("--overlap", type=overlap, default=0.0, help="of windows (default: %(default)s)")
     for flag, default, help in (
         ("--batch-size", 32, "windows at once"),

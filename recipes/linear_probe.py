@@ -136,7 +136,12 @@ def parse_arguments():
     add("source", metavar="SOUNDS", help="folder or manifest, with one label a file")
     add("--test", help="folder or manifest (default: a fifth of each class)")
     add("--pooling", choices=POOLINGS, default=DEFAULT_POOLING)
-    add("--blocks", type=int, nargs="+", help="pool these, -1 the last (default: the output)")
+    add(
+        "--blocks",
+        type=int,
+        nargs="+",
+        help="blocks to pool, -1 the last (default: two)",
+    )
     add("--labels-per-class", type=positive_integer, help="train on so few clips, drawn at random")
     number("--seeds", 1, positive_integer, "splits and draws to average")
     number("--seed", 1, integer_from_zero, "the first of them")

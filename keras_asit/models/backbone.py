@@ -155,13 +155,14 @@ class ASiTBackbone(keras_hub.models.Backbone):
             pooling: str, as in `keras_asit.layers.TokenPooling`. Defaults to
                 `"mel_rows_and_deviation"`, over the frames that have sound.
             blocks: ints, from 0, or from -1 for the last: the transformer blocks whose tokens,
-                layer-normalized and side by side, are pooled. Defaults to `None`, the output of
-                the backbone alone.
+                layer-normalized and side by side, are pooled. Defaults to `None`: the one a
+                quarter of the way up, which keeps more of the sound itself, and the last;
+                recipes/configs tells how that was chosen. `[-1]` is the output of the backbone.
 
         Example:
         ```python
         backbone = keras_asit.models.ASiTBackbone.from_preset("asit_tiny_16k", load_weights=False)
-        features = backbone.feature_model("mel_rows").predict(np.zeros((2, 592, 128)))  # (2, 1536)
+        features = backbone.feature_model("mel_rows").predict(np.zeros((2, 592, 128)))  # (2, 3072)
         ```
         """
         pool = TokenPooling(pooling, self.grid_shape[1], name="pooling")
@@ -169,7 +170,7 @@ class ASiTBackbone(keras_hub.models.Backbone):
 
     def _tokens_of(self, blocks):
         if blocks is None:
-            return self.output
+            blocks = sorted({self.num_layers // 4, self.num_layers - 1})
         numbers = range(-self.num_layers, self.num_layers)
         if not blocks or any(block not in numbers for block in blocks):
             raise ValueError(

@@ -203,7 +203,12 @@ def parse_arguments():
     add("--tasks", nargs="+", choices=TASKS, default=list(TASKS), help="(default: all)")
     add("--preset", action="append", default=[], help="name or folder; may be given several times")
     add("--pooling", choices=POOLINGS, default=DEFAULT_POOLING, help="(default: %(default)s)")
-    add("--blocks", type=int, nargs="+", help="pool these, -1 the last (default: the output)")
+    add(
+        "--blocks",
+        type=int,
+        nargs="+",
+        help="blocks to pool, -1 the last (default: two)",
+    )
     add("--peers", type=Path, help="folder of published networks")
     add(
         "--labels",

@@ -225,7 +225,7 @@ def test_features_are_what_tokens_are_pooled_to():
     spectrograms[0, 32:] = 0.5
     pool = TokenPooling("mel_rows_and_deviation", num_mel_patches=2)
     expected = pool(backbone(spectrograms), spectrograms)
-    assert_close(backbone.feature_model()(spectrograms), expected, atol=1e-5)
+    assert_close(backbone.feature_model(blocks=[-1])(spectrograms), expected, atol=1e-5)
     assert expected.shape == (3, 2 * 2 * 8)
 
     features = backbone.feature_model("cls", blocks=[0, -1])(spectrograms)
@@ -233,6 +233,14 @@ def test_features_are_what_tokens_are_pooled_to():
     tokens = keras.Model(backbone.input, [backbone.norm(first), backbone.norm(last)])(spectrograms)
     expected = keras.ops.concatenate([tokens[0][:, 0], tokens[1][:, 0]], axis=-1)
     assert_close(features, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("num_layers", "blocks"), [(1, [0]), (2, [0, 1]), (6, [1, 5])])
+def test_an_early_block_and_the_last_are_the_default(num_layers, blocks):
+    backbone = ASiTBackbone((32, 16), num_layers=num_layers, num_heads=1, hidden_dim=8, mlp_dim=8)
+    spectrograms = random_spectrograms(3, 32, 16)
+    expected = backbone.feature_model(blocks=blocks)(spectrograms)
+    assert_close(backbone.feature_model()(spectrograms), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("blocks", [[], [2], [-3], ["norm"]])
