@@ -110,7 +110,7 @@ def parse_arguments():
         help="a class, or all (default: 10 50 all)",
     )
     add("--steps", type=positive_integer, default=300, help="(default: %(default)s)")
-    add("--batch-size", type=positive_integer, default=32, help="clips (default: %(default)s)")
+    add("--batch-size", type=positive_integer, default=16, help="clips (default: %(default)s)")
     add("--seeds", type=positive_integer, default=3, help="(default: %(default)s)")
     add("--validation", action="store_true", help="measure on validation clips, not on test clips")
     add("--output", type=Path, default=Path("runs/finetuning"), help="(default: %(default)s)")
