@@ -117,13 +117,10 @@ def test_mteb_gets_scene_embeddings_of_recordings_of_any_rate_and_number_of_chan
 
 
 @pytest.mark.slow
-def test_the_readme_has_embeddings_in_a_pipeline(preset, tmp_path, monkeypatch, capsys):
+def test_the_readme_has_embeddings_in_a_pipeline(monkeypatch, capsys):
     pytest.importorskip("sklearn")
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
     [code] = [block for block in blocks if "make_pipeline" in block]
-    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
-    (tmp_path / "runs" / "quickstart").mkdir(parents=True)
-    (tmp_path / "runs" / "quickstart" / "preset").symlink_to(preset)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(ROOT)
     exec(compile(code, "<README>", "exec"), {})
-    assert float(capsys.readouterr().out) > 0.15
+    assert float(capsys.readouterr().out) > 0.4
