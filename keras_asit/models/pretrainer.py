@@ -226,7 +226,8 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
             tracker.update_state(value, sample_weight=ops.shape(x["clean"])[0])
         self.embedding_moment.update_state(y_pred["teacher_embeddings"])
         weights = [getattr(self, f"{name}_loss_weight") for name in LOSSES]
-        total = sum(weight * loss for weight, loss in zip(weights, losses))
+        # One sum: TensorFlow adds up single terms in an order that differs from run to run.
+        total = ops.sum(ops.stack(losses) * ops.convert_to_tensor(weights, "float32"))
         return (total + sum(self.losses)) / num_replicas()
 
     def get_config(self):
