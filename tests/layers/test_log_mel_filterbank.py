@@ -151,8 +151,9 @@ def test_tf_data_batches_equal_eager_ones():
     filterbank = LogMelFilterbank(16000)
     dataset = tf.data.Dataset.from_tensor_slices(waveforms).batch(2).map(filterbank)
     log_mels, expected = next(iter(dataset)).numpy(), to_numpy(filterbank(waveforms))
-    # Fourier transforms of two libraries: far below the peak, single precision holds less.
-    np.testing.assert_allclose(log_mels[expected > -8], expected[expected > -8], atol=1e-4)
+    # Fourier transforms of two libraries, one of which goes by the processor: far below the peak,
+    # single precision holds less.
+    np.testing.assert_allclose(log_mels[expected > -8], expected[expected > -8], atol=2e-4)
     np.testing.assert_allclose(log_mels, expected, atol=5e-4)
 
 
