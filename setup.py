@@ -11,6 +11,7 @@ TESTS = [
     "pytest",
     "ruff",
     "scikit-learn>=1.6",
+    "setuptools>=70.1",
     "tensorboard",
     *PICTURES,
 ]

@@ -164,7 +164,7 @@ def parse_arguments():
         "--blocks",
         type=int,
         nargs="+",
-        help="blocks to pool, -1 the last (default: two)",
+        help="blocks to pool, -1 the last (default: an early one and the last)",
     )
     add("--overlap", type=overlap, default=0.0, help="of windows (default: %(default)s)")
     for flag, default, help in (

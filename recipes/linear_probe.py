@@ -140,7 +140,7 @@ def parse_arguments():
         "--blocks",
         type=int,
         nargs="+",
-        help="blocks to pool, -1 the last (default: two)",
+        help="blocks to pool, -1 the last (default: an early one and the last)",
     )
     add("--labels-per-class", type=positive_integer, help="train on so few clips, drawn at random")
     number("--seeds", 1, positive_integer, "splits and draws to average")

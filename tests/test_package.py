@@ -6,8 +6,6 @@ import sys
 import zipfile
 from pathlib import Path
 
-import pytest
-
 import keras_asit
 
 
@@ -51,7 +49,6 @@ def test_every_public_name_exists_and_is_documented():
 
 
 def test_a_wheel_has_the_names_of_audioset_and_the_shipped_preset(tmp_path):
-    pytest.importorskip("setuptools")
     root = Path(keras_asit.__file__).parents[1]
     for name in ("setup.py", "README.md"):
         shutil.copy(root / name, tmp_path)

@@ -207,7 +207,7 @@ def parse_arguments():
         "--blocks",
         type=int,
         nargs="+",
-        help="blocks to pool, -1 the last (default: two)",
+        help="blocks to pool, -1 the last (default: an early one and the last)",
     )
     add("--peers", type=Path, help="folder of published networks")
     add(

@@ -118,7 +118,6 @@ def test_mteb_gets_scene_embeddings_of_recordings_of_any_rate_and_number_of_chan
 
 @pytest.mark.slow
 def test_the_readme_has_embeddings_in_a_pipeline(monkeypatch, capsys):
-    pytest.importorskip("sklearn")
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
     [code] = [block for block in blocks if "make_pipeline" in block]
     monkeypatch.chdir(ROOT)

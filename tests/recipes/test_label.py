@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import pytest
+from pyarrow import parquet
 
 from keras_asit.models import (
     ASiTAudioClassifier,
@@ -96,7 +97,6 @@ def test_every_form_of_output_says_the_same(classifier, recordings, tmp_path, ru
     assert (float(onset), float(offset)) == (0, float(rows[0]["offset"]))
     assert text == ", ".join(f"{name} {value:.2f}" for name, value in expected[0].items())
 
-    parquet = pytest.importorskip("pyarrow.parquet")
     run_here(*flags, tmp_path / "labels.parquet")
     table = parquet.read_table(tmp_path / "labels.parquet").to_pylist()
     assert [row["probability_1"] for row in table] == [float(row["probability_1"]) for row in rows]
