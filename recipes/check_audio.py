@@ -5,7 +5,8 @@
 RECORDINGS is a folder, searched whole, or a .txt, .csv or .json manifest. The report has a row a
 file, in order, whose columns `keras_asit.data.check_audio` describes. Processes share the work: a
 file that crashes the decoder, or takes longer than --timeout, has the verdict "crashed" or "timed
-out". The report appears when it is complete. Exit status is 0 only if every verdict is "ok".
+out", and one at which the decoder printed an error is "damaged". The report appears when it is
+complete. Exit status is 0 only if every verdict is "ok".
 """
 
 import argparse
@@ -52,6 +53,8 @@ def check(arguments):
         report.writeheader()
         for number, (path, (record, failure)) in enumerate(zip(paths, outcomes), start=1):
             record = record or failed(path, failure)
+            if failure and record["verdict"] == "ok":
+                record |= {"verdict": "damaged", "why": failure}
             report.writerow(record)
             verdicts[record["verdict"]] += 1
             progress.update(number)

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import re
 import signal
+import tempfile
 import time
 from multiprocessing.connection import wait
 
@@ -132,8 +133,9 @@ def _find_truncation(file, num_frames):
 def isolated_map(function, items, *, num_workers, timeout):
     """Yield the outcome of a function for each item, in order, from processes.
 
-    That is its result and `None`; or `None` and a str: `"crashed"`, `"timed out"` after `timeout`
-    seconds, or the exception that it raised. `concurrent.futures` gives up when a process dies and
+    That is its result and `None`, or the first error that a library in C printed of the item; or
+    `None` and a str: `"crashed"`, `"timed out"` after `timeout` seconds, or the exception that it
+    raised. `concurrent.futures` gives up when a process dies and
     waits for one that hangs; here the process is replaced, and all goes on. Items are taken as
     processes become free, so that there may be many.
     """
@@ -192,7 +194,8 @@ def _answer(function, connection):
     # Ctrl-C is for the parent, which then ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Decoders written in C print lines there that do not say which file they are about.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    printed = tempfile.TemporaryFile()  # noqa: SIM115, the process ends with it.
+    os.dup2(printed.fileno(), 2)
     connection.send("ready")
     while True:
         try:
@@ -200,7 +203,12 @@ def _answer(function, connection):
         except EOFError:
             return
         try:
-            answer = function(item), None
+            printed.truncate(0)
+            os.lseek(2, 0, os.SEEK_SET)
+            result = function(item)
+            printed.seek(0)
+            complaint = re.search(rb"error: *(.*\S)", printed.read())
+            answer = result, complaint and complaint[1].decode(errors="replace")
         except Exception as error:
             answer = None, f"{type(error).__name__}: {error}"
         connection.send(answer)

@@ -182,8 +182,10 @@ def print_as_c_does(text):
     return text
 
 
-def test_what_decoders_print_is_not_heard(capfd):
-    assert list(isolated_map(print_as_c_does, ["a"], num_workers=1, timeout=60)) == [("a", None)]
+def test_what_decoders_print_is_not_heard_but_errors_are_told_of_their_item(capfd):
+    items = ["error: bad frame!\nerror: again\n", "warning: odd tag\n", "a"]
+    outcomes = list(isolated_map(print_as_c_does, items, num_workers=1, timeout=60))
+    assert outcomes == [(items[0], "bad frame!"), (items[1], None), (items[2], None)]
     assert capfd.readouterr().err == ""
 
 

@@ -73,6 +73,19 @@ def test_files_that_crash_or_hang_the_decoder_have_a_verdict_too(check, recordin
     assert [Path(row["path"]).name for row in rows] == ["a.wav", "b.ogg"]
 
 
+def test_an_mp3_damaged_within_a_frame_is_named(check, recordings):
+    noise = np.random.default_rng(1).uniform(-0.5, 0.5, 32000)
+    soundfile.write(recordings / "c.mp3", noise, 16000)
+    content = bytearray((recordings / "c.mp3").read_bytes())
+    frame = content.find(content[:2], len(content) // 2)
+    content[frame + 4 : frame + 34] = bytes(30 * [0x7E])
+    (recordings / "c.mp3").write_bytes(content)
+    status, summary, rows = check(recordings)
+    assert status == 1
+    assert "2 ok" in summary and "1 damaged" in summary
+    assert rows[2]["verdict"] == "damaged" and rows[2]["why"]
+
+
 def test_an_interrupted_check_leaves_nothing(check, recordings, monkeypatch):
     def outcomes(*_, **__):
         yield {"path": "a.wav", "verdict": "ok"}, None
