@@ -72,8 +72,8 @@ def linear_probe_accuracy(
     features: ArrayLike,
     labels: ArrayLike,
     *,
-    test_features: ArrayLike,
-    test_labels: ArrayLike,
+    test_features: ArrayLike | None = None,
+    test_labels: ArrayLike | None = None,
     regularization: float | None = None,
     seed: int | None = None,
 ) -> float:
@@ -85,14 +85,14 @@ def linear_probe_accuracy(
 
     Args:
         features, labels: arrays of shape `(clips, width)` and `(clips,)`, to train on.
-        test_features, test_labels: the same of test clips.
+        test_features, test_labels: the same of test clips. Defaults to `None`: each of at most
+            five folds of the clips is the test of a probe that is trained on the others.
         regularization: float. Weight of the squared norm of the weights, the inverse of
             scikit-learn's `C`. Defaults to `None`: chosen.
         seed: int. The same seed gives the same folds. Defaults to `None`, a random one.
 
     Raises:
-        ValueError: if shapes do not fit, or a class has a single training clip and
-            `regularization` is to be chosen.
+        ValueError: if shapes do not fit, or a class has too few clips for folds.
         ImportError: without scikit-learn, of the extra `probe`.
 
     Example:
@@ -110,24 +110,25 @@ def linear_probe_accuracy(
     with of_extra("probe"):
         from sklearn.decomposition import PCA
         from sklearn.linear_model import LogisticRegression
-        from sklearn.model_selection import GridSearchCV, StratifiedKFold
+        from sklearn.model_selection import GridSearchCV
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
         from threadpoolctl import threadpool_limits
 
     features, labels = _as_labeled_features("features", features, labels)
+    if test_features is None:
+        options = {"regularization": regularization, "seed": seed}
+        right = 0
+        for train, test in _folds(labels, seed).split(features, labels):
+            some = {"test_features": features[test], "test_labels": labels[test]}
+            share = linear_probe_accuracy(features[train], labels[train], **some, **options)
+            right += share * len(test)
+        return right / len(labels)
     test_features, test_labels = _as_labeled_features("test_features", test_features, test_labels)
     if regularization is None:
-        fewest = np.unique(labels, return_counts=True)[1].min()
-        if fewest < 2:
-            raise ValueError(
-                "To choose the regularization, every class needs two training clips; else give "
-                "`regularization`."
-            )
-        folds = StratifiedKFold(min(5, fewest), shuffle=True, random_state=as_seed(seed))
         strengths = {"C": 10.0 ** np.arange(-5, 2)}
         # Not by accuracy: those of few clips are often equal, and then the strongest would win.
-        options = {"cv": folds, "scoring": "neg_log_loss"}
+        options = {"cv": _folds(labels, seed), "scoring": "neg_log_loss"}
         probe = GridSearchCV(LogisticRegression(max_iter=1000), strengths, **options)
     else:
         check_number("regularization", regularization, 1e-9)
@@ -196,6 +197,19 @@ def class_table(
         "recall": recall.tolist(),
     }
     return [dict(zip(columns, row)) for row in zip(*columns.values())]
+
+
+def _folds(labels, seed):
+    """Return at most five folds, each with training clips of every class."""
+    from sklearn.model_selection import StratifiedKFold
+
+    fewest = np.unique(labels, return_counts=True)[1].min()
+    if fewest < 2:
+        raise ValueError(
+            "Every class needs two training clips, three to be tested in folds; to train on one, "
+            "give `regularization`."
+        )
+    return StratifiedKFold(min(5, fewest), shuffle=True, random_state=as_seed(seed))
 
 
 def _as_labeled_features(name, features, labels):

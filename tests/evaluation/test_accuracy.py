@@ -112,13 +112,22 @@ def test_the_same_seed_gives_the_same_accuracy():
     assert probe(clips(12), clips(20), seed=3) == probe(clips(12), clips(20), seed=3)
 
 
+def test_without_test_clips_each_fold_is_tested_by_a_probe_of_the_others():
+    assert linear_probe_accuracy(*clips(40, noise=0.01), seed=1) == 1.0
+    # A probe that had seen the clips would know them all by heart.
+    features, labels = np.random.default_rng(1).normal(size=(60, 80)), np.arange(60) % 3
+    assert linear_probe_accuracy(features, labels, regularization=1e-3, seed=1) < 0.55
+    with pytest.raises(ValueError, match="three to be tested in folds"):
+        linear_probe_accuracy(np.eye(4), [0, 0, 1, 1])
+
+
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
         (([1.0], [0]), clips(4), "`features` must have shape"),
         (clips(4), (np.eye(2), [0]), "`test_features` must have shape"),
         ((np.eye(3) * np.nan, [0, 0, 1]), clips(4), "`features` must be finite"),
-        ((np.eye(3), [0, 0, 1]), clips(4), "every class needs two training clips"),
+        ((np.eye(3), [0, 0, 1]), clips(4), "Every class needs two training clips"),
     ],
 )
 def test_arguments_of_the_probe_are_checked(train, test, message):
