@@ -5,6 +5,12 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 PICTURES = ["matplotlib"]
+DOCUMENTATION = [
+    "latex2mathml>=3.77",
+    "mkdocs>=1.6,<2",
+    "mkdocs-material>=9.6",
+    "mkdocstrings[python]>=1",
+]
 TESTS = [
     "import-linter>=2.7",
     "pyarrow",
@@ -39,6 +45,7 @@ setup(
     extras_require={
         "beam": ["apache-beam>=2.77,<3"],
         "benchmark": ["torch>=2.6", "transformers"],
+        "docs": DOCUMENTATION,
         "jax": ["jax>=0.5"],
         "torch": ["torch>=2.6"],
         "parquet": ["pyarrow"],

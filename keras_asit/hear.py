@@ -23,6 +23,8 @@ if keras.config.backend() == "torch":
 else:
     from tensorflow import Module
 
+__all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
+
 DEFAULT_PRESET = "asit_base_16k_audioset"
 # HEAR asks for timestamps at most 50 ms apart; a frame is 10 ms.
 MAX_INTERVAL_FRAMES = 5

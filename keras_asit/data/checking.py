@@ -43,18 +43,18 @@ def check_audio(path: str | os.PathLike) -> dict:
 
         - `"path"`: str.
         - `"verdict"`: str. `"ok"`, or the first that holds of `"unreadable"`, `"truncated"`,
-          `"silent"`, `"cancelled"` and `"clipped"`.
+            `"silent"`, `"cancelled"` and `"clipped"`.
         - `"duration"`: float, in seconds; of an unreadable file, of the blocks of 4 million
-          samples before the damage.
+            samples before the damage.
         - `"sample_rate"`: int, in Hz, and `"channels"`: int. `None` if the header is unreadable.
         - `"peak"`: float. The largest magnitude of a sample, 1 being full scale.
         - `"unreadable"`: bool.
         - `"truncated"`: bool. Whether the file ends before the length that its header states,
-          or without the mark of its end. A FLAC or CAF file that does is unreadable.
+            or without the mark of its end. A FLAC or CAF file that does is unreadable.
         - `"silent"`: bool. Whether no sample is above 0.0001 (-80 dB).
         - `"cancelled"`: bool. Whether no sample is above that, or above 0.01 of the peak (-40 dB),
-          once the channels are mixed down, though the file is not silent: because one is the other
-          with its sign changed, but for what an encoder lost.
+            once the channels are mixed down, though the file is not silent: because one is the
+            other with its sign changed, but for what an encoder lost.
         - `"clipped"`: bool. Whether 5 samples of a channel in a row are at full scale.
         - `"why"`: str. The reason, if unreadable or truncated.
 

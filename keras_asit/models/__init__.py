@@ -10,7 +10,7 @@ from keras_asit.models.audio_preprocessor import ASiTAudioClassifierPreprocessor
 from keras_asit.models.backbone import ASiTBackbone
 from keras_asit.models.event_detector import ASiTEventDetector
 from keras_asit.models.pretrainer import ASiTPretrainer
-from keras_asit.models.pretraining_recipe import pretraining_recipe
+from keras_asit.models.recipe import pretraining_recipe
 
 __all__ = [
     "AUDIOSET_MEAN",

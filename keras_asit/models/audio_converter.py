@@ -20,7 +20,9 @@ from keras_asit.models import presets as builtin_presets
 from keras_asit.models.backbone import ASiTBackbone
 
 AUDIOSET_MEAN = -4.2677393
+"""Mean of AudioSet's log-mels, as the AST code publishes it."""
 AUDIOSET_STANDARD_DEVIATION = 4.5689974
+"""Standard deviation of AudioSet's log-mels, from the same place."""
 
 # So much of a long recording is converted at once.
 SECONDS_AT_ONCE = 60

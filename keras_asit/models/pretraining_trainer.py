@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_asit._arguments import check_integers, check_number
 from keras_asit.losses import num_replicas
-from keras_asit.models.pretraining_recipe import (
+from keras_asit.models.recipe import (
     TEACHER_MOMENTUM,
     TEACHER_TEMPERATURE,
     pretraining_recipe,
