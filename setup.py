@@ -13,6 +13,7 @@ DOCUMENTATION = [
 ]
 TESTS = [
     "import-linter>=2.7",
+    "mypy>=1.18",
     "pyarrow",
     "pytest",
     "ruff",
@@ -30,7 +31,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["keras_asit", "keras_asit.*"]),
-    package_data={"keras_asit.models": ["audioset/*", "asit_small_free_16k/*"]},
+    package_data={
+        "keras_asit": ["py.typed"],
+        "keras_asit.models": ["audioset/*", "asit_small_free_16k/*"],
+    },
     python_requires=">=3.11",
     install_requires=[
         "audioread>=3.0",

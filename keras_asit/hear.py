@@ -21,7 +21,7 @@ from keras_asit.models import ASiTAudioConverter, ASiTBackbone
 if keras.config.backend() == "torch":
     from torch.nn import Module
 else:
-    from tensorflow import Module
+    from tensorflow import Module  # type: ignore[no-redef]
 
 __all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import keras
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_asit._arguments import check_instance, check_number
 from keras_asit.schedules import Scaled
 
 __all__ = ["AdamW", "layerwise_decay"]
 
-LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
 deserialize = keras.optimizers.schedules.deserialize
 # TensorFlow's variables are named by their whole path and a number behind a colon.
 NOT_DECAYED = r"(^|/)(bias|beta|gamma)(:\d+)?$"

@@ -4,12 +4,11 @@ import math
 
 import keras
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_asit._arguments import check_instance, check_integers, check_number
 
 __all__ = ["Scaled", "WarmupCosine", "WarmupStepDecay"]
-
-LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
 
 
 class _Schedule(LearningRateSchedule):

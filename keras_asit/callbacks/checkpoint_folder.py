@@ -61,11 +61,11 @@ class CheckpointFolder:
             except DAMAGE as error:
                 damaged.append((path, error))
                 continue
-            for other, error in damaged:
-                _set_aside(other, error, f"Going on from {path.stem}.")
+            for other, reason in damaged:
+                _set_aside(other, reason, f"Going on from {path.stem}.")
             return arrays_and_state
         if damaged:
-            reasons = "; ".join(f"{path.name}: {error}" for path, error in damaged)
+            reasons = "; ".join(f"{path.name}: {reason}" for path, reason in damaged)
             raise ValueError(
                 f"All checkpoints in {self.folder} are damaged: {reasons}. Remove them to start "
                 "anew."

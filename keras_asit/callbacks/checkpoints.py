@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -20,6 +21,9 @@ from keras_asit.callbacks.continuation import (
     variables_of,
 )
 from keras_asit.data import ReadLog, Start
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -88,7 +92,7 @@ class Checkpoints(keras.callbacks.Callback):
     def fit(
         self,
         model: keras.Model,
-        batches: Callable[[Start], "tf.data.Dataset"],  # noqa: F821
+        batches: Callable[[Start], "tf.data.Dataset"],
         epochs: int,
         *,
         callbacks: Sequence[keras.callbacks.Callback] = (),

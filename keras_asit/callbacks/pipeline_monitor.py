@@ -3,12 +3,16 @@
 import threading
 import time
 import warnings
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
 from keras_asit._arguments import check_integers, check_number
 from keras_asit._numpy_function import numpy_function
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 class PipelineMonitor(keras.callbacks.Callback):
@@ -53,7 +57,7 @@ class PipelineMonitor(keras.callbacks.Callback):
         self._watchdog = None
         self._values = dict.fromkeys(("clips_per_second", "hours_left", "waiting_share"), np.nan)
 
-    def watch(self, dataset: "tf.data.Dataset") -> "tf.data.Dataset":  # noqa: F821
+    def watch(self, dataset: "tf.data.Dataset") -> "tf.data.Dataset":
         """Return `dataset` with clocks that tell how long each batch is awaited.
 
         Args:

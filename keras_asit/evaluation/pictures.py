@@ -1,6 +1,7 @@
 """Pictures of spectrograms, reconstructions, events and confusions; of the extra `pictures`."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,6 +11,9 @@ from keras_asit.layers import LogMelFilterbank
 from keras_asit.layers.log_mel_filterbank import LOW_FREQUENCY
 from keras_asit.models import ASiTAudioConverter
 
+if TYPE_CHECKING:
+    import matplotlib.figure
+
 
 def plot_reconstruction(
     clean: ArrayLike,
@@ -18,7 +22,7 @@ def plot_reconstruction(
     *,
     mask: ArrayLike,
     converter: ASiTAudioConverter | None = None,
-) -> "matplotlib.figure.Figure":  # noqa: F821
+) -> "matplotlib.figure.Figure":
     """Draw spectrograms under each other: clean, corrupted, reconstructed, and the error.
 
     Args:
@@ -58,7 +62,7 @@ def plot_reconstruction(
 
 def plot_events(
     spectrogram: ArrayLike, events: Sequence, *, converter: ASiTAudioConverter | None = None
-) -> "matplotlib.figure.Figure":  # noqa: F821
+) -> "matplotlib.figure.Figure":
     """Draw a spectrogram with its events under it.
 
     Args:
@@ -93,7 +97,7 @@ def plot_events(
 
 def plot_confusion(
     labels: ArrayLike, predictions: ArrayLike, class_names: Sequence[str]
-) -> "matplotlib.figure.Figure":  # noqa: F821
+) -> "matplotlib.figure.Figure":
     """Return a picture of the confusion matrix, rows being the true classes.
 
     Args:

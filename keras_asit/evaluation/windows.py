@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -13,6 +14,9 @@ from keras_asit.data.passes import FilePasses
 from keras_asit.data.sources import read_manifest
 from keras_asit.layers.log_mel_filterbank import WINDOW_SECONDS
 from keras_asit.models import ASiTAudioClassifier, ASiTAudioConverter
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def window_starts(length: int, window: int, *, overlap: float = 0.0) -> np.ndarray:
@@ -50,7 +54,7 @@ def window_dataset(
     at_least: int = 1,
     pad_with_silence: bool = False,
     window_seconds: float | None = None,
-) -> "tf.data.Dataset":  # noqa: F821
+) -> "tf.data.Dataset":
     """Return a dataset of windows that cover recordings: one pass over the files, in order.
 
     A window is what fills the converter's frames. A recording that is not longer is one window;

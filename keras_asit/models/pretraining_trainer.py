@@ -5,6 +5,7 @@ import types
 
 import keras
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_asit._arguments import check_integers, check_number
 from keras_asit.losses import num_replicas
@@ -17,7 +18,6 @@ from keras_asit.models.recipe import (
 from keras_asit.models.saving import SavedWhole
 
 LossScaleOptimizer = keras.optimizers.LossScaleOptimizer
-Schedule = keras.optimizers.schedules.LearningRateSchedule
 RECIPE = ("optimizer", "teacher_momentum", "teacher_temperature")
 
 
@@ -31,12 +31,12 @@ class PretrainingTrainer(SavedWhole):
     teacher_temperature = TEACHER_TEMPERATURE
     skip_non_finite = False
 
-    def compile(
+    def compile(  # type: ignore[override]
         self,
         optimizer: str | keras.Optimizer | None = None,
         *,
-        teacher_momentum: float | Schedule | None = None,
-        teacher_temperature: float | Schedule | None = None,
+        teacher_momentum: float | LearningRateSchedule | None = None,
+        teacher_temperature: float | LearningRateSchedule | None = None,
         steps_per_epoch: int | None = None,
         batch_size: int | None = None,
         skip_non_finite: bool = False,
@@ -68,7 +68,7 @@ class PretrainingTrainer(SavedWhole):
         recipe = {"teacher_momentum": teacher_momentum, "teacher_temperature": teacher_temperature}
         for (name, value), low, high in zip(recipe.items(), (0, 1e-6), (1, None)):
             if value is not None:
-                first = float(value(0)) if isinstance(value, Schedule) else value
+                first = float(value(0)) if isinstance(value, LearningRateSchedule) else value
                 check_number(name, first, low, high)
         sizes = {"steps_per_epoch": steps_per_epoch, "batch_size": batch_size}
         check_integers(1, or_none=True, **sizes)
@@ -123,7 +123,7 @@ class PretrainingTrainer(SavedWhole):
                 "`validation_data` instead."
             )
         self.use_recipe(x, epochs, **sizes)
-        return super().fit(x, epochs=epochs, **sizes, **kwargs)
+        return super().fit(x, epochs=epochs, **sizes, **kwargs)  # type: ignore[misc]
 
     def use_recipe(self, x, epochs: int, *, steps_per_epoch=None, batch_size=None) -> None:
         """Give what `compile` was not given the recipe's values, as `fit` does, before it."""
@@ -228,7 +228,7 @@ class PretrainingTrainer(SavedWhole):
 
 def value_at(value, step):
     """Return a schedule's value at a step, or a number itself."""
-    return value(step) if isinstance(value, Schedule) else value
+    return value(step) if isinstance(value, LearningRateSchedule) else value
 
 
 def _when_ready(data):
