@@ -125,6 +125,9 @@ class DistillationLoss(keras.layers.Layer):
 class MaskedReconstructionLoss(keras.losses.Loss):
     """Mean absolute error over masked pixels only; 0 where nothing is masked.
 
+    Of several replicas, whose shares of the batch may have more or fewer pixels masked, the mean
+    of their losses is that over the masked pixels of the whole batch.
+
     Args:
         reduction: str. Defaults to `"mean_with_sample_weight"`, the mean over masked pixels.
         **kwargs: Arguments of `keras.losses.Loss`, such as `name`.
@@ -156,7 +159,14 @@ class MaskedReconstructionLoss(keras.losses.Loss):
                 "Spectrograms, their reconstruction and the mask must have the same shape. "
                 f"Received: {', '.join(map(str, shapes))}"
             )
-        return super().__call__(y_true, y_pred, sample_weight)
+        loss = super().__call__(y_true, y_pred, sample_weight)
+        if sample_weight is None:
+            return loss
+        share = ops.mean(ops.cast(sample_weight, "float32"))
+        mean_share = global_batch_mean(share)
+        if mean_share is share:
+            return loss
+        return loss * ops.cast(ops.divide_no_nan(share, mean_share), loss.dtype)
 
     def call(self, y_true, y_pred):
         return ops.abs(y_true - y_pred)
