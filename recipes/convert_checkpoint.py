@@ -39,8 +39,9 @@ def convert(arguments):
     converter = keras_asit.models.ASiTAudioConverter(
         sample_rate=arguments.sample_rate, num_frames=frames, num_mels=mels
     )
-    backbone.save_to_preset(str(arguments.output))
-    converter.save_to_preset(str(arguments.output))
+    record = {"description": f"Converted from {Path(arguments.input).name}."}
+    backbone.save_to_preset(arguments.output, record=record)
+    converter.save_to_preset(arguments.output)
     print(
         f"{arguments.output}: {backbone.count_params():,} parameters, spectrograms of {frames} "
         f"frames x {mels} mels at {arguments.sample_rate} Hz"

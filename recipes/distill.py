@@ -29,6 +29,7 @@ from command_line import (
     number_between,
     positive_integer,
 )
+from run_record import add_license, run_record
 
 import keras_asit
 from keras_asit._files import sha256_of
@@ -36,6 +37,8 @@ from keras_asit.layers.log_mel_filterbank import FLOOR
 from keras_asit.models.audio_converter import log_mel_moments, mean_and_standard_deviation
 
 SAMPLE_RATE = 16000
+# Flags that may differ when a run is continued.
+NOT_SETTINGS = ("output", "license")
 # So many standard deviations, rare and large values do not outweigh all others.
 LARGEST_TARGET = 5
 # A decibel, in natural logarithms of power.
@@ -76,7 +79,8 @@ def distill(arguments):
     checkpoints = keras_asit.callbacks.Checkpoints(
         arguments.output / "checkpoints", settings=settings_of(arguments)
     )
-    log = keras.callbacks.CSVLogger(arguments.output / "epochs.csv", append=True)
+    table = arguments.output / "epochs.csv"
+    log = keras.callbacks.CSVLogger(table, append=True)
     checkpoints.fit(
         model,
         lambda start: windows.batches(targets, start, arguments),
@@ -84,14 +88,16 @@ def distill(arguments):
         callbacks=[log],
         verbose=2,
     )
-    save_preset(backbone, converter, arguments.output / "preset")
+    data = {"source": arguments.teachers, "windows": len(windows.rows), "teachers": list(targets)}
+    record = run_record(arguments, NOT_SETTINGS, data=data, table=table)
+    save_preset(backbone, converter, arguments.output / "preset", record)
     print(f"Preset in {arguments.output / 'preset'}")
 
 
-def save_preset(backbone, converter, folder):
+def save_preset(backbone, converter, folder, record):
     """Write a preset of half the size: its weights have half precision, but only in the file."""
-    for part in (backbone, converter):
-        part.save_to_preset(str(folder))
+    backbone.save_to_preset(folder, record=record)
+    converter.save_to_preset(folder)
     half = type(backbone).from_config({**backbone.get_config(), "dtype": "float16"})
     half.set_weights(backbone.get_weights())
     half.save_weights(folder / "model.weights.h5")
@@ -230,7 +236,7 @@ def build_model(backbone, targets):
 
 def settings_of(arguments):
     """Return what another run must not differ in to go on from the checkpoints of this one."""
-    flags = {name: value for name, value in vars(arguments).items() if name != "output"}
+    flags = {name: value for name, value in vars(arguments).items() if name not in NOT_SETTINGS}
     return {**flags, "teachers": sha256_of(arguments.teachers)}
 
 
@@ -245,6 +251,7 @@ def parse_arguments():
 
     add("teachers", metavar="TEACHERS", type=Path, help="embeddings of windows, .npz")
     add("--output", type=Path, required=True, help="folder of preset, checkpoints and epochs.csv")
+    add_license(parser)
     number("--frames", positive_integer, 96, "of a window, 10 ms each")
     add(
         "--patch",

@@ -36,6 +36,7 @@ from command_line import (
     positive_integer,
     share,
 )
+from run_record import add_license, run_record
 from splits import read_splits
 
 import keras_asit
@@ -155,7 +156,17 @@ DATASETS = {
 
 
 # Flags that may differ when a run is continued; all others make it another run.
-NOT_SETTINGS = ("source", "output", "save_every", "keep", "verbose", "logs", "table", "pictures")
+NOT_SETTINGS = (
+    "source",
+    "output",
+    "license",
+    "save_every",
+    "keep",
+    "verbose",
+    "logs",
+    "table",
+    "pictures",
+)
 # What a run leaves: the first when it begins, the last when it is finished.
 SETTINGS, CLASSIFIER, REPORT = "settings.json", "classifier.keras", "report.json"
 
@@ -240,8 +251,12 @@ def finetune(splits, arguments, output):
     if best:
         checkpoints.load_best(classifier)
     classifier.save(output / CLASSIFIER)
-    classifier.save_to_preset(str(output / "preset"))
-    results = report(classifier, splits["test"], arguments, output)
+    results = measure(classifier, splits["test"], arguments, output)
+    data = {f"clips for {name}": len(clips) for name, clips in splits.items()}
+    data, table = {"source": arguments.source, **data}, output / "epochs.csv"
+    record = run_record(arguments, NOT_SETTINGS, data=data, table=table, results=results)
+    classifier.save_to_preset(output / "preset", record=record)
+    write_whole(output / REPORT, json.dumps(results, indent=2).encode())
     shutil.rmtree(output / "checkpoints")
     return results
 
@@ -393,8 +408,8 @@ def build_callbacks(checkpoints, validation, arguments, output):
     return [*callbacks, keras_asit.callbacks.LogTable(output / "epochs.csv")]
 
 
-def report(classifier, clips, arguments, output):
-    """Print and write what the classifier is worth on clips."""
+def measure(classifier, clips, arguments, output):
+    """Print and return what the classifier is worth on clips; leave a picture and a table."""
     probabilities, indices = keras_asit.evaluation.predict_recordings(
         classifier, clips.paths, overlap=arguments.overlap, batch_size=arguments.batch_size
     )
@@ -413,12 +428,10 @@ def report(classifier, clips, arguments, output):
         results[metric.name] = float(metric.result())
     if arguments.table:
         write_table(labels, probabilities, clips.class_names, output / "classes.csv")
-    # JSON has no infinite numbers, such as d-prime is where all clips are told apart.
-    finite = {name: value if np.isfinite(value) else None for name, value in results.items()}
-    write_whole(output / REPORT, json.dumps(finite, indent=2).encode())
     print("Test: " + ", ".join(f"{name} {value:.4g}" for name, value in results.items()))
     print(f"Results: {output}")
-    return results
+    # JSON has no infinite numbers, such as d-prime is where all clips are told apart.
+    return {name: value if np.isfinite(value) else None for name, value in results.items()}
 
 
 def write_table(labels, probabilities, class_names, path):
@@ -440,6 +453,7 @@ def parse_arguments():
     add("--from-scratch", action="store_true", help="take the preset's architecture only")
     add("--output", type=Path, default=Path("runs/finetune"), help="(default: %(default)s)")
     add("--seed", type=int, default=1, help="of everything random (default: %(default)s)")
+    add_license(parser)
     add("--verbose", type=int, default=1, help="as in Keras: 1 progress bar, 2 a line an epoch")
     add("--save-every", type=positive_integer, default=1000, help="batches; and after each epoch")
     add("--keep", type=positive_integer, default=2, help="checkpoints (default: %(default)s)")

@@ -27,6 +27,7 @@ from command_line import (
     positive_integer,
     share,
 )
+from run_record import add_license, run_record
 
 import keras_asit
 from keras_asit.layers.log_mel_filterbank import SHIFT_SECONDS, WINDOW_SECONDS
@@ -36,6 +37,7 @@ from keras_asit.models.presets import GENERATIONS, SIZES
 NOT_SETTINGS = (
     "source",
     "output",
+    "license",
     "save_every",
     "keep",
     "log_every",
@@ -95,7 +97,7 @@ def pretrain(arguments):
         arguments.epochs,
         callbacks=build_callbacks(arguments, checkpoints, monitor, first_batch, optional),
     )
-    save_results(pretrainer, arguments)
+    save_results(pretrainer, num_clips, arguments)
 
 
 def read_source(arguments):
@@ -246,13 +248,17 @@ def build_callbacks(arguments, checkpoints, monitor, first_batch, optional):
     return callbacks
 
 
-def save_results(pretrainer, arguments):
+def save_results(pretrainer, num_clips, arguments):
     pretrainer.save(arguments.output / "pretrainer.keras")
     converter = build_converter(arguments)
+    data, losses = {"source": arguments.source, "clips": num_clips}, arguments.output / "losses.csv"
+    record = run_record(arguments, NOT_SETTINGS, data=data, table=losses)
     for name in ("student", "teacher"):
         preset = arguments.output / name
-        getattr(pretrainer, name).backbone.save_to_preset(str(preset))
-        converter.save_to_preset(str(preset))
+        getattr(pretrainer, name).backbone.save_to_preset(
+            preset, record={**record, "name": f"{record['name']} {name}"}
+        )
+        converter.save_to_preset(preset)
     print(f"Presets: {arguments.output / 'teacher'} (for use) and {arguments.output / 'student'}")
 
 
@@ -272,6 +278,7 @@ def parse_arguments():
     add("--epochs", type=positive_integer, default=100, help="(default: %(default)s)")
     add("--batch-size", type=positive_integer, default=64, help="clips (default: %(default)s)")
     add("--seed", type=int, default=1, help="of everything random (default: %(default)s)")
+    add_license(parser)
     add("--steps-per-execution", type=positive_integer, default=1, help="(default: %(default)s)")
     add(
         "--precision",

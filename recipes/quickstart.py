@@ -77,8 +77,13 @@ def pretrain_and_compare(arguments):
     teacher = pretrainer.teacher.backbone
     accuracies["pre-trained teacher"] = accuracies_of(teacher.feature_model())
 
-    for part in (teacher, converter):
-        part.save_to_preset(str(arguments.output / "preset"))
+    record = {
+        "recipe": Path(__file__).name,
+        "data": {"source": arguments.audio.name, "clips": len(paths)},
+        "results": {"neighbor_accuracy": accuracies["pre-trained teacher"]},
+    }
+    teacher.save_to_preset(arguments.output / "preset", record=record)
+    converter.save_to_preset(arguments.output / "preset")
     if pictures:
         save_loss_curve(history.history, arguments.output / "losses.png")
         picture = arguments.output / "reconstruction.png"

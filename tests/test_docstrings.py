@@ -22,6 +22,7 @@ NOT_RUN = {
     "load_pretrainer": "real checkpoints are large; tests/conversion reads small ones",
     "load_classifier": "real files are large; tests/conversion reads small ones",
     "load_event_detector": "real files are large; tests/conversion reads small ones",
+    "upload_preset": "it needs an account; tests/models/test_model_card.py has stand-ins of hubs",
 }
 NEED_TORCH = {"export_backbone", "load_backbone"}
 # Those that train or write records, which takes seconds.

@@ -233,7 +233,10 @@ def convert_published_file(name, path, folder):
             raise ValueError(f"The network has {differing}, not those of {expected}.")
     except ValueError as error:
         raise ValueError(f"{path} is not the published file of {name!r}. {error}") from error
-    model.save_to_preset(str(folder))
+    metadata = preset["metadata"]
+    description = f"{metadata['description']} Converted from {metadata['source']}."
+    record = {"name": name, "description": description, "license": metadata["license"]}
+    model.save_to_preset(folder, record=record)
     ASiTAudioConverter(**preset["converter"]).save_to_preset(str(folder))
 
 

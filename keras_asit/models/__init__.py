@@ -9,6 +9,7 @@ from keras_asit.models.audio_converter import (
 from keras_asit.models.audio_preprocessor import ASiTAudioClassifierPreprocessor
 from keras_asit.models.backbone import ASiTBackbone
 from keras_asit.models.event_detector import ASiTEventDetector
+from keras_asit.models.model_card import upload_preset
 from keras_asit.models.pretrainer import ASiTPretrainer
 from keras_asit.models.recipe import pretraining_recipe
 
@@ -22,4 +23,5 @@ __all__ = [
     "ASiTEventDetector",
     "ASiTPretrainer",
     "pretraining_recipe",
+    "upload_preset",
 ]

@@ -18,6 +18,7 @@ from keras_asit.layers import LogMelFilterbank
 from keras_asit.layers.log_mel_filterbank import operations_for
 from keras_asit.models import presets as builtin_presets
 from keras_asit.models.backbone import ASiTBackbone
+from keras_asit.models.model_card import write_model_card
 
 AUDIOSET_MEAN = -4.2677393
 """Mean of AudioSet's log-mels, as the AST code publishes it."""
@@ -91,6 +92,11 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         if arguments is not None:
             return cls(**{**arguments, **kwargs})
         return super().from_preset(builtin_presets.locate(preset), **kwargs)
+
+    def save_to_preset(self, preset_dir: str) -> None:
+        """Save to a preset, a folder; the model card there then tells of the sample rate."""
+        super().save_to_preset(str(preset_dir))
+        write_model_card(preset_dir)
 
     @property
     def seconds(self) -> float:

@@ -19,10 +19,11 @@ from keras_asit.layers import PatchEmbedding, TokenPooling, TransformerBlock
 from keras_asit.layers.patch_embedding import resample_positions
 from keras_asit.layers.pooling import DEFAULT_POOLING
 from keras_asit.models import presets as builtin_presets
+from keras_asit.models.model_card import SavedWithCard
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
-class ASiTBackbone(keras_hub.models.Backbone):
+class ASiTBackbone(SavedWithCard, keras_hub.models.Backbone):
     """ASiT encoder: a vision transformer over log-mel spectrograms.
 
     Patch embedding with a [CLS] token and learned positions, pre-norm transformer blocks, a

@@ -42,6 +42,9 @@ def check_results(output, metrics, classes):
     assert list((output / "logs").rglob("events.out.tfevents.*"))
     assert keras.saving.load_model(output / "classifier.keras").class_names == classes
     assert ASiTAudioClassifier.from_preset(str(output / "preset")).class_names == classes
+    record = json.loads((output / "preset" / "training.json").read_text())
+    assert record["results"] == {key: value for key, value in results.items() if value is not None}
+    assert record["data"]["clips for test"] == results["clips"]
     return results
 
 

@@ -1,6 +1,7 @@
 """The pre-training recipe on a handful of made recordings."""
 
 import csv
+import json
 import runpy
 import shutil
 import signal
@@ -48,6 +49,11 @@ def test_pretrains_and_leaves_presets_logs_and_checkpoints(recordings, run_here,
     for preset in ("student", "teacher"):
         backbone = ASiTBackbone.from_preset(str(tmp_path / preset))
         assert backbone.spectrogram_shape == (48, 128)
+        record = json.loads((tmp_path / preset / "training.json").read_text())
+        assert record["data"] == {"source": recordings.name, "clips": 9}
+        assert record["last_epoch"]["loss"] == float(losses(tmp_path)[-1][1])
+        assert record["settings"]["num_short_crops"] == 1
+        assert "By `pretrain.py`" in (tmp_path / preset / "README.md").read_text()
     assert [epoch for epoch, _ in losses(tmp_path)] == [0]
     assert (tmp_path / "pretrainer.keras").exists()
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
