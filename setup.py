@@ -23,6 +23,9 @@ TESTS = [
     *PICTURES,
 ]
 
+# Functions of recipes/__init__.py, which run a recipe each.
+COMMANDS = ["pretrain", "finetune", "label", "events", "embed", "check"]
+
 setup(
     name="keras-asit",
     version="0.1.0",
@@ -30,7 +33,11 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    packages=find_packages(include=["keras_asit", "keras_asit.*"]),
+    packages=[*find_packages(include=["keras_asit", "keras_asit.*"]), "keras_asit_recipes"],
+    package_dir={"keras_asit_recipes": "recipes"},
+    entry_points={
+        "console_scripts": [f"asit-{name} = keras_asit_recipes:{name}" for name in COMMANDS]
+    },
     package_data={
         "keras_asit": ["py.typed"],
         "keras_asit.models": ["audioset/*", "asit_small_free_16k/*"],
@@ -38,8 +45,10 @@ setup(
     python_requires=">=3.11",
     install_requires=[
         "audioread>=3.0",
+        "huggingface-hub>=0.23",
         "keras>=3.15",
         "keras-hub>=0.31",
+        "lazy-loader>=0.4",
         "librosa>=0.11",
         "numpy>=1.26",
         "soundfile>=0.13",

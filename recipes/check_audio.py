@@ -9,19 +9,16 @@ out", and one at which the decoder printed an error is "damaged". The report app
 complete. Exit status is 0 only if every verdict is "ok".
 """
 
-import argparse
 import collections
 import csv
 import os
 import sys
 from pathlib import Path
 
-import keras
-from command_line import ending_in_one_line, number_between, positive_integer
+import lazy_loader
+from command_line import ending_in_one_line, number_between, positive_integer, recipe_parser
 
-from keras_asit._files import replacing
-from keras_asit.data import read_manifest
-from keras_asit.data.checking import COLUMNS, check_audio, isolated_map
+keras_asit = lazy_loader.load("keras_asit")
 
 
 def main():
@@ -37,19 +34,24 @@ def main():
 
 def check(arguments):
     """Write the report; return how often each verdict was given."""
+    import keras
+
     if arguments.output.is_dir():
         raise IsADirectoryError(f"--output must be a file, but {arguments.output} is a folder")
-    paths = read_manifest(arguments.source)
+    paths = keras_asit.data.read_manifest(arguments.source)
     limits = {"num_workers": arguments.workers, "timeout": arguments.timeout}
-    outcomes = isolated_map(check_audio, paths, **limits)
+    outcomes = keras_asit.data.checking.isolated_map(keras_asit.data.check_audio, paths, **limits)
     interval = 0.1 if sys.stdout.isatty() else 10
     progress = keras.utils.Progbar(len(paths), unit_name="file", interval=interval)
     verdicts = collections.Counter()
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     # Names that are not UTF-8 are escaped, so that any program can read the report.
     text = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
-    with replacing(arguments.output) as partial, partial.open("w", **text) as file:
-        report = csv.DictWriter(file, COLUMNS)
+    with (
+        keras_asit._files.replacing(arguments.output) as partial,
+        partial.open("w", **text) as file,
+    ):
+        report = csv.DictWriter(file, keras_asit.data.checking.COLUMNS)
         report.writeheader()
         for number, (path, (record, failure)) in enumerate(zip(paths, outcomes), start=1):
             record = record or failed(path, failure)
@@ -68,9 +70,7 @@ def failed(path, failure):
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recipe_parser(__doc__)
     add = parser.add_argument
     default = "(default: %(default)s)"
     add("source", metavar="RECORDINGS", help="folder or manifest")

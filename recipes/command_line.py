@@ -1,4 +1,4 @@
-"""What the recipes share: types of flags, and an end in one line."""
+"""What the recipes share: a parser, types of flags, and an end in one line."""
 
 import argparse
 import contextlib
@@ -6,17 +6,46 @@ import errno
 import importlib
 import math
 import os
+import re
 import signal
 import sys
 from pathlib import Path
 
-from keras_asit.callbacks.continuation import heeded_signals
-from keras_asit.models.presets import SIZES
+import lazy_loader
+
+# It takes seconds to import, as Keras does, which recipes import where they need it: neither is
+# needed for the help, nor to tell of a wrong flag. (Keras itself cannot be loaded in this way.)
+keras_asit = lazy_loader.load("keras_asit")
+
+# What flags need to know of it before; a test compares.
+SIZES = ("tiny", "small", "base")
+POOLINGS = (
+    "cls",
+    "mean",
+    "cls_and_mean",
+    "steps",
+    "mel_rows",
+    "mel_rows_and_maximum",
+    "mel_rows_and_deviation",
+)
+DEFAULT_POOLING = "mel_rows_and_deviation"
+ROWS = ("mean", "maximum", "window")
+WINDOW_SECONDS, SHIFT_SECONDS = 0.025, 0.01
+
+
+def recipe_parser(doc):
+    """Return a parser whose help is the docstring of a recipe, by the name that it goes by here."""
+    name = _recipe()
+    if not name.endswith(".py"):
+        doc = re.sub(r"python recipes/\w+\.py", name, doc)
+    return argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
 def dimensions(arguments):
     """Return arguments of a backbone of --size, as other flags change it."""
-    size = SIZES[arguments.size]
+    size = keras_asit.models.presets.SIZES[arguments.size]
     width = arguments.hidden_dim or size["hidden_dim"]
     return {
         "num_layers": arguments.num_layers or size["num_layers"],
@@ -109,7 +138,8 @@ def ending_in_one_line(going_on="", errors=()):
 
     recipe = _recipe()
     handlers = {
-        number: signal.signal(number, _terminate) for number in heeded_signals() - {signal.SIGINT}
+        number: signal.signal(number, _terminate)
+        for number in keras_asit.callbacks.continuation.heeded_signals() - {signal.SIGINT}
     }
     try:
         yield

@@ -14,8 +14,15 @@ it was interrupted.
 import argparse
 from pathlib import Path
 
-import keras
-from command_line import ending_in_one_line, number_from_zero, overlap, positive_integer, share
+import lazy_loader
+from command_line import (
+    ending_in_one_line,
+    number_from_zero,
+    overlap,
+    positive_integer,
+    recipe_parser,
+    share,
+)
 from recordings import (
     Parts,
     check_absent,
@@ -28,7 +35,7 @@ from recordings import (
 )
 from tables import check_table, read_lines, table_path, write_lines, write_table
 
-import keras_asit
+keras_asit = lazy_loader.load("keras_asit")
 
 COLUMNS = ("path", "onset", "offset", "label", "score")
 # Recordings a part.
@@ -133,6 +140,8 @@ def read_labels(path, detector):
 
 
 def save_picture(converter, recording, path):
+    import keras
+
     waveform = keras_asit.data.decode_audio(recording["path"], sample_rate=converter.sample_rate)
     events = [keras_asit.events.Event(**row) for row in recording["events"]]
     frames = max(1, converter.filterbank.num_frames(len(waveform)))
@@ -151,9 +160,7 @@ def output_path(text):
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recipe_parser(__doc__)
     add = parser.add_argument
 
     def number(flag, default, type, help):

@@ -13,12 +13,19 @@ The work is kept in parts beside the output until all are done: the same command
 was interrupted. Choose the backend with KERAS_BACKEND.
 """
 
-import argparse
 import warnings
 from pathlib import Path
 
+import lazy_loader
 import numpy as np
-from command_line import ending_in_one_line, overlap, positive_integer
+from command_line import (
+    DEFAULT_POOLING,
+    POOLINGS,
+    ending_in_one_line,
+    overlap,
+    positive_integer,
+    recipe_parser,
+)
 from recordings import (
     Parts,
     check_absent,
@@ -30,11 +37,7 @@ from recordings import (
 )
 from tables import import_parquet
 
-import keras_asit
-import keras_asit.hear
-from keras_asit._files import replacing
-from keras_asit.evaluation.windows import outputs_of_recordings, placed_windows
-from keras_asit.layers.pooling import DEFAULT_POOLING, POOLINGS
+keras_asit = lazy_loader.load("keras_asit")
 
 
 def main():
@@ -46,9 +49,11 @@ def main():
 
 
 def embed(arguments):
+    from keras_asit.hear import load_model
+
     check_output(arguments)
     paths = read_recordings(arguments.sources)
-    model = keras_asit.hear.load_model(arguments.preset)
+    model = load_model(arguments.preset)
     names = ("frames", "pooling", "blocks", "overlap", "part_size")
     settings = {name: getattr(arguments, name) for name in names}
     identity = fingerprint(model.backbone, paths, model.converter.get_config(), settings)
@@ -80,7 +85,7 @@ def check_output(arguments):
 
 def embed_clips(paths, model, converter, arguments):
     """Yield (index, embedding) of each readable recording."""
-    windows = placed_windows(
+    windows = keras_asit.evaluation.windows.placed_windows(
         paths,
         converter,
         overlap=arguments.overlap,
@@ -88,14 +93,16 @@ def embed_clips(paths, model, converter, arguments):
         at_least=0,
         pad_with_silence=True,
     )
-    for index, _, outputs in outputs_of_recordings(model, windows):
+    for index, _, outputs in keras_asit.evaluation.windows.outputs_of_recordings(model, windows):
         yield index, outputs.mean(axis=0, dtype="float64")
 
 
 def embed_frames(paths, model):
     """Yield (index, embeddings and timestamps) of each readable recording."""
+    from keras_asit.hear import get_timestamp_embeddings
+
     for index, waveform in read_waveforms(paths, model.sample_rate):
-        frames, times = keras_asit.hear.get_timestamp_embeddings(waveform[None], model)
+        frames, times = get_timestamp_embeddings(waveform[None], model)
         yield index, (frames[0], times[0])
 
 
@@ -127,7 +134,7 @@ def write_npz(path, columns):
 
 def join(parts, output):
     """Write one table of all parts."""
-    with replacing(output) as temporary:
+    with keras_asit._files.replacing(output) as temporary:
         if output.suffix == ".npz":
             tables = [dict(np.load(part)) for part in parts]
             names = tables[0]
@@ -151,12 +158,10 @@ def write_parquet(parts, path):
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recipe_parser(__doc__)
     add = parser.add_argument
     add("sources", metavar="RECORDINGS", nargs="+", help="folders, manifests, audio files")
-    add("--preset", default=keras_asit.hear.DEFAULT_PRESET, help="(default: %(default)s)")
+    add("--preset", default="", help="(default: asit_base_16k_audioset)")
     add("--output", type=Path, default=Path("embeddings.npz"), help="(default: %(default)s)")
     add("--frames", action="store_true", help="embed every 40 ms, not whole recordings")
     add("--pooling", choices=POOLINGS, default=DEFAULT_POOLING)

@@ -22,9 +22,12 @@ import shutil
 import warnings
 from pathlib import Path
 
-import keras
+import lazy_loader
 import numpy as np
 from command_line import (
+    POOLINGS,
+    SIZES,
+    WINDOW_SECONDS,
     dimensions,
     ending_in_one_line,
     finite_number,
@@ -34,16 +37,13 @@ from command_line import (
     number_from_zero,
     overlap,
     positive_integer,
+    recipe_parser,
     share,
 )
 from run_record import add_license, run_record
 from splits import read_splits
 
-import keras_asit
-from keras_asit._files import write_whole
-from keras_asit.layers.log_mel_filterbank import WINDOW_SECONDS
-from keras_asit.layers.pooling import POOLINGS
-from keras_asit.models.presets import SIZES
+keras_asit = lazy_loader.load("keras_asit")
 
 # Gong et al., "AST", arXiv 2104.01778, section 3, and the scripts published with it; for
 # VoxCeleb1, Gong et al., "SSAST", arXiv 2110.09784, section 4.2.
@@ -215,7 +215,7 @@ def claim(folder, splits, arguments):
     text = json.dumps(ours, indent=2, default=str)
     path = folder / SETTINGS
     if not path.exists():
-        write_whole(path, text.encode())
+        keras_asit._files.write_whole(path, text.encode())
     theirs, ours = json.loads(path.read_text()), json.loads(text)
     differing = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
     if differing:
@@ -227,6 +227,8 @@ def claim(folder, splits, arguments):
 
 def finetune(splits, arguments, output):
     """Train on splits, report on the test clips, and leave all results in a folder."""
+    import keras
+
     claim(output, splits, arguments)
     if (output / REPORT).exists():  # A fold of before.
         return json.loads((output / REPORT).read_text())
@@ -256,7 +258,7 @@ def finetune(splits, arguments, output):
     data, table = {"source": arguments.source, **data}, output / "epochs.csv"
     record = run_record(arguments, NOT_SETTINGS, data=data, table=table, results=results)
     classifier.save_to_preset(output / "preset", record=record)
-    write_whole(output / REPORT, json.dumps(results, indent=2).encode())
+    keras_asit._files.write_whole(output / REPORT, json.dumps(results, indent=2).encode())
     shutil.rmtree(output / "checkpoints")
     return results
 
@@ -314,6 +316,8 @@ def build_classifier(class_names, multi_label, arguments):
 
 
 def build_augmentation(arguments):
+    import keras
+
     layers, seed = [], arguments.seed
     if arguments.max_frames or arguments.max_mels:
         layers.append(
@@ -356,6 +360,8 @@ def build_dataset(clips, arguments, start, log):
 
 
 def compile_classifier(classifier, arguments, steps_per_epoch):
+    import keras
+
     schedules = keras_asit.schedules
     steps = arguments.epochs * steps_per_epoch
     warmup = min(arguments.warmup_steps, steps - 1)
@@ -396,6 +402,8 @@ def compile_classifier(classifier, arguments, steps_per_epoch):
 
 
 def build_callbacks(checkpoints, validation, arguments, output):
+    import keras
+
     callbacks = [keras_asit.callbacks.StopOnNonFinite(checkpoints.log.files)]
     if arguments.averaging:
         callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
@@ -443,9 +451,7 @@ def write_table(labels, probabilities, class_names, path):
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recipe_parser(__doc__)
     add = parser.add_argument
     add("source", metavar="SOUNDS", help="folder or manifest")
     add("--dataset", choices=DATASETS, default="any", help="(default: %(default)s)")

@@ -14,14 +14,23 @@ in a folder (no suffix), or - for one line of JSON a recording on standard outpu
 the same command goes on where it was interrupted. Choose the backend with KERAS_BACKEND.
 """
 
-import argparse
 import contextlib
 import json
 import sys
 import warnings
 from pathlib import Path
 
-from command_line import ending_in_one_line, number_between, overlap, positive_integer, share
+import lazy_loader
+from command_line import (
+    ROWS,
+    WINDOW_SECONDS,
+    ending_in_one_line,
+    number_between,
+    overlap,
+    positive_integer,
+    recipe_parser,
+    share,
+)
 from recordings import (
     Parts,
     check_absent,
@@ -32,9 +41,7 @@ from recordings import (
 )
 from tables import check_table, read_lines, table_path, write_lines, write_table
 
-import keras_asit
-from keras_asit.evaluation.labeling import ROWS, label_columns, label_spans
-from keras_asit.layers.log_mel_filterbank import WINDOW_SECONDS
+keras_asit = lazy_loader.load("keras_asit")
 
 STANDARD_OUTPUT = "-"
 # What changes no label: the paths and the weights are compared themselves.
@@ -80,7 +87,8 @@ def write_labels(arguments):
     files = parts.work(lambda some: label(classifier, some, arguments), write_lines)
     readable = [recording["path"] for recording in read_lines(files)]
     list_unreadable(paths, readable)
-    columns = ["path", *label_columns(min(arguments.top, classifier.num_classes))]
+    labeling = keras_asit.evaluation.labeling
+    columns = ["path", *labeling.label_columns(min(arguments.top, classifier.num_classes))]
     write_table(read_lines(files), arguments.output, columns)
     parts.clear()
     print(f"{len(readable)} of {len(paths)} recordings labeled in {arguments.output}")
@@ -99,6 +107,7 @@ def label(classifier, paths, arguments):
     options = {"rows": arguments.rows, "overlap": arguments.overlap, "at_least": 0}
     options |= {"window_seconds": arguments.windows, "batch_size": arguments.batch_size}
     limits = {"top": arguments.top, "threshold": arguments.threshold}
+    label_spans = keras_asit.evaluation.labeling.label_spans
     for index, spans in label_spans(classifier, paths, **limits, **options):
         yield index, {"windows": spans} if arguments.rows == "window" else spans[0]
 
@@ -108,9 +117,7 @@ def output_path(text):
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recipe_parser(__doc__)
     add = parser.add_argument
     add("sources", metavar="RECORDINGS", nargs="+", help="folders, manifests, audio files")
     add("--preset", required=True, help="of a classifier: name, folder, handle, .keras or .pt file")

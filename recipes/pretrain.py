@@ -15,8 +15,11 @@ import os
 import warnings
 from pathlib import Path
 
-import keras
+import lazy_loader
 from command_line import (
+    SHIFT_SECONDS,
+    SIZES,
+    WINDOW_SECONDS,
     dimensions,
     ending_in_one_line,
     finite_number,
@@ -25,13 +28,12 @@ from command_line import (
     number_between,
     number_from_zero,
     positive_integer,
+    recipe_parser,
     share,
 )
 from run_record import add_license, run_record
 
-import keras_asit
-from keras_asit.layers.log_mel_filterbank import SHIFT_SECONDS, WINDOW_SECONDS
-from keras_asit.models.presets import GENERATIONS, SIZES
+keras_asit = lazy_loader.load("keras_asit")
 
 # Flags that may differ when a run is continued; all others make it another run.
 NOT_SETTINGS = (
@@ -60,6 +62,8 @@ def main():
 
 
 def pretrain(arguments):
+    import keras
+
     if arguments.output.exists() and not arguments.output.is_dir():
         raise NotADirectoryError(f"--output must be a folder, but {arguments.output} is a file")
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -229,6 +233,8 @@ def compile_pretrainer(pretrainer, arguments, steps_per_epoch):
 
 
 def build_callbacks(arguments, checkpoints, monitor, first_batch, optional):
+    import keras
+
     output, logs = arguments.output, arguments.output / "logs"
     callbacks = [
         keras_asit.callbacks.StopOnNonFinite(checkpoints.log.files),
@@ -263,9 +269,7 @@ def save_results(pretrainer, num_clips, arguments):
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recipe_parser(__doc__)
     add = parser.add_argument
     add(
         "source",
@@ -273,7 +277,7 @@ def parse_arguments():
         help="audio files, or a .txt, .csv or .json of them, or records of write_records.py",
     )
     add("--output", type=Path, default=Path("runs/pretrain"), help="(default: %(default)s)")
-    add("--generation", type=int, choices=GENERATIONS, default=1, help="of the method")
+    add("--generation", type=int, choices=(1, 2), default=1, help="of the method")
     add("--size", choices=SIZES, default="base", help="of the backbone (default: %(default)s)")
     add("--epochs", type=positive_integer, default=100, help="(default: %(default)s)")
     add("--batch-size", type=positive_integer, default=64, help="clips (default: %(default)s)")
@@ -312,13 +316,8 @@ def parse_arguments():
     number(group, "--num-short-crops", None, integer_from_zero, "0, or 4 in generation 2")
     number(group, "--short-crop-seconds", 2.0, view_seconds)
     number(group, "--roll-probability", 0.5, share)
-    number(group, "--mean", keras_asit.models.AUDIOSET_MEAN, help="of log-mels")
-    number(
-        group,
-        "--standard-deviation",
-        keras_asit.models.AUDIOSET_STANDARD_DEVIATION,
-        number_between(1e-6),
-    )
+    number(group, "--mean", None, help="of log-mels (default: AudioSet's)")
+    number(group, "--standard-deviation", None, number_between(1e-6), "(default: AudioSet's)")
     group.add_argument(
         "--adapt",
         action="store_true",
@@ -378,7 +377,12 @@ def parse_arguments():
     number(group, "--temperature-epochs", None, positive_integer, "30, or 5 in generation 2")
 
     arguments = parser.parse_args()
-    for name, value in GENERATIONS[arguments.generation].items():
+    defaults = {
+        **keras_asit.models.presets.GENERATIONS[arguments.generation],
+        "mean": keras_asit.models.AUDIOSET_MEAN,
+        "standard_deviation": keras_asit.models.AUDIOSET_STANDARD_DEVIATION,
+    }
+    for name, value in defaults.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
     return arguments

@@ -10,26 +10,27 @@ import shutil
 import sys
 from pathlib import Path
 
-import keras
+import lazy_loader
 import numpy as np
 
-import keras_asit
-from keras_asit._files import replacing, write_whole
-from keras_asit.data.decoding import UNREADABLE
-from keras_asit.data.sources import MANIFESTS
+keras_asit = lazy_loader.load("keras_asit")
 
 
 def read_recordings(sources):
     """Return the paths of the recordings in folders and manifests, and of audio files."""
     paths = []
     for source in sources:
-        is_file = not os.path.isdir(source) and not source.lower().endswith(MANIFESTS)
+        is_file = not os.path.isdir(source) and not source.lower().endswith(
+            keras_asit.data.sources.MANIFESTS
+        )
         paths += keras_asit.data.read_manifest([source] if is_file else source)
     return paths
 
 
 def load_task(source, kind, load_published, num_heads=None):
     """Return a task of a class: a preset, a .keras file, or a published PyTorch file."""
+    import keras
+
     suffix = Path(source).suffix
     if suffix in (".pt", ".pth"):
         return load_published(source, num_heads=num_heads)
@@ -52,7 +53,7 @@ def name_of(path):
 def read_waveforms(paths, sample_rate):
     """Yield (index, waveform) of each recording that can be read."""
     for index, path in enumerate(paths):
-        with contextlib.suppress(*UNREADABLE):  # It is listed at the end.
+        with contextlib.suppress(*keras_asit.data.decoding.UNREADABLE):  # It is listed at the end.
             yield index, keras_asit.data.decode_audio(path, sample_rate=sample_rate)
 
 
@@ -106,6 +107,8 @@ class Parts:
         `work` is a function of paths that yields (index, result) of each that can be read, in
         order; `write` one of a file and a list of (path, result).
         """
+        import keras
+
         left = [(part, path) for part, some in self.parts.items() for path in some]
         number = len(left)
         left = [(part, path) for part, path in left if not part.exists()]
@@ -123,8 +126,8 @@ class Parts:
         for part, group in itertools.groupby(done, key=operator.itemgetter(0)):
             results = [(path, result) for _, path, result in group]
             self.folder.mkdir(exist_ok=True)
-            write_whole(self.claim, self.fingerprint.encode())
-            with replacing(part) as temporary:
+            keras_asit._files.write_whole(self.claim, self.fingerprint.encode())
+            with keras_asit._files.replacing(part) as temporary:
                 write(temporary, results)
         return [part for part in self.parts if part.exists()]
 
@@ -156,6 +159,6 @@ def list_unreadable(paths, readable):
 def reason_of(path):
     try:
         keras_asit.data.decode_audio(path)
-    except UNREADABLE as error:
+    except keras_asit.data.decoding.UNREADABLE as error:
         return name_of(str(error))
     return f"{name_of(path)} can be read by now"

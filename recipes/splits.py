@@ -1,8 +1,9 @@
 """The clips that `finetune.py` trains, validates and tests on."""
 
+import lazy_loader
 import numpy as np
 
-import keras_asit
+keras_asit = lazy_loader.load("keras_asit")
 
 
 def read_splits(arguments, fold):

@@ -7,11 +7,10 @@ import json
 import os
 from pathlib import Path
 
+import lazy_loader
 from recordings import name_of
 
-from keras_asit._extras import of_extra
-from keras_asit._files import replacing, write_whole
-from keras_asit.evaluation.labeling import flatten
+keras_asit = lazy_loader.load("keras_asit")
 
 # Without a suffix, a folder of Audacity's labels.
 SUFFIXES = (".csv", ".parquet", ".json", ".txt", "")
@@ -38,7 +37,7 @@ def check_table(output, paths):
 
 
 def import_parquet():
-    with of_extra("parquet"):
+    with keras_asit._extras.of_extra("parquet"):
         import pyarrow.parquet
     return pyarrow
 
@@ -69,7 +68,7 @@ def write_table(recordings, output, columns):
     if output.suffix in ("", ".txt"):
         write_audacity(recordings, output)
         return
-    with replacing(output) as temporary:
+    with keras_asit._files.replacing(output) as temporary:
         if output.suffix == ".json":
             lines = (json.dumps(recording) for recording in recordings)
             with temporary.open("w") as file:
@@ -88,7 +87,7 @@ def write_table(recordings, output, columns):
 def flat_rows(recordings):
     for recording in recordings:
         for row in rows_of(recording):
-            cells = flatten(row) if "labels" in row else row
+            cells = keras_asit.evaluation.labeling.flatten(row) if "labels" in row else row
             yield {"path": name_of(recording["path"]), **cells}
 
 
@@ -110,13 +109,13 @@ def write_audacity(recordings, output):
     """Write Audacity's labels of one recording, or a file for each to a folder."""
     recordings = list(recordings)
     if output.suffix:
-        write_whole(output, audacity_labels(recordings[0]).encode())
+        keras_asit._files.write_whole(output, audacity_labels(recordings[0]).encode())
         return
     common = os.path.commonpath([os.path.dirname(recording["path"]) for recording in recordings])
     for recording in recordings:
         path = output / f"{os.path.relpath(recording['path'], common)}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, audacity_labels(recording).encode())
+        keras_asit._files.write_whole(path, audacity_labels(recording).encode())
 
 
 def audacity_labels(recording):

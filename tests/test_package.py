@@ -1,12 +1,17 @@
 """The public names, and what importing the package does not import."""
 
+import importlib.metadata
 import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 import keras_asit
+
+ROOT = Path(keras_asit.__file__).parents[1]
 
 
 def test_public_names():
@@ -48,19 +53,78 @@ def test_every_public_name_exists_and_is_documented():
             assert getattr(module, name).__doc__, name
 
 
-def test_a_wheel_has_the_names_of_audioset_and_the_shipped_preset(tmp_path):
-    root = Path(keras_asit.__file__).parents[1]
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory):
+    """The folder of what a wheel of this package installs."""
+    source, folder = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("installation")
     for name in ("setup.py", "README.md"):
-        shutil.copy(root / name, tmp_path)
-    shutil.copytree(root / "keras_asit", tmp_path / "keras_asit")
+        shutil.copy(ROOT / name, source)
+    for name in ("keras_asit", "recipes"):
+        shutil.copytree(ROOT / name, source / name)
     code = "from setuptools import build_meta; build_meta.build_wheel('.')"
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
-    names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
-    files = ["LICENSE.md", "class_labels_indices.csv", "strong_class_labels_indices.csv"]
-    assert {f"keras_asit/models/audioset/{file}" for file in files} <= set(names)
-    files = ["README.md", "SOURCES.csv", "audio_converter.json", "config.json", "metadata.json"]
-    files.append("model.weights.h5")
-    assert {f"keras_asit/models/asit_small_free_16k/{file}" for file in files} <= set(names)
+    subprocess.run([sys.executable, "-c", code], cwd=source, check=True, capture_output=True)
+    zipfile.ZipFile(next(source.glob("*.whl"))).extractall(folder)
+    return folder
+
+
+def run_command(installation, name, *arguments, after="pass"):
+    """Run a command of an installation as its script would, and code after it."""
+    (information,) = installation.glob("*.dist-info")
+    entries = importlib.metadata.PathDistribution(information).entry_points
+    (entry,) = entries.select(group="console_scripts", name=name)
+    code = f"""
+import sys
+from {entry.module} import {entry.attr}
+sys.argv[0] = "/bin/{name}"
+try:
+    {entry.attr}()
+finally:
+    {after}
+"""
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=installation,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_wheel_has_the_names_of_audioset_and_the_shipped_preset(installation):
+    models = installation / "keras_asit" / "models"
+    files = {"LICENSE.md", "class_labels_indices.csv", "strong_class_labels_indices.csv"}
+    assert files <= {path.name for path in (models / "audioset").iterdir()}
+    files = {"README.md", "SOURCES.csv", "audio_converter.json", "config.json", "metadata.json"}
+    files.add("model.weights.h5")
+    assert files <= {path.name for path in (models / "asit_small_free_16k").iterdir()}
+
+
+def test_a_wheel_has_the_recipes_and_nothing_else_of_their_folder(installation):
+    recipes = {path.name for path in (ROOT / "recipes").glob("*.py")}
+    assert {path.name for path in (installation / "keras_asit_recipes").iterdir()} == recipes
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["asit-pretrain", "asit-finetune", "asit-label", "asit-events", "asit-embed", "asit-check"],
+)
+def test_the_help_of_a_command_imports_nothing_that_takes_seconds(installation, name):
+    heavy = ("tensorflow", "jax", "torch", "keras.ops", "keras_hub", "keras_asit.models", "librosa")
+    after = f"print([name for name in {heavy} if name in sys.modules], file=sys.stderr)"
+    result = run_command(installation, name, "--help", after=after)
+    assert (result.returncode, result.stderr.strip()) == (0, "[]")
+    assert result.stdout.startswith(f"usage: {name} [-h]")
+    assert f"    {name} " in result.stdout
+
+
+def test_a_command_does_what_its_recipe_does(installation, write_noise, tmp_path):
+    write_noise("noise.wav")
+    result = run_command(installation, "asit-check", tmp_path, "--output", tmp_path / "report.csv")
+    assert result.returncode == 0, result.stderr
+    assert "1 files; see" in result.stdout
+    assert "noise.wav,ok" in (tmp_path / "report.csv").read_text()
+    result = run_command(installation, "asit-check", tmp_path / "none")
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("asit-check: ")
 
 
 def test_import_leaves_audio_and_plotting_libraries_alone():
@@ -73,7 +137,6 @@ import keras_asit
 heavy = {"librosa", "soundfile", "soxr", "matplotlib", "sklearn", "tensorboard", "apache_beam"}
 print(sorted(heavy & (set(sys.modules) - before)))
 """
-    root = Path(keras_asit.__file__).parents[1]
-    result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "[]"

@@ -6,11 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import command_line
 import pytest
 import tensorflow as tf
-from command_line import ending_in_one_line, finite_number, number_between
+from command_line import ending_in_one_line, finite_number, number_between, recipe_parser
 
 from keras_asit.callbacks import TrainingInterrupted
+from keras_asit.evaluation import labeling
+from keras_asit.layers import log_mel_filterbank, pooling
+from keras_asit.models import presets
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -18,6 +22,34 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 @pytest.fixture(autouse=True)
 def recipe(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["recipes/some.py"])
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (pooling, "POOLINGS"),
+        (pooling, "DEFAULT_POOLING"),
+        (labeling, "ROWS"),
+        (log_mel_filterbank, "SHIFT_SECONDS"),
+        (log_mel_filterbank, "WINDOW_SECONDS"),
+    ],
+)
+def test_what_flags_know_of_the_package_is_so(module, name):
+    assert getattr(command_line, name) == getattr(module, name)
+
+
+def test_sizes_and_generations_are_those_of_the_package():
+    assert tuple(presets.SIZES) == command_line.SIZES
+    assert tuple(presets.GENERATIONS) == (1, 2)
+
+
+@pytest.mark.parametrize("name", ["some.py", "asit-some"])
+def test_the_help_tells_the_name_that_it_was_called_by(name, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [f"/somewhere/{name}"])
+    text = recipe_parser("Do it.\n\n    python recipes/some.py SOUNDS\n").format_help()
+    command = "asit-some" if name == "asit-some" else "python recipes/some.py"
+    assert f"\n    {command} SOUNDS\n" in text
+    assert text.startswith(f"usage: {name} ")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
