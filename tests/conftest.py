@@ -33,6 +33,16 @@ def fixed_seeds():
 
 
 @pytest.fixture
+def eagerly():
+    """Run what would be compiled: that takes longer than an example takes to run."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
 def golden_forward():
     """Inputs, activations and outputs of the reference model, by name."""
     return np.load(GOLDEN / "forward.npz")
