@@ -13,4 +13,5 @@ INLINE = re.compile(r"\$`(.+?)`\$")
 
 def on_page_markdown(markdown, **kwargs):
     markdown = BLOCK.sub(lambda match: convert(match[1], display="block"), markdown)
-    return INLINE.sub(lambda match: convert(match[1]), markdown)
+    # In an element of a line: Markdown takes what starts a line with another one for a block.
+    return INLINE.sub(lambda match: f"<span>{convert(match[1])}</span>", markdown)
