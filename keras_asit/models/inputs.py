@@ -57,27 +57,13 @@ def as_dataset(batches, check):
     """
     import tensorflow as tf
 
-    number = None
-    if isinstance(batches, keras.utils.PyDataset):
-        number, take = batches.num_batches, batches.__getitem__
-        first = take(0)
-    else:
-        first = next(batches, None)
-        if first is None:
-            raise ValueError("The generator has no batches, or no more; make it anew.")
-        rest = itertools.chain([first], batches)
-
-        def take(index):
-            return next(rest, None)
-
-    # Those of a list may be of one length now and of several later.
-    is_list = isinstance(keras.utils.unpack_x_y_sample_weight(first)[0], (list, tuple))
+    number, first, take = _reader(batches)
 
     def arrays_of(batch):
         clips, *others = check(batch)
-        if is_list:
-            lengths = [len(clip) for clip in clips]
-            clips = np.concatenate([np.asarray(clip) for clip in clips]), np.asarray(lengths)
+        if len(clips.shape) == 2:  # Waveforms, of one length in this batch or of several.
+            lengths = np.asarray([len(clip) for clip in clips])
+            clips = np.concatenate([np.asarray(clip) for clip in clips]), lengths
         return clips, *others
 
     structure = arrays_of(first)
@@ -85,19 +71,17 @@ def as_dataset(batches, check):
 
     def read(index):
         batch = take(int(index))
-        if index + 1 == number:
-            batches.on_epoch_end()
         is_end = batch is None
         read = [array[:0] for array in arrays] if is_end else keras.tree.flatten(arrays_of(batch))
         return np.bool_(not is_end), *read
 
     def element(index):
-        dtypes = [bool, *(part.dtype for part in arrays)]
+        dtypes = [bool, *(array.dtype for array in arrays)]
         is_there, *parts = numpy_function(read, [index], dtypes)
         for part, array in zip(parts, arrays):
-            part.set_shape((None, *array.shape[1:]) if array.ndim != 2 else (None, None))
+            part.set_shape((None, *array.shape[1:]))
         clips, *others = keras.tree.pack_sequence_as(structure, parts)
-        clips = tf.RaggedTensor.from_row_lengths(*clips) if is_list else clips
+        clips = tf.RaggedTensor.from_row_lengths(*clips) if isinstance(clips, tuple) else clips
         return is_there, clips, *others
 
     if number is None:
@@ -105,6 +89,30 @@ def as_dataset(batches, check):
     else:
         found = tf.data.Dataset.range(number).map(element)
     return found.map(lambda _, *batch: batch)
+
+
+def _reader(batches):
+    """Return how many batches there are, the first, and a function from an index to a batch.
+
+    Of a generator, the number is not known, and it returns `None` at the end.
+    """
+    if not isinstance(batches, keras.utils.PyDataset):
+        first = next(batches, None)
+        if first is None:
+            raise ValueError("The generator has no batches, or no more; make it anew.")
+        rest = itertools.chain([first], batches)
+        return None, first, lambda index: next(rest, None)
+    number = batches.num_batches
+    if number == 0:
+        raise ValueError(f"The dataset has no batches. Received: {type(batches).__name__}")
+
+    def take(index):
+        batch = batches[index]
+        if index + 1 == number:
+            batches.on_epoch_end()
+        return batch
+
+    return number, batches[0], take
 
 
 def assert_spectrograms(x):

@@ -344,29 +344,32 @@ def test_one_class_is_a_yes_or_no():
 
 
 class Batches(keras.utils.PyDataset):
-    """Lists of clips, of one length and of several, with labels."""
+    """Batches of clips, of one length and of several, with labels: lists, arrays, or both."""
 
-    def __init__(self, clips, labels):
+    def __init__(self, clips, labels, are_arrays=False):
         super().__init__()
-        self.clips, self.labels, self.passes = clips, labels, 0
+        self.clips, self.labels, self.are_arrays, self.passes = clips, labels, are_arrays, 0
 
     def __len__(self):
-        return 3
+        return len(self.clips) // 2
 
     def __getitem__(self, index):
         part = slice(2 * index, 2 * index + 2)
-        return self.clips[part], self.labels[part]
+        clips = self.clips[part]
+        is_array = self.are_arrays and len({len(clip) for clip in clips}) == 1
+        return np.stack(clips) if is_array else clips, self.labels[part]
 
     def on_epoch_end(self):
         self.passes += 1
 
 
-@pytest.mark.parametrize("is_list", [True, False])
-def test_py_datasets_and_generators_give_what_arrays_do(is_list):
+@pytest.mark.parametrize("kind", ["lists", "arrays", "both"])
+def test_py_datasets_and_generators_give_what_arrays_do(kind):
     clips = [clip[:3000] for clip in tones()]
-    clips = [*clips[:2], *tones()[2:]] if is_list else np.stack(clips)
+    if kind != "arrays":
+        clips[2:] = tones()[2:]
     classifier = build(class_names=NAMES)
-    batches = Batches(clips, [NAMES[label] for label in LABELS])
+    batches = Batches(clips, [NAMES[label] for label in LABELS], kind != "lists")
     expected = predict(classifier, clips)
     assert_close(predict(classifier, batches), expected, atol=1e-4)
     assert_close(predict(classifier, (b for b in batches)), expected, atol=1e-4)
@@ -382,6 +385,8 @@ def test_py_datasets_and_generators_give_what_arrays_do(is_list):
         classifier.fit(Batches(clips, ["horse"] * 6))
     with pytest.raises(ValueError, match="no batches, or no more"):
         classifier.predict(batch for batch in ())
+    with pytest.raises(ValueError, match="has no batches"):
+        classifier.predict(Batches([], []))
 
 
 def test_a_single_waveform_is_one_row():
