@@ -35,7 +35,16 @@ def load_task(source, kind, load_published, num_heads=None):
     if suffix in (".pt", ".pth"):
         return load_published(source, num_heads=num_heads)
     if suffix != ".keras":
-        return kind.from_preset(source)
+        try:
+            return kind.from_preset(source)
+        except ValueError as error:
+            if f"`{kind.size_argument}` must be given" not in str(error):
+                raise
+            raise ValueError(
+                f"{source} is not a preset of an {kind.__name__}. What finetune.py saves is one of "
+                "an ASiTAudioClassifier, which label.py takes; detect_events.py takes an "
+                "ASiTEventDetector."
+            ) from error
     task = keras.saving.load_model(source, compile=False)
     if isinstance(task, kind) and task.preprocessor is not None:
         return task

@@ -186,3 +186,9 @@ def test_says_in_one_line_what_is_wrong(classifier, recordings, tmp_path, compla
         output = output if output == "-" else tmp_path / output
         arguments = [source, "--preset", classifier / preset, "--output", output]
         assert message in complaint(*arguments), message
+
+
+def test_a_preset_of_something_else_is_told(recordings, complaint):
+    for preset in ("asit_small_free_16k", "asit_base_16k_audioset_strong"):
+        printed = complaint(recordings, "--preset", preset)
+        assert f"{preset} is not a preset of an ASiTAudioClassifier" in printed
