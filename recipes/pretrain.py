@@ -12,6 +12,7 @@ command goes on from the last checkpoint, exactly. Choose the backend with KERAS
 import argparse
 import hashlib
 import os
+import time
 import warnings
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from command_line import (
     recipe_parser,
     share,
 )
+from report import curves, neighbors, picture, write_report
 from run_record import add_license, run_record
 
 keras_asit = lazy_loader.load("keras_asit")
@@ -64,12 +66,13 @@ def main():
 def pretrain(arguments):
     import keras
 
+    began = time.monotonic()
     if arguments.output.exists() and not arguments.output.is_dir():
         raise NotADirectoryError(f"--output must be a folder, but {arguments.output} is a file")
     arguments.output.mkdir(parents=True, exist_ok=True)
     logs = is_installed("tensorboard", "log for TensorBoard")
     pictures = is_installed("matplotlib", "picture of reconstructions")
-    optional = {"logs": logs, "pictures": logs and pictures}
+    optional = {"logs": logs, "pictures": pictures}
     clips, index = read_source(arguments)
     keras.utils.set_random_seed(arguments.seed)
     if arguments.adapt:
@@ -101,7 +104,17 @@ def pretrain(arguments):
         arguments.epochs,
         callbacks=build_callbacks(arguments, checkpoints, monitor, first_batch, optional),
     )
-    save_results(pretrainer, num_clips, arguments)
+    record = save_results(pretrainer, num_clips, arguments)
+    sections = {}
+    if pictures:
+        sections["Every epoch"] = curves(arguments.output / "losses.csv")
+        sections["Reconstruction"] = reconstruction(pretrainer, first_batch, arguments)
+    if index is None:
+        backbone = pretrainer.teacher.backbone
+        converter = build_converter(arguments)
+        sections["Neighbors"] = neighbors(backbone, converter, clips, arguments.seed)
+    write_report(arguments.output / "report.html", record, sections, began=began)
+    print(f"Report: {arguments.output / 'report.html'}")
 
 
 def read_source(arguments):
@@ -246,7 +259,7 @@ def build_callbacks(arguments, checkpoints, monitor, first_batch, optional):
     ]
     if optional["logs"]:
         callbacks.append(keras.callbacks.TensorBoard(logs, update_freq=arguments.log_every))
-    if optional["pictures"]:
+    if optional["logs"] and optional["pictures"]:
         pictures = keras_asit.callbacks.ReconstructionPictures(
             first_batch, logs / "train", converter=build_converter(arguments)
         )
@@ -254,7 +267,18 @@ def build_callbacks(arguments, checkpoints, monitor, first_batch, optional):
     return callbacks
 
 
+def reconstruction(pretrainer, batch, arguments):
+    """Return a picture of what the student makes of the first clip, as HTML."""
+    outputs = pretrainer.predict({name: part[:1] for name, part in batch.items()}, verbose=0)
+    panels = ("clean", "corrupted", "reconstruction", "mask")
+    figure = keras_asit.evaluation.plot_reconstruction(
+        **{name: outputs[name][0, 0] for name in panels}, converter=build_converter(arguments)
+    )
+    return picture(figure, "a spectrogram, corrupted, rebuilt, and the error")
+
+
 def save_results(pretrainer, num_clips, arguments):
+    """Write model and presets; return the record of the run."""
     pretrainer.save(arguments.output / "pretrainer.keras")
     converter = build_converter(arguments)
     data, losses = {"source": arguments.source, "clips": num_clips}, arguments.output / "losses.csv"
@@ -266,6 +290,7 @@ def save_results(pretrainer, num_clips, arguments):
         )
         converter.save_to_preset(preset)
     print(f"Presets: {arguments.output / 'teacher'} (for use) and {arguments.output / 'student'}")
+    return record
 
 
 def parse_arguments():

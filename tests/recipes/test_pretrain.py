@@ -57,6 +57,9 @@ def test_pretrains_and_leaves_presets_logs_and_checkpoints(recordings, run_here,
     assert [epoch for epoch, _ in losses(tmp_path)] == [0]
     assert (tmp_path / "pretrainer.keras").exists()
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
+    report = (tmp_path / "report.html").read_text()
+    for heading in ("The last epoch", "Every epoch", "Reconstruction", "Neighbors", "How it ran"):
+        assert f"<h2>{heading}</h2>" in report
 
 
 @pytest.mark.slow
@@ -71,6 +74,7 @@ def test_goes_on_without_optional_packages_and_names_each_once(
     errors = capsys.readouterr().err
     assert all(errors.count(f"without {package} there is no") == 1 for package in packages)
     assert not (tmp_path / "logs").exists()
+    assert "Reconstruction" not in (tmp_path / "report.html").read_text()
     assert [epoch for epoch, _ in losses(tmp_path)] == [0]
 
 
