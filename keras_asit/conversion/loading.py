@@ -33,7 +33,7 @@ CENTERS = {
 
 
 def load_backbone(
-    path: str | os.PathLike,
+    path: str | os.PathLike | dict,
     *,
     weights: str = "teacher",
     spectrogram_shape: tuple[int, int] | None = None,
@@ -45,8 +45,9 @@ def load_backbone(
 
     The layout is recognized from the keys: training checkpoints of both generations of the
     original code, the files published with PretrainedSED, what `export_backbone` writes, and
-    vision transformers of images in timm's naming (whose patch kernel is summed over RGB). Sizes
-    come from the shapes. What stands on the backbone (heads, classifiers) is left out.
+    vision transformers of images, ViT and DeiT, as the libraries timm and transformers name them
+    (whose patch kernel is summed over RGB; DeiT's distillation token is left out). Sizes come from
+    the shapes. What stands on the backbone (heads, classifiers) is left out.
 
     The weak and strong files of PretrainedSED were trained by code that reads their 37 x 8
     positions as 8 x 37 wherever it interpolates them: at other than 592 frames. Their backbones
@@ -54,7 +55,8 @@ def load_backbone(
     self-supervised file was trained at 592 frames: its positions are read as learned, 37 x 8.
 
     Args:
-        path: str or path. The PyTorch file.
+        path: str or path. The PyTorch file, or a `.safetensors` file; or the state dict itself, of
+            tensors or arrays.
         weights: str. Which network of a training checkpoint, `"teacher"` or `"student"`. Defaults
             to `"teacher"`.
         spectrogram_shape: pair of ints, (frames, mels), that positions are interpolated for,
@@ -77,7 +79,9 @@ def load_backbone(
     backbone = keras_asit.conversion.load_backbone("ASIT_ssl.pt")
     ```
     """
-    stored = recognize(read_pytorch_file(path), path, weights)
+    is_read = isinstance(path, dict)
+    contents, name = (path, "the state dict") if is_read else (read_pytorch_file(path), path)
+    stored = recognize(contents, name, weights)
     return _build_backbone(stored, spectrogram_shape, num_heads, stored_grid, **kwargs)
 
 
@@ -241,6 +245,7 @@ def convert_published_file(name, path, folder):
 
 
 CONVERSIONS[".pt"] = convert_published_file
+CONVERSIONS["vit"] = load_backbone
 
 
 def _build_backbone(stored, spectrogram_shape=None, num_heads=None, stored_grid=None, **kwargs):

@@ -11,7 +11,7 @@ from pathlib import Path
 from keras_asit._arguments import as_pair, check_choice, check_instance
 from keras_asit._extras import of_extra
 from keras_asit._files import replacing
-from keras_asit.conversion.weight_names import backbone_weights
+from keras_asit.conversion.weight_names import backbone_weights, timm_names
 from keras_asit.models import ASiTBackbone
 
 # The mel bins that the original code reads, where a file does not say.
@@ -94,6 +94,8 @@ def read_pytorch_file(path):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
     # Mapped into memory, only the weights that are used are read; old files cannot be mapped.
     mmap = zipfile.is_zipfile(path)
     try:
@@ -110,6 +112,15 @@ def read_pytorch_file(path):
             f"{path} is damaged or cut short, or no PyTorch file; obtain it anew. PyTorch says: "
             f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
         ) from error
+
+
+def _read_safetensors(path):
+    with of_extra("torch"):
+        import safetensors.torch
+    try:
+        return safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
 
 
 @dataclasses.dataclass
@@ -178,14 +189,16 @@ def recognize(contents, path, weights="teacher"):
             backbone, heads = _split(contents, "model.")
             layout = "event_detection" if heads else "self_supervised"
             return StoredNetwork(path, layout, backbone, heads)
-        state = contents.get("model", contents)
+        state = timm_names(contents.get("model", contents))
         if isinstance(state, dict) and "cls_token" in state and _has_patches(state):
             return _vision_transformer(state, path)
     found = list(contents)[:5] if isinstance(contents, dict) else type(contents).__name__
     raise ValueError(
         f"{path} is of no known layout. Accepted are training checkpoints of ASiT ('student' and "
-        "'teacher'), PretrainedSED's files ('model.cls_token', ...), and vision transformers "
-        f"('cls_token', 'patch_embed.proj.weight', ...). Its keys begin with: {found}"
+        "'teacher'), PretrainedSED's files ('model.cls_token', ...), and vision transformers of "
+        "timm ('cls_token', 'patch_embed.proj.weight', ...) and transformers "
+        "('vit.embeddings.cls_token', 'deit.embeddings.cls_token', ...). Its keys begin with: "
+        f"{found}"
     )
 
 
@@ -208,6 +221,13 @@ def _vision_transformer(state, path):
     kernel = backbone["patch_embed.proj.weight"]
     # A spectrogram is a gray image: the same in all channels.
     backbone["patch_embed.proj.weight"] = kernel.sum(1, keepdims=True)
+    if backbone.pop("dist_token", None) is not None:
+        # DeiT's second token and its position, which serve the head of its teacher, are left out:
+        # ASiT has [CLS] alone, and no block has ever seen an average of the two.
+        positions = backbone["pos_embed"]
+        backbone["pos_embed"] = positions[:, [0, *range(2, positions.shape[1])]]
+        heads_of_teacher, backbone = _split(backbone, "head_dist.")
+        heads |= heads_of_teacher
     return StoredNetwork(path, "backbone" if kernel.shape[1] == 1 else "image", backbone, heads)
 
 

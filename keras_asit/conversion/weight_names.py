@@ -1,7 +1,28 @@
 """Names and shapes of PyTorch's weights against those of keras_asit."""
 
+import re
+
 import numpy as np
 from keras import ops
+
+# Names in the library transformers and those in timm, which are the original's, in the order of
+# their replacement. The names of versions before 5 and since then do not collide.
+TRANSFORMERS_NAMES = (
+    (r"embeddings\.(cls_token)", r"\1"),
+    (r"embeddings\.distillation_token", "dist_token"),
+    (r"embeddings\.position_embeddings", "pos_embed"),
+    (r"embeddings\.patch_embeddings\.projection", "patch_embed.proj"),
+    (r"(?:encoder\.layer|layers)\.(\d+)", r"blocks.\1"),
+    (r"attention\.(?:output\.dense|o_proj)", "attn.proj"),
+    (r"attention\.(?:attention\.)?(query|key|value|[qkv]_proj)", r"attn.\1"),
+    (r"layernorm_before", "norm1"),
+    (r"layernorm_after", "norm2"),
+    (r"intermediate\.dense", "mlp.fc1"),
+    (r"output\.dense", "mlp.fc2"),
+    (r"^layernorm", "norm"),
+    (r"^(?:cls_classifier|classifier)\.", "head."),
+    (r"^distillation_classifier\.", "head_dist."),
+)
 
 
 class Weight:
@@ -42,6 +63,44 @@ def backbone_weights(backbone):
         weights |= dense_weights(f"{prefix}.mlp.fc1", block.mlp.dense_layers[0])
         weights |= dense_weights(f"{prefix}.mlp.fc2", block.mlp.dense_layers[1])
     return weights | _norm_weights("norm", backbone.norm)
+
+
+def timm_names(state):
+    """Return the weights of a vision transformer of the library transformers by timm's names.
+
+    A state dict with other names is returned as it is.
+    """
+    are_names = isinstance(state, dict) and all(isinstance(name, str) for name in state)
+    if not are_names or not any(name.endswith("embeddings.cls_token") for name in state):
+        return state
+    renamed = {}
+    for name, value in state.items():
+        name = name.removeprefix("deit.").removeprefix("vit.")
+        for pattern, replacement in TRANSFORMERS_NAMES:
+            name = re.sub(pattern, replacement, name)
+        # These stand on the backbone, or are for training of another kind.
+        if not name.startswith(("pooler.", "embeddings.mask_token")):
+            renamed[name] = value
+    return _fuse(renamed)
+
+
+def _fuse(state):
+    """Return a state dict in which query, key and value of a block are one matrix."""
+    fused = {}
+    for name, value in state.items():
+        match = re.fullmatch(r"(blocks\.\d+\.attn)\.(query|key|value|[qkv]_proj)\.(\w+)", name)
+        if match is None:
+            fused[name] = value
+            continue
+        block, _, kind = match.groups()
+        parts = fused.setdefault(f"{block}.qkv.{kind}", {})
+        parts[match[2][0]] = np.asarray(value)
+    return {
+        name: np.concatenate([value[part] for part in "qkv" if part in value])
+        if isinstance(value, dict)
+        else value
+        for name, value in fused.items()
+    }
 
 
 def network_weights(network):

@@ -1,5 +1,6 @@
 """The ASiT encoder."""
 
+import os
 from collections.abc import Sequence
 
 import keras
@@ -10,16 +11,15 @@ from keras import ops
 from keras_asit._arguments import (
     arguments_of,
     as_pair,
-    check_instance,
     check_integers,
     check_known,
     check_number,
 )
 from keras_asit.layers import PatchEmbedding, TokenPooling, TransformerBlock
-from keras_asit.layers.patch_embedding import resample_positions
 from keras_asit.layers.pooling import DEFAULT_POOLING
 from keras_asit.models import presets as builtin_presets
 from keras_asit.models.model_card import SavedWithCard
+from keras_asit.models.vit import copy_vit_weights, vit_sizes
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
@@ -212,18 +212,27 @@ class ASiTBackbone(SavedWithCard, keras_hub.models.Backbone):
     @classmethod
     def from_vit(
         cls,
-        vit_backbone: keras_hub.models.ViTBackbone,
+        vit_backbone: keras_hub.models.Backbone | str | os.PathLike | dict,
         spectrogram_shape: tuple[int, int] = (592, 128),
         **kwargs,
     ):
         """Start from a vision transformer of images, as the second generation of ASiT does.
 
-        The patch kernel is summed over the colors and positions are interpolated.
+        The patch kernel is summed over the colors and positions are interpolated. The distillation
+        token of DeiT and its position are left out: its blocks have seen it beside [CLS], and never
+        an average of the two.
 
         Args:
-            vit_backbone: a `keras_hub.models.ViTBackbone` with a class token and biases.
+            vit_backbone: a `keras_hub.models.ViTBackbone` with a class token and biases, or a
+                `keras_hub.models.DeiTBackbone`; or the weights of a ViT or a DeiT by their names in
+                timm or transformers: a state dict, of tensors or arrays, or a PyTorch or
+                `.safetensors` file, for which PyTorch is needed.
             spectrogram_shape: pair of ints, (frames, mels). Defaults to `(592, 128)`.
-            **kwargs: Other constructor arguments, such as `drop_path_rate`.
+            **kwargs: Other constructor arguments, such as `drop_path_rate`; for a state dict or
+                file those of `keras_asit.conversion.load_backbone`, such as `num_heads`.
+
+        Raises:
+            ValueError: if it is none of these, or has no class token or biases.
 
         Example:
         ```python
@@ -231,18 +240,11 @@ class ASiTBackbone(SavedWithCard, keras_hub.models.Backbone):
         backbone = keras_asit.models.ASiTBackbone.from_vit(vit)
         ```
         """
-        check_instance("vit_backbone", vit_backbone, keras_hub.models.ViTBackbone)
-        needed = ("use_class_token", "use_patch_bias", "use_mha_bias", "use_mlp_bias")
-        missing = [f"{name}=False" for name in needed if not getattr(vit_backbone, name)]
-        if missing:
-            raise ValueError(
-                "ASiT has a class token and biases everywhere; start from a ViTBackbone that has "
-                f"them too. Received one with: {', '.join(missing)}"
-            )
-        names = ("patch_size", "num_layers", "num_heads", "hidden_dim", "mlp_dim")
-        sizes = {name: getattr(vit_backbone, name) for name in (*names, "layer_norm_epsilon")}
-        backbone = cls(spectrogram_shape, **{**sizes, **kwargs})
-        _copy_vit_weights(vit_backbone, backbone)
+        if isinstance(vit_backbone, (str, os.PathLike, dict)):
+            load = builtin_presets.CONVERSIONS["vit"]
+            return load(vit_backbone, spectrogram_shape=spectrogram_shape, **kwargs)
+        backbone = cls(spectrogram_shape, **{**vit_sizes(vit_backbone), **kwargs})
+        copy_vit_weights(vit_backbone, backbone)
         return backbone
 
     def default_lora_layer_names(self):
@@ -262,37 +264,3 @@ class ASiTBackbone(SavedWithCard, keras_hub.models.Backbone):
             # KerasHub loads the preset of a backbone without the precision of each layer.
             config["quantization"] = config["dtype"]
         return {**arguments_of(ASiTBackbone, self), **config}
-
-
-def _copy_vit_weights(vit, backbone):
-    patching, encoder = vit.get_layer("vit_patching_and_embedding"), vit.get_layer("vit_encoder")
-    kernel, bias = patching.patch_embedding.get_weights()
-    embedding = backbone.patch_embedding
-    # A spectrogram is a gray image: the same in all channels.
-    embedding.kernel.assign(kernel.sum(axis=2, keepdims=True))
-    embedding.bias.assign(bias)
-    embedding.class_token.assign(patching.class_token)
-    grid_shape = [image // patch for image, patch in zip(patching.image_size, vit.patch_size)]
-    positions = ops.convert_to_tensor(patching.position_embedding.embeddings)[None]
-    embedding.position_embedding.assign(
-        resample_positions(positions, tuple(grid_shape), embedding.grid_shape)
-    )
-    for source, block in zip(encoder.encoder_layers, backbone.transformer_blocks):
-        block.attention_norm.set_weights(source.layer_norm_1.get_weights())
-        attention = source.mha
-        projections = (attention.query_dense, attention.key_dense, attention.value_dense)
-        block.query_key_value.set_weights(
-            [np.concatenate(parts, axis=-1) for parts in zip(*map(_merge_heads, projections))]
-        )
-        block.attention_output.set_weights(_merge_heads(attention.output_dense))
-        block.mlp_norm.set_weights(source.layer_norm_2.get_weights())
-        block.mlp.dense_layers[0].set_weights(source.mlp.dense_1.get_weights())
-        block.mlp.dense_layers[1].set_weights(source.mlp.dense_2.get_weights())
-    backbone.norm.set_weights(encoder.layer_norm.get_weights())
-
-
-def _merge_heads(layer):
-    """Return kernel and bias of a projection of the attention without axes of heads."""
-    kernel, bias = layer.get_weights()
-    width = round(kernel.size**0.5)
-    return [kernel.reshape(width, width), bias.reshape(width)]

@@ -67,7 +67,8 @@ class SavedWithCard:
         ```
         """
         record = _checked(record or {})
-        super().save_to_preset(str(preset_dir), max_shard_size=max_shard_size)
+        # The class after this one has it.
+        super().save_to_preset(str(preset_dir), max_shard_size=max_shard_size)  # type: ignore[misc]
         path = Path(preset_dir) / RECORD
         # What is there may be of weights that are no more.
         path.unlink(missing_ok=True)

@@ -20,8 +20,8 @@ SIZES = {
     "small": {"hidden_dim": 384, "num_layers": 12, "num_heads": 6, "mlp_dim": 1536},
     "base": {"hidden_dim": 768, "num_layers": 12, "num_heads": 12, "mlp_dim": 3072},
 }
-# Functions of a preset's name, a published file and the folder to write, by the file's suffix;
-# `keras_asit.conversion` adds its own.
+# Functions of a preset's name, a published file and the folder to write, by the file's suffix, and
+# "vit", one of the weights of a vision transformer; `keras_asit.conversion` adds its own.
 CONVERSIONS = {}
 
 # What the two generations of the method do differently in pre-training.

@@ -205,9 +205,29 @@ def test_features_of_a_gray_image_equal_the_vits():
     assert ASiTBackbone.from_vit(vit, (592, 128)).output_shape == (None, 297, 16)
 
 
+def test_features_equal_those_of_deits_blocks_without_its_distillation_token():
+    deit = keras_hub.models.DeiTBackbone(
+        image_shape=(64, 64, 3),
+        patch_size=16,
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=16,
+        intermediate_dim=32,
+        data_format="channels_last",
+    )
+    for weight in deit.weights:
+        weight.assign(keras.random.normal(weight.shape, stddev=0.1))
+    backbone = ASiTBackbone.from_vit(deit, spectrogram_shape=(64, 64))
+    gray = np.random.default_rng(1).normal(size=(2, 64, 64)).astype("float32")
+    embedded = deit.get_layer("deit_patching_and_embedding")(np.repeat(gray[..., None], 3, axis=-1))
+    without = keras.ops.concatenate([embedded[:, :1], embedded[:, 2:]], axis=1)
+    expected, *_ = deit.get_layer("deit_encoder")(without)
+    assert_close(backbone(gray), expected, atol=1e-5)
+
+
 def test_what_is_no_such_vit_is_an_error():
-    with pytest.raises(ValueError, match="ViTBackbone"):
-        ASiTBackbone.from_vit("vit")
+    with pytest.raises(ValueError, match="ViTBackbone or DeiTBackbone"):
+        ASiTBackbone.from_vit(build_backbone())
     with pytest.raises(ValueError, match="use_class_token=False"):
         ASiTBackbone.from_vit(build_vit(use_class_token=False))
 
