@@ -48,7 +48,9 @@ def last_row(table):
         return None
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return {name: number(text) for name, text in rows[-1].items()} if rows else None
+    row = {name: number(text) for name, text in rows[-1].items()} if rows else None
+    # Tables count epochs from 0.
+    return row and {**row, "epoch": row["epoch"] + 1}
 
 
 def number(text):

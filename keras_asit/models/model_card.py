@@ -19,14 +19,20 @@ TEXTS = ("name", "description", "recipe", "license")
 TABLES = ("data", "settings", "last_epoch", "results")
 # How to load what is of a class.
 LOADING = {
-    "ASiTBackbone": """backbone = keras_hub.models.Backbone.from_preset("hf://USER/MODEL")
+    "ASiTBackbone": """import keras_asit
+import keras_hub
+
+backbone = keras_hub.models.Backbone.from_preset("hf://USER/MODEL")
 converter = keras_hub.layers.AudioConverter.from_preset("hf://USER/MODEL")
 tokens = backbone(converter(waveforms))  # (batch, 1 + patches, width), [CLS] first""",
-    "ASiTAudioClassifier": """models = keras_asit.models
-classifier = models.ASiTAudioClassifier.from_preset("hf://USER/MODEL")
+    "ASiTAudioClassifier": """import keras_asit
+
+classifier = keras_asit.models.ASiTAudioClassifier.from_preset("hf://USER/MODEL")
 logits = classifier.predict(waveforms)  # (batch, classes)
 table = keras_asit.evaluation.label_recordings(classifier, "recordings")""",
-    "ASiTEventDetector": """detector = keras_asit.models.ASiTEventDetector.from_preset("hf://USER/MODEL")
+    "ASiTEventDetector": """import keras_asit
+
+detector = keras_asit.models.ASiTEventDetector.from_preset("hf://USER/MODEL")
 logits = detector.predict(waveforms)["strong"]  # (batch, steps, classes)""",
 }
 
@@ -140,7 +146,7 @@ def _model_card(folder):
         f"# {name}",
         " ".join([record.get("description", ""), *_architecture(kind, parts)]).strip(),
         "## How to load it",
-        f"```python\nimport keras_asit\nimport keras_hub\n\n{LOADING[kind]}\n```",
+        f"```python\n{LOADING[kind]}\n```",
         "A folder or a `kaggle://` handle may stand in the place of the address. Waveforms are "
         "(batch, samples) in [-1, 1].",
         "## How it was trained",

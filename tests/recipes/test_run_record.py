@@ -43,7 +43,7 @@ def test_a_record_has_settings_and_what_was_measured(arguments, tmp_path):
             "mask_kind": "zeros, noise",
             "epochs": 3,
         },
-        "last_epoch": {"epoch": 1, "loss": 0.25, "note": "b"},
+        "last_epoch": {"epoch": 2, "loss": 0.25, "note": "b"},
         "results": {"accuracy": 0.5},
     }
     assert "/home" not in str(record)
