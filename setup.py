@@ -25,7 +25,7 @@ TESTS = [
 ]
 
 # Functions of recipes/__init__.py, which run a recipe each.
-COMMANDS = ["pretrain", "finetune", "label", "events", "embed", "check"]
+COMMANDS = ["quickstart", "pretrain", "finetune", "label", "events", "embed", "check"]
 
 setup(
     name="keras-asit",
@@ -34,6 +34,18 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    keywords="audio, self-supervised learning, vision transformer, spectrogram, Keras, ASiT",
+    project_urls={"Paper": "https://arxiv.org/abs/2211.13189"},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Multimedia :: Sound/Audio :: Analysis",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
     packages=[*find_packages(include=["keras_asit", "keras_asit.*"]), "keras_asit_recipes"],
     package_dir={"keras_asit_recipes": "recipes"},
     entry_points={
@@ -41,6 +53,7 @@ setup(
     },
     package_data={
         "keras_asit": ["py.typed"],
+        "keras_asit_recipes": ["quickstart_audio/*", "quickstart_audio/*/*"],
         "keras_asit.models": ["audioset/*", "asit_small_free_16k/*"],
     },
     python_requires=">=3.11",

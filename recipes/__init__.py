@@ -16,6 +16,7 @@ def run(recipe):
 
 
 # What the commands call; setup.py has their names.
+quickstart = functools.partial(run, "quickstart")
 pretrain = functools.partial(run, "pretrain")
 finetune = functools.partial(run, "finetune")
 label = functools.partial(run, "label")

@@ -10,7 +10,6 @@ random and the pre-trained teacher as features. Writes the teacher as a preset, 
 a picture of reconstructions to the output folder.
 """
 
-import argparse
 import os
 import time
 import warnings
@@ -18,15 +17,21 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
+import lazy_loader
 import numpy as np
-from command_line import ending_in_one_line, integer_from_zero, is_installed, positive_integer
+from command_line import (
+    ending_in_one_line,
+    integer_from_zero,
+    is_installed,
+    positive_integer,
+    recipe_parser,
+)
 
-import keras_asit
-from keras_asit._extras import check_extra
+keras_asit = lazy_loader.load("keras_asit")
 
 PRESET = "asit_small_free_16k"
 BATCH_SIZE = 8
+MEASURES = ("nearest neighbor", "linear probe")
 
 
 def main():
@@ -39,8 +44,10 @@ def main():
 
 def pretrain_and_compare(arguments):
     """Print the accuracies of three kinds of features; write preset and pictures."""
+    import keras
+
     start = time.time()
-    check_extra("quickstart", "sklearn")
+    keras_asit._extras.check_extra("quickstart", "sklearn")
     pictures = is_installed("matplotlib", "loss curve and picture of reconstructions")
     keras.utils.set_random_seed(arguments.seed)
     paths = keras_asit.data.read_manifest(arguments.audio)
@@ -80,7 +87,7 @@ def pretrain_and_compare(arguments):
     record = {
         "recipe": Path(__file__).name,
         "data": {"source": arguments.audio.name, "clips": len(paths)},
-        "results": {"neighbor_accuracy": accuracies["pre-trained teacher"]},
+        "results": dict(zip(MEASURES, accuracies["pre-trained teacher"])),
     }
     teacher.save_to_preset(arguments.output / "preset", record=record)
     converter.save_to_preset(arguments.output / "preset")
@@ -88,13 +95,15 @@ def pretrain_and_compare(arguments):
         save_loss_curve(history.history, arguments.output / "losses.png")
         picture = arguments.output / "reconstruction.png"
         save_reconstruction(pretrainer, dataset, converter, picture)
-    print(f"\nAccuracy over {len(set(categories))} categories: nearest neighbor, linear probe")
+    print(f"\nAccuracy over {len(set(categories))} categories: {', '.join(MEASURES)}")
     for features, (neighbor, probe) in accuracies.items():
         print(f"  {features:27} {neighbor:6.1%} {probe:6.1%}")
     print(f"{time.time() - start:.0f} s. Preset and pictures are in {arguments.output}.")
 
 
 def mean_and_deviation(converter):
+    import keras
+
     spectrogram = keras.Input(converter.audio_shape())
     averages = [keras.ops.mean(spectrogram, axis=1), keras.ops.std(spectrogram, axis=1)]
     return keras.Model(spectrogram, keras.ops.concatenate(averages, axis=-1))
@@ -152,9 +161,7 @@ def save_reconstruction(pretrainer, dataset, converter, path):
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = recipe_parser(__doc__)
     add = parser.add_argument
     add(
         "--audio",
