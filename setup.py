@@ -49,7 +49,9 @@ setup(
     packages=[*find_packages(include=["keras_asit", "keras_asit.*"]), "keras_asit_recipes"],
     package_dir={"keras_asit_recipes": "recipes"},
     entry_points={
-        "console_scripts": [f"asit-{name} = keras_asit_recipes:{name}" for name in COMMANDS]
+        "console_scripts": [
+            f"asit-{name.replace('_', '-')} = keras_asit_recipes:{name}" for name in COMMANDS
+        ]
     },
     package_data={
         "keras_asit": ["py.typed"],
