@@ -5,11 +5,17 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 PICTURES = ["matplotlib"]
+# The site, and the notebooks in it.
 DOCUMENTATION = [
+    "ipykernel",
     "latex2mathml>=3.77",
     "mkdocs>=1.6,<2",
+    "mkdocs-jupyter>=0.25",
     "mkdocs-material>=9.6",
     "mkdocstrings[python]>=1",
+    "nbmake>=1.5",
+    "scikit-learn>=1.6",
+    *PICTURES,
 ]
 TESTS = [
     "import-linter>=2.7",

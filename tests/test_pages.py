@@ -1,5 +1,6 @@
 """The Python code of the documentation's pages runs, that of a section in one go."""
 
+import json
 import re
 from pathlib import Path
 
@@ -84,3 +85,16 @@ def test_flags_are_those_of_the_recipes():
         if flag not in others and f'"{flag}"' not in (ROOT / f"{path}.py").read_text()
     ]
     assert not unknown
+
+
+@pytest.mark.parametrize("path", sorted(PAGES.rglob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_show_pictures_and_play_sounds(path):
+    text = path.read_text(encoding="utf-8")
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    shown = [output["data"] for output in outputs if "data" in output]
+    assert len(text) < 1e6
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    assert any("image/png" in data for data in shown)
+    assert any("<audio" in "".join(data.get("text/html", "")) for data in shown)
+    assert {output.get("name", "stdout") for output in outputs} == {"stdout"}
