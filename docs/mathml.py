@@ -12,6 +12,14 @@ INLINE = re.compile(r"\$`(.+?)`\$")
 
 
 def on_page_markdown(markdown, **kwargs):
-    markdown = BLOCK.sub(lambda match: convert(match[1], display="block"), markdown)
-    # In an element of a line: Markdown takes what starts a line with another one for a block.
-    return INLINE.sub(lambda match: f"<span>{convert(match[1])}</span>", markdown)
+    return INLINE.sub(to_span, BLOCK.sub(to_block, markdown))
+
+
+def to_block(match):
+    # What is wider than a phone scrolls.
+    return f'<div style="overflow-x: auto">{convert(match[1], display="block")}</div>'
+
+
+def to_span(match):
+    # Within a span: Markdown takes an equation that starts a line for a block.
+    return f"<span>{convert(match[1])}</span>"
