@@ -67,9 +67,10 @@ def find_flags():
             r"^```bash\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S
         ):
             for line in block.replace("\\\n", " ").splitlines():
-                command = re.search(r"(?:\basit-(\w+)|(recipes/[\w/]+)\.py) ", line)
+                command = re.search(r"(?:\basit-([\w-]+)|(recipes/[\w/]+)\.py) ", line)
                 if command:
-                    path = command[2] or f"recipes/{COMMANDS.get(command[1], command[1])}"
+                    name = (command[1] or "").replace("-", "_")
+                    path = command[2] or f"recipes/{COMMANDS.get(name, name)}"
                     for flag in re.findall(r" (--[a-z-]+)", line):
                         yield page.stem, path, flag
 
