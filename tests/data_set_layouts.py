@@ -86,3 +86,27 @@ def write_spoken_digits(folder, recordings=(0, 1, 2, 3, 5, 14)):
             for number in recordings:
                 write_tone(folder / f"{digit}_{speaker}_{number}.wav", 2 * digit)
     return folder
+
+
+def write_events(folder, recordings=4, seconds=2.0):
+    """Tones in noise at known times, a pitch a class, the last recording being without.
+
+    The folder has Audacity's labels beside each recording, and DCASE's table, `events.tsv`.
+    """
+    generator = np.random.default_rng(recordings)
+    folder.mkdir(parents=True, exist_ok=True)
+    table = ["filename\tonset\toffset\tevent_label"]
+    for index in range(recordings):
+        noise = generator.normal(0, 0.01, round(seconds * SAMPLE_RATE))
+        time = np.arange(len(noise)) / SAMPLE_RATE
+        labels = []
+        for pitch, name in enumerate(["cat", "dog"] if index < recordings - 1 else []):
+            onset = round(generator.uniform(0, seconds - 0.5), 3)
+            inside = (time >= onset) & (time < onset + 0.4)
+            noise += inside * 0.3 * np.sin(2 * np.pi * 500 * 4**pitch * time)
+            labels.append(f"{onset}\t{onset + 0.4:.3f}\t{name}")
+        soundfile.write(folder / f"{index}.wav", noise, SAMPLE_RATE)
+        (folder / f"{index}.txt").write_text("".join(f"{line}\n" for line in labels))
+        table += [f"{index}.wav\t{line}" for line in labels or ["\t\t"]]
+    (folder / "events.tsv").write_text("\n".join(table))
+    return folder

@@ -39,6 +39,7 @@ SLOW = {
 # Where the same name means something else.
 MADE_FOR = {"ValidateRecordings": {"dataset": make_labeled_clips}}
 WRITTEN_FOR = {
+    "read_labeled_events": {"recordings": data_set_layouts.write_events},
     "read_spoken_digits": {"recordings": data_set_layouts.write_spoken_digits},
     "write_records": {"records": lambda path: None},
 }

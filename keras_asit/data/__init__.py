@@ -2,6 +2,7 @@
 
 from keras_asit.data.checking import check_audio
 from keras_asit.data.decoding import decode_audio
+from keras_asit.data.event_labels import LabeledEvents, read_labeled_events
 from keras_asit.data.labeled_batches import labeled_dataset
 from keras_asit.data.labels import (
     LabeledClips,
@@ -24,6 +25,7 @@ from keras_asit.data.waveforms import audio_dataset
 
 __all__ = [
     "LabeledClips",
+    "LabeledEvents",
     "ReadLog",
     "Start",
     "audio_dataset",
@@ -36,6 +38,7 @@ __all__ = [
     "read_class_index",
     "read_esc50",
     "read_labeled_clips",
+    "read_labeled_events",
     "read_manifest",
     "read_record_index",
     "read_speech_commands",

@@ -100,8 +100,11 @@ def name_unreadable(reasons):
     return name_some([f"{path} ({why})" for path, why in sorted(reasons)], 10, separator="; ")
 
 
-def read_waveform(path, sample_rate, max_seconds=None, offset=0.0):
-    """Return what `decode_audio` does, but leave it to the caller to name the file in errors."""
+def read_waveform(path, sample_rate, max_seconds=None, offset=0.0, *, stand_in=True):
+    """Return what `decode_audio` does, but leave it to the caller to name the file in errors.
+
+    Without `stand_in`, a stretch that cannot be read is an error.
+    """
     with open_audio(path) as file:
         file_rate = file.samplerate
         start, limit = find_stretch(file.frames, file_rate, max_seconds, offset)
@@ -114,15 +117,24 @@ def read_waveform(path, sample_rate, max_seconds=None, offset=0.0):
                     file.seek(start)
                 samples = read_samples(file, limit)
         except RuntimeError:
-            if not start:
+            if not start or not stand_in:
                 raise
             samples = ()
     if not len(samples):
-        if start:
+        if start and stand_in:
             # Opened anew, for libsndfile's decoders may not recover from a failed seek.
             return read_waveform(path, sample_rate, max_seconds)
         raise ValueError("has no samples")
     return resample(samples, file_rate, sample_rate)
+
+
+def stated_seconds(path):
+    """Return the duration that an audio file states; 0.0 if it cannot be read."""
+    try:
+        with open_audio(path) as file:
+            return file.frames / file.samplerate
+    except UNREADABLE:
+        return 0.0
 
 
 def find_stretch(num_frames, file_rate, max_seconds, offset):

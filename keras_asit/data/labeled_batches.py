@@ -7,11 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 from keras_asit._arguments import check_integers, check_number
+from keras_asit.data.event_labels import EventWindows, LabeledEvents
 from keras_asit.data.labels import LabeledClips
 from keras_asit.data.passes import FilePasses
 from keras_asit.data.progress import ReadLog, Start
 from keras_asit.data.records.format import holds_records
 from keras_asit.data.records.reading import RecordPasses
+from keras_asit.layers.pooling import NUM_STEPS
 
 # Resampling a stretch of exactly a crop may leave one sample too few.
 SPARE_SECONDS = 0.01
@@ -20,13 +22,15 @@ MIXUP_ALPHA = 10.0
 
 
 def labeled_dataset(
-    clips: LabeledClips | str | os.PathLike,
+    clips: LabeledClips | LabeledEvents | str | os.PathLike,
     *,
     sample_rate: int = 16000,
     batch_size: int = 32,
     crop_seconds: float | None = None,
     one_hot: bool = False,
     mixup: float = 0.0,
+    num_steps: int = NUM_STEPS,
+    max_shift: float = 0.0,
     weights: Sequence[float] | None = None,
     shuffle: bool = False,
     seed: int | None = None,
@@ -41,7 +45,8 @@ def labeled_dataset(
 
     Args:
         clips: `keras_asit.data.LabeledClips`; or str or `os.PathLike`, a folder of records of
-            files or of waveforms, written with labels.
+            files or of waveforms, written with labels; or `keras_asit.data.LabeledEvents`, which
+            become windows of `crop_seconds`, silence filling those that are shorter.
         sample_rate, shuffle, seed, num_workers: as in `keras_asit.data.audio_dataset`.
         batch_size: int. Defaults to `32`.
         crop_seconds: float. A longer clip is cut to a random stretch of this length, and little
@@ -51,6 +56,9 @@ def labeled_dataset(
         mixup: float in [0, 1]. How often a clip and its labels are mixed with another clip of the
             batch, which is cut or padded with silence to its length, in shares of a beta
             distribution with both parameters 10. Defaults to `0.0`.
+        num_steps: int. Steps of a window of `LabeledEvents`, labeled each. Defaults to `250`.
+        max_shift: float. Seconds by which windows of `LabeledEvents`, and their labels alike, are
+            rolled at most, back or forth at random. Defaults to `0.0`.
         weights: array of shape `(clips,)`, such as `balanced_weights` gives. Each pass draws as
             many clips as there are, with replacement and chances in proportion to these, so that
             it is shuffled. Not of records. Defaults to `None`: each clip once.
@@ -59,7 +67,8 @@ def labeled_dataset(
     Returns:
         A `tf.data.Dataset` of `(waveforms, labels)`: a ragged float32 tensor of shape
         `(batch, None)`, and int32 of shape `(batch,)`, or float32 of shape `(batch, classes)`
-        if any clip has not exactly one label, or with `one_hot`.
+        if any clip has not exactly one label, or with `one_hot`. Labels of `LabeledEvents` are
+        float32 of shape `(batch, num_steps, classes)`.
 
     Raises:
         ValueError: If an argument is invalid, or records have no labels.
@@ -85,9 +94,20 @@ def labeled_dataset(
         "start": start,
         "log": log,
     }
-    if holds_records(clips):
-        if weights is not None:
-            raise ValueError("`weights` are for LabeledClips; records are read shard by shard.")
+    if weights is not None and not isinstance(clips, LabeledClips):
+        raise ValueError(
+            "`weights` are for LabeledClips; records are read shard by shard, and events window by "
+            "window."
+        )
+    if isinstance(clips, LabeledEvents):
+        if crop_seconds is None:
+            raise ValueError("`crop_seconds` must be given: the duration of a window of events.")
+        check_number("max_shift", max_shift, 0)
+        windows = EventWindows(clips, crop_seconds, num_steps)
+        places = {"max_seconds": crop_seconds, "offsets": windows.offsets}
+        passes = FilePasses(windows.paths, sample_rate, labels=windows, **places, **settings)
+        class_names, multi_label = clips.class_names, True
+    elif holds_records(clips):
         passes = RecordPasses(clips, sample_rate, **settings)
         class_names, multi_label = passes.index["class_names"], passes.index["multi_label"]
         if not class_names:
@@ -104,7 +124,7 @@ def labeled_dataset(
         )
     else:
         raise ValueError(
-            "`clips` must be LabeledClips or a folder of records. Received: "
+            "`clips` must be LabeledClips, LabeledEvents or a folder of records. Received: "
             f"{clips if isinstance(clips, (str, os.PathLike)) else type(clips).__name__}"
         )
     one_hot = one_hot or multi_label
@@ -113,10 +133,11 @@ def labeled_dataset(
             f"`mixup` mixes labels of a column a class; set `one_hot=True`. Received: mixup={mixup}"
         )
 
+    length = None if crop_seconds is None else round(crop_seconds * sample_rate)
+
     def element(clip):
         waveform, labels, seed = clip["audio"], clip["labels"], clip["seed"]
-        if crop_seconds is not None:
-            length = round(crop_seconds * sample_rate)
+        if length is not None:
             places = tf.maximum(tf.size(waveform) - length, 0) + 1
             first = tf.random.stateless_uniform([], seed, 0, places, tf.int32)
             waveform = waveform[first : first + length]
@@ -130,7 +151,22 @@ def labeled_dataset(
         # That of the first clip: no other batch of any pass has it.
         return mix_clips(waveforms, labels, seeds[0], probability=mixup)
 
-    batches = passes.clips().map(element).ragged_batch(batch_size, drop_remainder=drop_remainder)
+    def window(clip):
+        waveform = clip["audio"][:length]
+        waveform = tf.pad(waveform, [[0, length - tf.size(waveform)]])
+        number = num_steps * len(class_names)
+        ones = tf.math.bincount(
+            tf.cast(clip["labels"], tf.int32), None, number, number, tf.float32, binary_output=True
+        )
+        labels = tf.reshape(ones, [num_steps, len(class_names)])
+        most = round(max_shift / crop_seconds * num_steps)
+        shift = tf.random.stateless_uniform([], clip["seed"], -most, most + 1, tf.int32)
+        samples = tf.round(tf.cast(shift, tf.float32) * (length / num_steps))
+        waveform = tf.roll(waveform, tf.cast(samples, tf.int32), 0)
+        return waveform, tf.roll(labels, shift, 0), clip["seed"]
+
+    read = window if isinstance(clips, LabeledEvents) else element
+    batches = passes.clips().map(read).ragged_batch(batch_size, drop_remainder=drop_remainder)
     return batches.map(finish).prefetch(tf.data.AUTOTUNE)
 
 
@@ -154,10 +190,11 @@ def mix_clips(clips, labels, seed, *, probability=1.0):
     chosen = tf.random.stateless_uniform([number], seeds[1]) < probability
     # Two variables of a gamma distribution make one of a beta distribution.
     one, other = tf.unstack(tf.random.stateless_gamma([2, number], seeds[2], MIXUP_ALPHA))
-    shares = tf.where(chosen, one / (one + other), 1.0)[:, None]
+    shares = tf.where(chosen, one / (one + other), 1.0)
 
     def mix(values):
-        return shares * values + (1 - shares) * tf.gather(values, partners)
+        own = tf.reshape(shares, [-1, *[1] * (values.shape.rank - 1)])
+        return own * values + (1 - own) * tf.gather(values, partners)
 
     mixed = tf.RaggedTensor.from_tensor(mix(clips.to_tensor()), clips.row_lengths())
     return mixed, mix(labels)

@@ -118,10 +118,12 @@ class FilePasses(Passes):
     Args:
         paths: list of strs.
         sample_rate: int. Sample rate of the waveforms in Hz.
-        labels: list of tuples of ints. Defaults to `None`: clips have none.
+        labels: sequence of tuples of ints. Defaults to `None`: clips have none.
         at_least: int. A pass with fewer readable clips than this is an error. Defaults to `1`.
         weights: array of probabilities of the files. Where given, a pass draws with replacement.
-        max_seconds: float. Of longer files, a stretch of this length at a random place is read.
+        max_seconds: float. Of longer files, a stretch of this length is read.
+        offsets: list of floats. Where it lies in each file, as in `decode_audio`. Defaults to
+            `None`: at random places, others in each pass.
         decoder: str. `"soundfile"`, or `"tensorflow_io"` for the operators of tensorflow-io.
         **passes: Arguments of `Passes`.
     """
@@ -137,6 +139,7 @@ class FilePasses(Passes):
         at_least=1,
         weights=None,
         max_seconds=None,
+        offsets=None,
         decoder="soundfile",
         **passes,
     ):
@@ -148,6 +151,7 @@ class FilePasses(Passes):
         self.at_least = at_least
         self.weights = weights
         self.max_seconds = max_seconds
+        self.offsets = offsets
         in_graph = decoder == "tensorflow_io"
         self.graph_decoder = GraphDecoder(sample_rate, max_seconds) if in_graph else None
         # What cannot be read of each pass under way, and the reasons, by the pass's number.
@@ -219,16 +223,23 @@ class FilePasses(Passes):
         content = (np.zeros(0, "int64"), b"") if in_graph else (np.zeros(0, "float32"),)
         try:
             if clip != END:
-                offset = np.random.default_rng([number, clip]).random()
-                if in_graph:
-                    content = self.graph_decoder.locate(path, offset)
-                else:
-                    content = (read_waveform(path, self.sample_rate, self.max_seconds, offset),)
+                content = self._read_stretch(path, number, clip)
         except UNREADABLE as error:
             unreadable, reasons = self.under_way[int(number)]
             reasons[path] = reason_of(error)
             unreadable.append(int(clip))
         return os.fsencode(path), np.asarray(labels, "int64"), *content
+
+    def _read_stretch(self, path, number, clip):
+        """Return a file's waveform, or what the graph decodes, where it lies in this pass."""
+        if self.offsets is not None:
+            # Its labels are of this stretch: another one must not stand in.
+            stretch = self.max_seconds, self.offsets[clip % len(self.paths)]
+            return (read_waveform(path, self.sample_rate, *stretch, stand_in=False),)
+        offset = np.random.default_rng([number, clip]).random()
+        if self.graph_decoder is not None:
+            return self.graph_decoder.locate(path, offset)
+        return (read_waveform(path, self.sample_rate, self.max_seconds, offset),)
 
     def _end(self, entry):
         """Warn about the files that could not be read. Return False: an end is no clip."""

@@ -72,7 +72,7 @@ def read_manifest(source: str | os.PathLike | Sequence) -> list[str]:
                 "A list of paths must hold at least one str or os.PathLike, and nothing else. "
                 f"Received: {name_some(map(repr, wrong)) or source}"
             )
-        paths = [_absolute(path, os.getcwd()) for path in source]
+        paths = [absolute_path(path, os.getcwd()) for path in source]
         return check_files(paths, "The list of paths")
     paths = [path for path, _ in read_rows(source)]
     if os.path.isdir(os.path.expanduser(source)):
@@ -121,14 +121,14 @@ def read_rows(source, *, labeled=False, audio_folder=None):
             rows = [(cells[0], cells[-1]) for cells in read_columns(file, *columns, folder=folder)]
     if not rows:
         raise ValueError(f"Manifest {source!r} is empty; name at least one audio file.")
-    return [(_absolute(path, folder), labels) for path, labels in rows]
+    return [(absolute_path(path, folder), labels) for path, labels in rows]
 
 
-def _absolute(path, folder):
+def absolute_path(path, folder):
     absolute = os.path.abspath(os.path.join(folder, os.path.expanduser(path)))
     if "\\" in os.fspath(path) and not os.path.exists(absolute):
         # Written on Windows.
-        return _absolute(os.fspath(path).replace("\\", "/"), folder)
+        return absolute_path(os.fspath(path).replace("\\", "/"), folder)
     return absolute
 
 
@@ -242,27 +242,36 @@ def _holds_segments(file):
 
 
 def _read_segments(file, folder):
-    """Return (path, labels) of each line of AudioSet's segments, files being those of a folder.
-
-    The path of a segment that has no file is what its file would be called.
-    """
-    files = {os.path.splitext(os.path.basename(path))[0]: path for path in search_folder(folder)}
+    """Return (path, labels) of each line of AudioSet's segments, files being those of a folder."""
+    find = segment_finder(folder)
     rows = []
     lines = (line for line in file if not line.startswith("#"))
     for row in filter(None, csv.reader(lines, skipinitialspace=True)):
         try:
             identifier, start, _, labels = row
-            seconds = f"{float(start):g}"
+            found = find(identifier, f"{float(start):g}", start)
         except ValueError:
             raise ValueError(
                 "A line of AudioSet's segments must have the form 'identifier, start, end, "
                 f'"labels"\', times being seconds. Received: {", ".join(row)!r} in {file.name}'
             ) from None
-        stems = [identifier, f"{identifier}_{seconds}", f"{identifier}_{start}"]
-        stems += [f"Y{stem}" for stem in stems]
-        found = next((files[stem] for stem in stems if stem in files), f"{identifier}.wav")
         rows.append((found, labels))
     return rows
+
+
+def segment_finder(folder):
+    """Return a function from a YouTube id, and texts of a start, to AudioSet's file in a folder.
+
+    The path of a segment that has no file is what its file would be called.
+    """
+    files = {os.path.splitext(os.path.basename(path))[0]: path for path in search_folder(folder)}
+
+    def find(identifier, *starts):
+        stems = [identifier, *(f"{identifier}_{start}" for start in starts)]
+        stems += [f"Y{stem}" for stem in stems]
+        return next((files[stem] for stem in stems if stem in files), f"{identifier}.wav")
+
+    return find
 
 
 def check_files(paths, origin, *, repeats=True, problems=None):
