@@ -4,6 +4,9 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+# What sed_scores_eval needs in these versions: it writes to what newer pandas does not let it, and
+# imports what newer setuptools has no more.
+EVENTS = ["pandas<3", "sed_scores_eval>=0.0.4", "setuptools<82"]
 PICTURES = ["matplotlib"]
 # The site, and the notebooks in it.
 DOCUMENTATION = [
@@ -27,6 +30,7 @@ TESTS = [
     "scikit-learn>=1.6",
     "setuptools>=70.1",
     "tensorboard",
+    *EVENTS,
     *PICTURES,
 ]
 
@@ -81,6 +85,7 @@ setup(
         "beam": ["apache-beam>=2.77,<3"],
         "benchmark": ["torch>=2.6", "transformers"],
         "docs": DOCUMENTATION,
+        "events": EVENTS,
         "jax": ["jax>=0.5"],
         "torch": ["safetensors", "torch>=2.6"],
         "parquet": ["pyarrow"],

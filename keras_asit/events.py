@@ -13,8 +13,10 @@ from numpy.typing import ArrayLike
 
 from keras_asit._arguments import as_waveform, check_instance, check_integers, check_number
 from keras_asit._files import replacing
+from keras_asit.evaluation.detection import median_filtered
 from keras_asit.evaluation.windows import average_windows, window_starts
 from keras_asit.models import ASiTEventDetector
+from keras_asit.models.event_detector import as_median_steps, as_thresholds
 
 __all__ = ["Event", "find_events", "score_recording", "write_events"]
 
@@ -33,8 +35,8 @@ def find_events(
     step_seconds: float,
     class_names: Sequence[str],
     *,
-    threshold: float = 0.5,
-    median_steps: int = 1,
+    threshold: float | Sequence[float] = 0.5,
+    median_steps: int | Sequence[int] = 1,
     min_seconds: float = 0.0,
 ) -> list[Event]:
     """Find the stretches of time where the score of a class exceeds a threshold.
@@ -43,9 +45,9 @@ def find_events(
         scores: array of probabilities, `(steps, classes)`, as `score_recording` returns.
         step_seconds: float. Duration of a step, such as 0.04.
         class_names: list of strs.
-        threshold: float in [0, 1]. Defaults to `0.5`.
-        median_steps: odd int. Length of the median filter over time that removes short gaps and
-            peaks of what exceeds the threshold. Defaults to `1`, none.
+        threshold: float in [0, 1], or one for each class. Defaults to `0.5`.
+        median_steps: odd int, or one for each class. Length of the median filter over time that
+            removes short gaps and peaks of what exceeds the threshold. Defaults to `1`, none.
         min_seconds: float. Shorter events are left out. Defaults to `0.0`.
 
     Returns:
@@ -57,8 +59,6 @@ def find_events(
     keras_asit.events.find_events(scores, 0.04, ["dog"])  # dog from 0.04 to 0.12
     ```
     """
-    from scipy.ndimage import median_filter
-
     scores = np.asarray(scores)
     if scores.ndim != 2 or scores.shape[1] != len(class_names):
         raise ValueError(
@@ -71,15 +71,12 @@ def find_events(
             f"Received: scores from {scores.min():g} to {scores.max():g}"
         )
     check_number("step_seconds", step_seconds, 1e-6)
-    check_number("threshold", threshold, 0, 1)
     check_number("min_seconds", min_seconds, 0)
-    check_integers(1, median_steps=median_steps)
-    if median_steps % 2 == 0:
-        raise ValueError(f"`median_steps` must be odd. Received: median_steps={median_steps}")
+    threshold = as_thresholds(threshold, len(class_names))
+    median_steps = as_median_steps(median_steps, len(class_names))
     # In steps and with a margin: rounded, an event would be too short at some places only.
     min_steps = min_seconds / step_seconds - 1e-6
-    active = (scores > threshold).astype("int8")
-    active = median_filter(active, size=(median_steps, 1), mode="constant")
+    active = (median_filtered(scores, median_steps) > threshold).astype("int8")
     events = []
     for name, is_active, values in zip(class_names, active.T, scores.T):
         edges = np.flatnonzero(np.diff(is_active, prepend=0, append=0))

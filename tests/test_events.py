@@ -93,6 +93,12 @@ def test_a_median_filter_closes_gaps_and_removes_peaks():
     assert [event[:3] for event in events] == [(0.0, 1.0, "cat"), (0.5, 3.0, "dog")]
 
 
+def test_each_class_may_have_a_threshold_and_a_filter_of_its_own():
+    options = {"threshold": [0.75, 0.5], "median_steps": [1, 3]}
+    events = find_events(SCORES, 0.5, ["dog", "cat"], **options)
+    assert [event[:3] for event in events] == [(0.0, 1.0, "cat"), (0.5, 1.5, "dog")]
+
+
 def test_short_events_can_be_left_out():
     events = find_events(SCORES, 0.5, ["dog", "cat"], min_seconds=0.6)
     assert all(event.offset - event.onset >= 0.6 for event in events)
@@ -116,7 +122,9 @@ def test_silence_has_no_events():
     [
         ({"class_names": ["dog"]}, "1 names"),
         ({"threshold": 2}, "`threshold`"),
+        ({"threshold": [0.5]}, "each of 2 classes. Received: threshold=\\[0.5\\]"),
         ({"median_steps": 4}, "must be odd"),
+        ({"median_steps": [1, 1.5]}, "must be odd"),
         ({"step_seconds": 0}, "`step_seconds`"),
         ({"scores": SCORES * 5}, "must be probabilities"),
         ({"scores": SCORES * np.nan}, "must be probabilities"),

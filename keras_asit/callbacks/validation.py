@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from keras_asit._arguments import as_array, check_choice, check_instance, check_integers
 from keras_asit._extras import check_extra
-from keras_asit.data import LabeledClips
+from keras_asit.data import LabeledClips, LabeledEvents, labeled_dataset
 from keras_asit.evaluation import neighbor_accuracy, plot_reconstruction, predict_recordings
 from keras_asit.layers.pooling import DEFAULT_POOLING, POOLINGS
 from keras_asit.metrics import MeanAveragePrecision
@@ -78,14 +78,15 @@ class NeighborAccuracy(keras.callbacks.Callback):
 
 
 class ValidateRecordings(keras.callbacks.Callback):
-    """Add what a classifier is worth on whole recordings to the logs of each epoch.
+    """Add what a classifier or an event detector is worth on recordings to the logs of each epoch.
 
-    Recordings are cut into windows whose probabilities are averaged. The log is
-    `val_accuracy`, or of a classifier with `multi_label` `val_mean_average_precision`; NaN if a
-    probability is not finite. Callbacks after this one see it.
+    For a classifier, recordings are cut into windows whose probabilities are averaged. The log is
+    `val_accuracy`, or of a classifier with `multi_label` `val_mean_average_precision`. For a
+    detector it is `val_mean_average_precision`, of the most probable step of each second or so.
+    NaN if a probability is not finite. Callbacks after this one see it.
 
     Args:
-        clips: a `keras_asit.data.LabeledClips`.
+        clips: a `keras_asit.data.LabeledClips`, or of a detector `keras_asit.data.LabeledEvents`.
         batch_size: int. Windows at once. Defaults to `32`.
 
     Example:
@@ -95,19 +96,24 @@ class ValidateRecordings(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, clips: LabeledClips, *, batch_size: int = 32):
+    def __init__(self, clips: LabeledClips | LabeledEvents, *, batch_size: int = 32):
         super().__init__()
-        check_instance("clips", clips, LabeledClips)
+        if not isinstance(clips, LabeledEvents):
+            check_instance("clips", clips, LabeledClips)
         self.clips = clips
         self.batch_size = batch_size
 
     def on_epoch_end(self, epoch, logs=None):
         _separate_averages(self.model)
-        probabilities, indices = predict_recordings(
-            self.model, self.clips.paths, batch_size=self.batch_size
-        )
-        labels = self.clips.label_matrix()[indices]
-        if self.model.multi_label:
+        multi_label = isinstance(self.clips, LabeledEvents) or self.model.multi_label
+        if isinstance(self.clips, LabeledEvents):
+            probabilities, labels = _seconds_of(self.model, self.clips, self.batch_size)
+        else:
+            probabilities, indices = predict_recordings(
+                self.model, self.clips.paths, batch_size=self.batch_size
+            )
+            labels = self.clips.label_matrix()[indices]
+        if multi_label:
             metric = MeanAveragePrecision(labels.shape[1], len(labels))
             metric.update_state(labels, probabilities)
             name, value = "val_mean_average_precision", float(metric.result())
@@ -117,6 +123,26 @@ class ValidateRecordings(keras.callbacks.Callback):
         if logs is not None:
             # Where nothing can be compared, the first class would be chosen, and often be right.
             logs[name] = value if np.isfinite(probabilities).all() else float("nan")
+
+
+def _seconds_of(detector, recordings, batch_size):
+    """Return scores and labels of each second or so of recordings, `(seconds, classes)`."""
+    seconds, converter = detector.window_seconds, detector.preprocessor.audio_converter
+    windows = labeled_dataset(
+        recordings,
+        sample_rate=converter.sample_rate,
+        batch_size=batch_size,
+        crop_seconds=seconds,
+        num_steps=detector.num_steps,
+    )
+    starts = np.linspace(0, detector.num_steps, max(1, round(seconds)), endpoint=False).astype(int)
+    parts = [], []
+    for waveforms, labels in windows:
+        scores = detector.predict_on_batch(waveforms.to_tensor().numpy())["strong"]
+        for part, steps in zip(parts, (scores, labels)):
+            most = np.maximum.reduceat(keras.ops.convert_to_numpy(steps), starts, axis=1)
+            part.append(most.reshape(-1, most.shape[-1]))
+    return tuple(map(np.concatenate, parts))
 
 
 class ReconstructionPictures(keras.callbacks.Callback):

@@ -1,9 +1,11 @@
 """Sound events in time: frame-level scores from ASiT's tokens."""
 
 import math
+import numbers
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_asit._arguments import check_integers, check_known
@@ -40,6 +42,12 @@ class ASiTEventDetector(ASiTTask):
         class_names: list of strs, the classes scored at each step, in their order. Defaults to
             `None`.
         num_steps: int. Number of steps of a window. Defaults to `250`, 40 ms each in 10 seconds.
+        thresholds: list of floats in [0, 1], one a class, that scores of events exceed. Defaults
+            to `None`: 0.5.
+        median_steps: list of odd ints, one a class, the lengths of median filters over time.
+            Defaults to `None`: no filters. Neither changes an output: both are kept for
+            `keras_asit.events.find_events`, as `keras_asit.evaluation.choose_thresholds` gives
+            them.
         head_dtype: str or `keras.DTypePolicy`, of both heads. Defaults to `None`, the backbone's.
         **kwargs: Arguments of `keras_hub.models.Task`: `name`, `trainable` and `compile`.
 
@@ -70,6 +78,8 @@ class ASiTEventDetector(ASiTTask):
         num_weak_classes: int | None = None,
         class_names: Sequence[str] | None = None,
         num_steps: int = NUM_STEPS,
+        thresholds: Sequence[float] | None = None,
+        median_steps: Sequence[int] | None = None,
         head_dtype: str | keras.DTypePolicy | None = None,
         **kwargs,
     ):
@@ -104,6 +114,16 @@ class ASiTEventDetector(ASiTTask):
         self.num_weak_classes = num_weak_classes
         self.class_names = class_names
         self.num_steps = num_steps
+        self.keep_thresholds(
+            0.5 if thresholds is None else thresholds, 1 if median_steps is None else median_steps
+        )
+
+    def keep_thresholds(
+        self, thresholds: float | Sequence[float], median_steps: int | Sequence[int]
+    ):
+        """Keep thresholds and lengths of filters, one each for all classes or one a class."""
+        self.thresholds = as_thresholds(thresholds, self.num_strong_classes)
+        self.median_steps = as_median_steps(median_steps, self.num_strong_classes)
 
     @property
     def head_dtype(self) -> keras.DTypePolicy:
@@ -146,3 +166,31 @@ class ASiTEventDetector(ASiTTask):
                 "compile with `loss={name: ...}` for those that there are."
             )
         return {name: as_shares(labels, shapes[name]) for name, labels in y.items()}
+
+
+def as_thresholds(thresholds, number):
+    """Return thresholds of events, one for all classes or one a class, as a list of the latter."""
+    return _one_a_class(thresholds, number, "threshold", "numbers from 0 to 1", _is_share)
+
+
+def as_median_steps(median_steps, number):
+    """Return lengths of median filters, one for all classes or one a class, as such a list."""
+    return _one_a_class(median_steps, number, "median_steps", "odd positive integers", _is_odd)
+
+
+def _one_a_class(values, number, name, accepted, is_accepted):
+    each = [values] * number if np.ndim(values) == 0 else list(values)
+    if len(each) != number or not all(map(is_accepted, each)):
+        raise ValueError(
+            f"`{name}` must be {accepted}, one for all or each of {number} classes. Received: "
+            f"{name}={values!r}"
+        )
+    return [value.item() if hasattr(value, "item") else value for value in each]
+
+
+def _is_share(value):
+    return isinstance(value, numbers.Real) and 0 <= value <= 1
+
+
+def _is_odd(value):
+    return isinstance(value, numbers.Integral) and value > 0 and value % 2 == 1

@@ -6,18 +6,20 @@ import types
 import keras
 import numpy as np
 import pytest
-from data_set_layouts import write_tone
+from data_set_layouts import write_events, write_tone
 
 from keras_asit.callbacks import NeighborAccuracy, ReconstructionPictures, ValidateRecordings
 from keras_asit.callbacks.validation import draw_reconstructions
-from keras_asit.data import LabeledClips
+from keras_asit.data import LabeledClips, decode_audio, read_labeled_events
 from keras_asit.evaluation import neighbor_accuracy, predict_recordings
 from keras_asit.layers.pooling import VARIANCE_EPSILON
+from keras_asit.metrics import MeanAveragePrecision
 from keras_asit.models import (
     ASiTAudioClassifier,
     ASiTAudioClassifierPreprocessor,
     ASiTAudioConverter,
     ASiTBackbone,
+    ASiTEventDetector,
     ASiTPretrainer,
 )
 from keras_asit.optimizers import AdamW
@@ -156,6 +158,33 @@ def test_mean_average_precision_of_several_labels(paths):
     probabilities, _ = predict_recordings(classifier, paths)
     expected = sklearn_metrics.average_precision_score(clips.label_matrix(), probabilities)
     assert logs["val_mean_average_precision"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_seconds_of_recordings_with_events(tmp_path):
+    recordings = read_labeled_events(write_events(tmp_path / "recordings"))
+    backbone = ASiTBackbone((98, 16), num_layers=1, num_heads=1, hidden_dim=8, mlp_dim=8)
+    preprocessor = ASiTAudioClassifierPreprocessor(ASiTAudioConverter(num_frames=98, num_mels=16))
+    detector = ASiTEventDetector(backbone, 2, preprocessor, num_steps=25)
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    jit_compile = keras.config.backend() == "jax"
+    detector.compile("adam", {"strong": loss}, jit_compile=jit_compile)
+    labels = {"strong": np.zeros((2, 25, 2))}
+    callbacks = [ValidateRecordings(recordings, batch_size=3)]
+    history = detector.fit(np.zeros((2, 16000)), labels, verbose=0, callbacks=callbacks).history
+    # Each recording has two windows of a second.
+    scores, truth = [], []
+    for path, events in zip(recordings.paths, recordings.events):
+        waveform = decode_audio(path)
+        logits = detector.predict(waveform.reshape(2, 16000), verbose=0)["strong"]
+        scores.extend(logits.max(axis=1))
+        steps = np.zeros((50, 2))
+        for onset, offset, index in events:
+            steps[round(onset * 25) : round(offset * 25), index] = 1
+        truth.extend(steps.reshape(2, 25, 2).max(axis=1))
+    expected = MeanAveragePrecision(2, 8)
+    expected.update_state(np.stack(truth), np.stack(scores))
+    (value,) = history["val_mean_average_precision"]
+    assert value == pytest.approx(float(expected.result()), abs=1e-6)
 
 
 def test_only_labeled_clips():

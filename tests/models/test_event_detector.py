@@ -55,9 +55,22 @@ def test_what_holds_for_every_task(raw):
             "num_weak_classes": 5,
             "class_names": ["dog", "cat", "cow"],
             "num_steps": 10,
+            "thresholds": [0.1, 0.5, 1.0],
+            "median_steps": [1, 3, 5],
         },
         np.stack(waveforms()) if raw else spectrograms(),
     )
+
+
+def test_thresholds_and_filters_of_classes_are_checked():
+    detector = build()
+    assert (detector.thresholds, detector.median_steps) == ([0.5] * 3, [1] * 3)
+    detector.keep_thresholds(np.array([0.1, 0.2, 1.0]), 3)
+    assert (detector.thresholds, detector.median_steps) == ([0.1, 0.2, 1.0], [3] * 3)
+    with pytest.raises(ValueError, match="`threshold` must be numbers from 0 to 1"):
+        build(thresholds=[0.1, 0.2, 1.2])
+    with pytest.raises(ValueError, match=r"`median_steps` must be odd positive .* each of 3"):
+        build(median_steps=[1, 3])
 
 
 @pytest.mark.parametrize("num_steps", [4, 9, 20])
