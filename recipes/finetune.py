@@ -13,24 +13,15 @@ where clips have one label, the confusion matrix. However it was interrupted, th
 on from the last checkpoint, exactly. Choose the backend with KERAS_BACKEND.
 """
 
-import argparse
-import csv
-import hashlib
 import json
-import os
-import shutil
 import warnings
-from pathlib import Path
 
 import lazy_loader
 import numpy as np
 from command_line import (
     POOLINGS,
-    SIZES,
     WINDOW_SECONDS,
-    dimensions,
     ending_in_one_line,
-    finite_number,
     integer_from_zero,
     is_installed,
     number_between,
@@ -40,8 +31,23 @@ from command_line import (
     recipe_parser,
     share,
 )
-from run_record import add_license, run_record
 from splits import read_splits
+from training import (
+    REPORT,
+    add_model_flags,
+    add_optimization_flags,
+    add_run_flags,
+    build_backbone,
+    build_converter,
+    build_optimizer,
+    claim,
+    finish,
+    finite_results,
+    make_outputs,
+    published,
+    train,
+    write_classes,
+)
 
 keras_asit = lazy_loader.load("keras_asit")
 
@@ -155,20 +161,8 @@ DATASETS = {
 }
 
 
-# Flags that may differ when a run is continued; all others make it another run.
-NOT_SETTINGS = (
-    "source",
-    "output",
-    "license",
-    "save_every",
-    "keep",
-    "verbose",
-    "logs",
-    "table",
-    "pictures",
-)
-# What a run leaves: the first when it begins, the last when it is finished.
-SETTINGS, CLASSIFIER, REPORT = "settings.json", "classifier.keras", "report.json"
+CLASSIFIER = "classifier.keras"
+OF_DATASET = "the data set's"
 
 
 def main():
@@ -180,7 +174,7 @@ def main():
         outputs = {fold: arguments.output / f"fold{fold}" for fold in range(1, 6)}
     with ending_in_one_line("The same command goes on from the last checkpoint."):
         # Before anything long: this is where it would end in vain.
-        make_outputs(outputs.values())
+        make_outputs(outputs.values(), CLASSIFIER)
         arguments.logs = is_installed("tensorboard", "TensorBoard's logs")
         arguments.table = is_installed("sklearn", "table of the classes")
         arguments.pictures = is_installed("matplotlib", "picture of the confusion matrix")
@@ -193,43 +187,15 @@ def main():
         print(f"Accuracy over {len(reports)} folds: {np.mean(accuracies):.1%}")
 
 
-def make_outputs(folders):
-    """Make folders, or raise `ValueError` if all hold finished runs, or one what is not ours."""
-    finished = all((folder / REPORT).exists() for folder in folders)
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in (CLASSIFIER, REPORT):
-            if (folder / name).exists() and (finished or not (folder / SETTINGS).exists()):
-                raise ValueError(
-                    f"{folder} holds {name} of another run; delete it or choose another --output"
-                )
-
-
-def claim(folder, splits, arguments):
-    """Keep a folder for runs of these settings, or raise `ValueError` if it is one of others."""
-    ours = {name: value for name, value in vars(arguments).items() if name not in NOT_SETTINGS}
-    for name, clips in splits.items():
-        labels = [str(label) for label in clips.labels]
-        names = "\n".join([*map(str, clips.paths), *labels, *clips.class_names])
-        ours[f"{name} clips"] = hashlib.sha256(os.fsencode(names)).hexdigest()
-    text = json.dumps(ours, indent=2, default=str)
-    path = folder / SETTINGS
-    if not path.exists():
-        keras_asit._files.write_whole(path, text.encode())
-    theirs, ours = json.loads(path.read_text()), json.loads(text)
-    differing = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
-    if differing:
-        raise ValueError(
-            f"{folder} holds a run of other settings: {', '.join(differing)}. Repeat it as it was, "
-            "or choose another --output."
-        )
-
-
 def finetune(splits, arguments, output):
     """Train on splits, report on the test clips, and leave all results in a folder."""
     import keras
 
-    claim(output, splits, arguments)
+    contents = {
+        f"{name} clips": [*map(str, clips.paths), *map(str, clips.labels), *clips.class_names]
+        for name, clips in splits.items()
+    }
+    claim(output, contents, arguments)
     if (output / REPORT).exists():  # A fold of before.
         return json.loads((output / REPORT).read_text())
     keras.utils.set_random_seed(arguments.seed)
@@ -238,67 +204,26 @@ def finetune(splits, arguments, output):
     classifier = build_classifier(splits["train"].class_names, multi_label, arguments)
     compile_classifier(classifier, arguments, max(1, len(splits["train"]) // arguments.batch_size))
     print(", ".join(f"{len(clips)} clips for {name}" for name, clips in splits.items()))
-    best = {}
-    if "validation" in splits:
-        monitor = "val_mean_average_precision" if multi_label else "val_accuracy"
-        best = {"monitor": monitor, "mode": "max"}
-    checkpoints = keras_asit.callbacks.Checkpoints(
-        output / "checkpoints", save_freq=arguments.save_every, keep=arguments.keep, **best
+    train(
+        classifier,
+        lambda start, log: build_dataset(splits["train"], arguments, start, log),
+        splits.get("validation"),
+        arguments,
+        output,
+        monitor="val_mean_average_precision" if multi_label else "val_accuracy",
     )
-    callbacks = build_callbacks(checkpoints, splits.get("validation"), arguments, output)
-    try:
-        fit(classifier, splits["train"], checkpoints, callbacks, arguments)
-    except FloatingPointError as error:
-        raise FloatingPointError(f"{error} Lower --learning-rate.") from None
-    if best:
-        checkpoints.load_best(classifier)
     classifier.save(output / CLASSIFIER)
     results = measure(classifier, splits["test"], arguments, output)
     data = {f"clips for {name}": len(clips) for name, clips in splits.items()}
-    data, table = {"source": arguments.source, **data}, output / "epochs.csv"
-    record = run_record(arguments, NOT_SETTINGS, data=data, table=table, results=results)
-    classifier.save_to_preset(output / "preset", record=record)
-    keras_asit._files.write_whole(output / REPORT, json.dumps(results, indent=2).encode())
-    shutil.rmtree(output / "checkpoints")
+    finish(classifier, {"source": arguments.source, **data}, results, arguments, output)
     return results
-
-
-def fit(classifier, clips, checkpoints, callbacks, arguments):
-    """Train, or raise `FloatingPointError` if that leads to what is not finite."""
-    checkpoints.fit(
-        classifier,
-        lambda start: build_dataset(clips, arguments, start, checkpoints.log),
-        arguments.epochs,
-        callbacks=callbacks,
-        verbose=arguments.verbose,
-    )
-    # The loss of the last step is from before that step.
-    weights = [np.asarray(weight, "float32") for weight in classifier.get_weights()]
-    with np.errstate(over="ignore", invalid="ignore"):
-        norms = [np.linalg.norm(weight) for weight in weights]
-    if not np.isfinite(norms).all():
-        raise FloatingPointError(
-            f"The norms of weights are not finite after epoch {arguments.epochs}."
-        )
 
 
 def build_classifier(class_names, multi_label, arguments):
     models = keras_asit.models
     converter = build_converter(arguments)
-    shape = converter.audio_shape()
-    if arguments.preset:
-        backbone = models.ASiTBackbone.from_preset(
-            arguments.preset,
-            load_weights=not arguments.from_scratch,
-            spectrogram_shape=shape,
-            drop_path_rate=arguments.drop_path_rate,
-        )
-    else:
-        backbone = models.ASiTBackbone(shape, **dimensions(arguments))
+    backbone = build_backbone(converter.audio_shape(), arguments)
     head = models.ASiTAudioClassifier.from_preset(arguments.preset) if arguments.keep_head else None
-    backbone.trainable = not arguments.freeze
-    if arguments.lora_rank:
-        backbone.enable_lora(arguments.lora_rank)
     classifier = models.ASiTAudioClassifier(
         backbone,
         len(class_names),
@@ -330,17 +255,6 @@ def build_augmentation(arguments):
     return keras.Sequential(layers, name="augmentation") if layers else None
 
 
-def build_converter(arguments):
-    converter = keras_asit.models.ASiTAudioConverter()
-    if arguments.preset:
-        converter = converter.from_preset(arguments.preset)
-    changed = {"mean": arguments.mean, "standard_deviation": arguments.standard_deviation}
-    changed = {name: value for name, value in changed.items() if value is not None}
-    if arguments.seconds is not None:
-        changed["num_frames"] = converter.frames_in(arguments.seconds)
-    return keras_asit.models.ASiTAudioConverter(**{**converter.get_config(), **changed})
-
-
 def build_dataset(clips, arguments, start, log):
     converter = build_converter(arguments)
     return keras_asit.data.labeled_dataset(
@@ -362,58 +276,18 @@ def build_dataset(clips, arguments, start, log):
 def compile_classifier(classifier, arguments, steps_per_epoch):
     import keras
 
-    schedules = keras_asit.schedules
-    steps = arguments.epochs * steps_per_epoch
-    warmup = min(arguments.warmup_steps, steps - 1)
-    if arguments.schedule == "cosine":
-        rate = schedules.WarmupCosine(arguments.learning_rate, 0.0, steps, warmup_steps=warmup)
-    else:
-        first = arguments.decay_after * steps_per_epoch
-        rate = schedules.WarmupStepDecay(
-            arguments.learning_rate,
-            arguments.decay_rate,
-            first,
-            decay_steps=arguments.decay_every * steps_per_epoch,
-            warmup_steps=min(warmup, first),
-        )
-    optimizer = keras_asit.optimizers.AdamW(
-        rate,
-        weight_decay=arguments.weight_decay,
-        beta_1=0.95,
-        use_ema=arguments.averaging > 0,
-        ema_momentum=arguments.averaging,
-    )
-    if arguments.layer_decay < 1:
-        optimizer = keras_asit.optimizers.layerwise_decay(
-            optimizer, classifier.backbone, arguments.layer_decay
-        )
     losses = {
         "categorical": keras.losses.CategoricalCrossentropy,
         "binary": keras.losses.BinaryCrossentropy,
     }
     binary = classifier.multi_label or arguments.loss == "binary"
     classifier.compile(
-        optimizer,
+        build_optimizer(classifier.backbone, steps_per_epoch, arguments),
         losses["binary" if binary else "categorical"](
             from_logits=True, label_smoothing=arguments.label_smoothing
         ),
         metrics=[] if classifier.multi_label else [keras.metrics.CategoricalAccuracy("accuracy")],
     )
-
-
-def build_callbacks(checkpoints, validation, arguments, output):
-    import keras
-
-    callbacks = [keras_asit.callbacks.StopOnNonFinite(checkpoints.log.files)]
-    if arguments.averaging:
-        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
-    if validation is not None:
-        callbacks.append(
-            keras_asit.callbacks.ValidateRecordings(validation, batch_size=arguments.batch_size)
-        )
-    if arguments.logs:
-        callbacks.append(keras.callbacks.TensorBoard(output / "logs"))
-    return [*callbacks, keras_asit.callbacks.LogTable(output / "epochs.csv")]
 
 
 def measure(classifier, clips, arguments, output):
@@ -435,19 +309,9 @@ def measure(classifier, clips, arguments, output):
         metric.update_state(labels, probabilities)
         results[metric.name] = float(metric.result())
     if arguments.table:
-        write_table(labels, probabilities, clips.class_names, output / "classes.csv")
-    print("Test: " + ", ".join(f"{name} {value:.4g}" for name, value in results.items()))
-    print(f"Results: {output}")
-    # JSON has no infinite numbers, such as d-prime is where all clips are told apart.
-    return {name: value if np.isfinite(value) else None for name, value in results.items()}
-
-
-def write_table(labels, probabilities, class_names, path):
-    rows = keras_asit.evaluation.class_table(labels, probabilities, class_names)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+        table = keras_asit.evaluation.class_table(labels, probabilities, clips.class_names)
+        write_classes(table, output)
+    return finite_results("test", results, output)
 
 
 def parse_arguments():
@@ -455,14 +319,7 @@ def parse_arguments():
     add = parser.add_argument
     add("source", metavar="SOUNDS", help="folder or manifest")
     add("--dataset", choices=DATASETS, default="any", help="(default: %(default)s)")
-    add("--preset", help="name, folder or handle to start from (default: a random start)")
-    add("--from-scratch", action="store_true", help="take the preset's architecture only")
-    add("--output", type=Path, default=Path("runs/finetune"), help="(default: %(default)s)")
-    add("--seed", type=int, default=1, help="of everything random (default: %(default)s)")
-    add_license(parser)
-    add("--verbose", type=int, default=1, help="as in Keras: 1 progress bar, 2 a line an epoch")
-    add("--save-every", type=positive_integer, default=1000, help="batches; and after each epoch")
-    add("--keep", type=positive_integer, default=2, help="checkpoints (default: %(default)s)")
+    add_run_flags(parser, "runs/finetune")
 
     group = parser.add_argument_group("data")
     add = group.add_argument
@@ -477,49 +334,39 @@ def parse_arguments():
     add("--split-file", help="VoxCeleb1's iden_split.txt (default: that in the folder)")
     add("--task", choices=["digit", "speaker"], default="digit", help="of the spoken digits")
     add("--labels-per-class", type=positive_integer, help="train on so few clips, drawn at random")
-    published(group, "--validation-share", share, "of training clips; 0: the last epoch counts")
-    published(group, "--seconds", number_between(WINDOW_SECONDS), "of a window (any: the preset's)")
-    published(group, "--mean", finite_number, "of log-mels (any: the preset's)")
     published(
-        group, "--standard-deviation", number_between(1e-6), "of log-mels (any: the preset's)"
+        group,
+        OF_DATASET,
+        "--validation-share",
+        share,
+        "of training clips; 0: the last epoch counts",
     )
-    published(group, "--balanced", bool, "draw clips of rare classes more often")
+    published(
+        group,
+        OF_DATASET,
+        "--seconds",
+        number_between(WINDOW_SECONDS),
+        "of a window (any: the preset's)",
+    )
+    published(group, OF_DATASET, "--balanced", bool, "draw clips of rare classes more often")
     group.add_argument("--overlap", type=overlap, default=0.0, help="of windows in the test")
 
-    group = parser.add_argument_group("model")
+    group = add_model_flags(parser, OF_DATASET)
     add = group.add_argument
-    add("--size", choices=SIZES, default="tiny", help="without a preset (default: %(default)s)")
-    add("--hidden-dim", type=positive_integer, help="without a preset (default: that of the size)")
-    add("--num-layers", type=positive_integer, help="without a preset (default: that of the size)")
-    add("--num-heads", type=positive_integer, help="without a preset (default: that of the size)")
     add("--pooling", choices=POOLINGS, default="cls_and_mean")
-    published(group, "--dropout", share, "before the head")
-    published(group, "--drop-path-rate", share)
+    published(group, OF_DATASET, "--dropout", share, "before the head")
     add("--keep-head", action="store_true", help="start classes from the preset's, by their names")
-    add("--freeze", action="store_true", help="train the head only")
-    add(
-        "--lora-rank", type=integer_from_zero, default=0, help="low-rank adaptation (default: none)"
-    )
 
-    group = parser.add_argument_group("optimization")
-    published(group, "--epochs", positive_integer)
-    published(group, "--batch-size", positive_integer)
-    published(group, "--learning-rate", number_from_zero)
-    published(group, "--loss", str, "cross-entropy", choices=["categorical", "binary"])
-    published(group, "--schedule", str, "of the learning rate", choices=["steps", "cosine"])
-    published(group, "--decay-after", positive_integer, "epochs, of steps")
-    published(group, "--decay-every", positive_integer, "epochs, of steps")
-    published(group, "--decay-rate", share, "of steps")
-    published(group, "--warmup-steps", integer_from_zero)
-    published(group, "--mixup", share, "how often a clip is mixed")
-    published(group, "--max-frames", integer_from_zero, "hidden by SpecAugment")
-    published(group, "--max-mels", integer_from_zero, "hidden by SpecAugment")
-    published(group, "--noise", number_from_zero, "largest amplitude of noise in a spectrogram")
-    published(group, "--max-shift", integer_from_zero, "frames that a spectrogram is rolled by")
-    published(group, "--averaging", share, "momentum of the average of weights; 0: none")
+    group = add_optimization_flags(parser, OF_DATASET)
+    losses = ["categorical", "binary"]
+    published(group, OF_DATASET, "--loss", str, "cross-entropy", choices=losses)
+    published(group, OF_DATASET, "--max-frames", integer_from_zero, "hidden by SpecAugment")
+    published(group, OF_DATASET, "--max-mels", integer_from_zero, "hidden by SpecAugment")
+    noise = "largest amplitude of noise in a spectrogram"
+    published(group, OF_DATASET, "--noise", number_from_zero, noise)
+    shift = "frames that a spectrogram is rolled by"
+    published(group, OF_DATASET, "--max-shift", integer_from_zero, shift)
     group.add_argument("--label-smoothing", type=share, default=0.0, help="(default: %(default)s)")
-    published(group, "--weight-decay", number_from_zero)
-    group.add_argument("--layer-decay", type=share, default=1.0, help="of learning rates, a layer")
 
     arguments = parser.parse_args()
     if arguments.keep_head and not arguments.preset:
@@ -528,15 +375,6 @@ def parse_arguments():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
     return arguments
-
-
-def published(group, flag, type, help="", **kwargs):
-    """Add a flag whose default is the data set's."""
-    if type is bool:
-        group.add_argument(flag, action=argparse.BooleanOptionalAction, help=help)
-    else:
-        help = f"{help} (default: the data set's)".strip()
-        group.add_argument(flag, type=type, help=help, **kwargs)
 
 
 if __name__ == "__main__":
