@@ -6,7 +6,8 @@
 DETECTOR is a preset (name, folder or handle), the file published with PretrainedSED
 (ASIT_strong_1.pt), or a saved `ASiTEventDetector` (.keras). RECORDINGS are folders, searched whole,
 .txt, .csv, .tsv or .json manifests, or audio files. Without output, the events are printed. Of one
-recording they are printed anyway, and can be drawn (.png). Output is as that of label.py: a table
+recording they are printed anyway, and can be drawn (.png). What train_events.py saved has its own
+thresholds and filters, which flags replace. Output is as that of label.py: a table
 (.csv, .parquet), .json, or Audacity's labels (.txt, or a folder); the same command goes on where
 it was interrupted.
 """
@@ -59,6 +60,9 @@ def detect(arguments):
         arguments.num_heads,
     )
     labels = read_labels(arguments.labels, detector)
+    for name, own in (("threshold", detector.thresholds), ("median_steps", detector.median_steps)):
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, own)
     if tables and len(paths) > 1:
         names = ("threshold", "overlap", "median_steps", "min_seconds")
         settings = {name: getattr(arguments, name) for name in names}
@@ -170,9 +174,13 @@ def parse_arguments():
     add("recordings", metavar="RECORDINGS", nargs="+", help="folders, manifests, audio files")
     add("--labels", help="text file with the name of a class a line (default: the detector's)")
     add("--output", type=output_path, nargs="+", default=[], help="tables, and a picture (.png)")
-    number("--threshold", 0.5, share, "of probability")
+    add("--threshold", type=share, help="of probability (default: the detector's, else 0.5)")
     number("--overlap", 0.5, overlap, "of windows")
-    number("--median-steps", 1, odd_integer, "length of the median filter, odd; 1 is none")
+    add(
+        "--median-steps",
+        type=odd_integer,
+        help="length of the median filter, odd; 1 is none (default: the detector's, else 1)",
+    )
     number("--min-seconds", 0.0, number_from_zero, "of an event")
     add("--num-heads", type=int, help="of the published network (default: width // 64)")
     return parser.parse_args()
