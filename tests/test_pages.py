@@ -75,15 +75,23 @@ def find_flags():
                         yield page.stem, path, flag
 
 
+def read_recipe(path):
+    """Return the code of a recipe and of the files beside it that it imports."""
+    text = (ROOT / f"{path}.py").read_text(encoding="utf-8")
+    names = re.findall(r"^from (\w+) import", text, re.MULTILINE)
+    files = [ROOT / "recipes" / f"{name}.py" for name in names]
+    return text + "".join(file.read_text(encoding="utf-8") for file in files if file.exists())
+
+
 def test_flags_are_those_of_the_recipes():
     flags = set(find_flags())
     assert len(flags) > 30
     # Of Apache Beam and X-ARES.
-    others = {"--direct_num_workers", "--direct", "--max-jobs"}
+    others = {"--direct", "--max-jobs"}
     unknown = [
         (page, path, flag)
         for page, path, flag in sorted(flags)
-        if flag not in others and f'"{flag}"' not in (ROOT / f"{path}.py").read_text()
+        if flag not in others and f'"{flag}"' not in read_recipe(path)
     ]
     assert not unknown
 
