@@ -214,8 +214,8 @@ def finetune(splits, arguments, output):
     )
     classifier.save(output / CLASSIFIER)
     results = measure(classifier, splits["test"], arguments, output)
-    data = {f"clips for {name}": len(clips) for name, clips in splits.items()}
-    finish(classifier, {"source": arguments.source, **data}, results, arguments, output)
+    paths = {name: clips.paths for name, clips in splits.items()}
+    finish(classifier, paths, results, arguments, output)
     return results
 
 

@@ -12,7 +12,6 @@ command goes on from the last checkpoint, exactly. Choose the backend with KERAS
 import argparse
 import hashlib
 import os
-import time
 import warnings
 from pathlib import Path
 
@@ -66,7 +65,6 @@ def main():
 def pretrain(arguments):
     import keras
 
-    began = time.monotonic()
     if arguments.output.exists() and not arguments.output.is_dir():
         raise NotADirectoryError(f"--output must be a folder, but {arguments.output} is a file")
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -113,7 +111,7 @@ def pretrain(arguments):
         backbone = pretrainer.teacher.backbone
         converter = build_converter(arguments)
         sections["Neighbors"] = neighbors(backbone, converter, clips, arguments.seed)
-    write_report(arguments.output / "report.html", record, sections, began=began)
+    write_report(arguments.output / "report.html", record, sections)
     print(f"Report: {arguments.output / 'report.html'}")
 
 

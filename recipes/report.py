@@ -22,6 +22,8 @@ keras_asit = lazy_loader.load("keras_asit")
 NUM_EMBEDDED, NUM_SHOWN, NUM_NEIGHBORS = 100, 6, 3
 # A page with all sounds has some hundred kilobytes.
 HEARD_SECONDS = 4
+# A recipe imports this when it is started.
+BEGAN = time.monotonic()
 PACKAGES = ("keras-asit", "keras", "keras-hub", "tensorflow", "jax", "torch", "numpy")
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: auto; padding: 1rem;
@@ -36,14 +38,13 @@ code { overflow-wrap: anywhere; }
 """
 
 
-def write_report(path, record, sections, *, began):
+def write_report(path, record, sections):
     """Write the page of a run.
 
     Args:
         path: path of the .html file.
         record: dict. What the run tells of itself, as `run_record` returns it.
         sections: dict of HTML, by heading; those that are empty are left out.
-        began: float. When the run was started, by `time.monotonic`.
     """
     name = f"{record['name']}: {record['recipe']}"
     sections = {
@@ -52,7 +53,7 @@ def write_report(path, record, sections, *, began):
         **sections,
         "Data": values_table(record.get("data", {})),
         "Settings": folded(values_table(record.get("settings", {}))),
-        "How it ran": values_table(circumstances(began)),
+        "How it ran": values_table(circumstances()),
     }
     body = "\n".join(
         f"<section><h2>{html.escape(heading)}</h2>\n<div class=wide>{content}</div></section>"
@@ -69,14 +70,14 @@ def write_report(path, record, sections, *, began):
     keras_asit._files.write_whole(path, page.encode())
 
 
-def circumstances(began):
+def circumstances():
     """Return the command, the time and memory that it took, and versions."""
     import keras
 
     found = {
         "command": shlex.join(["python", *sys.argv]),
         "ended": time.strftime("%Y-%m-%d %H:%M:%S %Z"),
-        "minutes, since it was last started": round((time.monotonic() - began) / 60, 1),
+        "minutes, since it was last started": round((time.monotonic() - BEGAN) / 60, 1),
     }
     try:
         import resource
@@ -112,13 +113,31 @@ def as_text(value):
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
+def rounded(text):
+    """Return a text of a table, of a number with a point so many digits."""
+    return as_text(as_number(text)) if "." in text else text
+
+
+def rows_table(path):
+    """Return a .csv table as HTML, or nothing where there is none."""
+    if not path.exists():
+        return ""
+    with path.open(newline="", encoding="utf-8") as file:
+        head, *rows = csv.reader(file)
+    # The first column has names, whatever they look like.
+    rows = [[name, *map(rounded, values)] for name, *values in rows]
+    head = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in head)
+    rows = ("".join(f"<td>{html.escape(text)}</td>" for text in row) for row in rows)
+    return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
+
+
 def curves(table):
     """Return a picture of each column of a .csv table with a row an epoch, as HTML."""
     from matplotlib.figure import Figure
 
     with Path(table).open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    columns = {name: numbers(row[name] for row in rows) for name in (rows[0] if rows else ())}
+    columns = {name: [as_number(row[name]) for row in rows] for name in (rows[0] if rows else ())}
     pictures = []
     for name, values in columns.items():
         if name != "epoch" and np.isfinite(values).any():
@@ -132,23 +151,26 @@ def curves(table):
     return "".join(pictures)
 
 
-def numbers(texts):
-    def number(text):
-        try:
-            return float(text)
-        except (TypeError, ValueError):
-            return math.nan
-
-    return [number(text) for text in texts]
+def as_number(text):
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def picture(figure, description):
-    """Return a figure of matplotlib as HTML."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=100)
+    """Return a figure of matplotlib, or a .png file, as HTML; nothing where there is no file."""
+    if isinstance(figure, Path):
+        content = figure.read_bytes() if figure.exists() else b""
+    else:
+        stream = io.BytesIO()
+        figure.savefig(stream, format="png", dpi=100)
+        content = stream.getvalue()
+    if not content:
+        return ""
     return (
         f'<img alt="{html.escape(description)}" '
-        f'src="data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}">'
+        f'src="data:image/png;base64,{base64.b64encode(content).decode()}">'
     )
 
 

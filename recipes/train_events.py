@@ -76,6 +76,7 @@ def main():
         keras_asit._extras.check_extra("events", "sed_scores_eval")
         make_outputs([arguments.output], DETECTOR)
         arguments.logs = is_installed("tensorboard", "TensorBoard's logs")
+        arguments.pictures = is_installed("matplotlib", "curves in the report")
         train_events(read_splits(arguments), arguments, arguments.output)
 
 
@@ -103,8 +104,8 @@ def train_events(splits, arguments, output):
     detector.save(output / DETECTOR)
     split = "test" if "test" in splits else "validation"
     results = measure(detector, split, splits[split], arguments, output)
-    data = {f"recordings for {name}": len(events) for name, events in splits.items()}
-    finish(detector, {"source": arguments.source, **data}, results, arguments, output)
+    paths = {name: events.paths for name, events in splits.items()}
+    finish(detector, paths, results, arguments, output)
 
 
 def read_splits(arguments):

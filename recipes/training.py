@@ -20,6 +20,7 @@ from command_line import (
     positive_integer,
     share,
 )
+from report import curves, neighbors, picture, rows_table, write_report
 from run_record import add_license, run_record
 
 keras_asit = lazy_loader.load("keras_asit")
@@ -198,11 +199,24 @@ def finite_results(split, results, output):
     return {name: value if np.isfinite(value) else None for name, value in results.items()}
 
 
-def finish(model, data, results, arguments, output):
-    """Leave the preset, with the record of the run, and the report; checkpoints are done with."""
+def finish(model, paths, results, arguments, output):
+    """Leave the preset, with the record of the run, and the report; checkpoints are done with.
+
+    `paths` is a dict from the names of splits to their recordings.
+    """
+    data = {f"recordings for {name}": len(some) for name, some in paths.items()}
+    data = {"source": arguments.source, **data}
     table = output / "epochs.csv"
     record = run_record(arguments, NOT_SETTINGS, data=data, table=table, results=results)
     model.save_to_preset(output / "preset", record=record)
+    converter, heard = model.preprocessor.audio_converter, paths.get("test", paths["train"])
+    sections = {
+        "Every epoch": curves(table) if arguments.pictures else "",
+        "Confusion": picture(output / "confusion.png", "confusion of the classes"),
+        "Classes": rows_table(output / "classes.csv"),
+        "Neighbors": neighbors(model.backbone, converter, list(map(str, heard)), arguments.seed),
+    }
+    write_report(output / "report.html", record, sections)
     keras_asit._files.write_whole(output / REPORT, json.dumps(results, indent=2).encode())
     shutil.rmtree(output / "checkpoints")
 

@@ -44,7 +44,10 @@ def check_results(output, metrics, classes):
     assert ASiTAudioClassifier.from_preset(str(output / "preset")).class_names == classes
     record = json.loads((output / "preset" / "training.json").read_text())
     assert record["results"] == {key: value for key, value in results.items() if value is not None}
-    assert record["data"]["clips for test"] == results["clips"]
+    assert record["data"]["recordings for test"] == results["clips"]
+    report = (output / "report.html").read_text()
+    assert all(f"<h2>{name}</h2>" in report for name in ("Results", "Every epoch", "Classes"))
+    assert ("<h2>Confusion</h2>" in report) == ("accuracy" in metrics)
     return results
 
 

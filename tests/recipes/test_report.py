@@ -4,7 +4,6 @@ import base64
 import html.parser
 import io
 import shutil
-import time
 from pathlib import Path
 
 import keras
@@ -46,7 +45,7 @@ class Page(html.parser.HTMLParser):
 
 def test_a_page_loads_nothing_and_tells_results_settings_and_versions(tmp_path):
     path = tmp_path / "report.html"
-    write_report(path, RECORD, {"Empty": "", "Mine": "<p>mine</p>"}, began=time.monotonic())
+    write_report(path, RECORD, {"Empty": "", "Mine": "<p>mine</p>"})
     text = path.read_text()
     page = Page(text)
     assert page.open == []
