@@ -59,6 +59,8 @@ class LogMelFilterbank(keras.layers.Layer):
         self.fft_size = 2 ** math.ceil(math.log2(self.window))
         self._taper = np.hanning(self.window).astype("float32")
         self._filter_groups = _group_filters(mel_filters(sample_rate, num_mels, self.fft_size))
+        # Set by exports, for runtimes that know no Fourier transform.
+        self.transforms_by_matrix = False
         # There are no weights, and Keras quantizes models only of built layers.
         self.built = True
 
@@ -78,11 +80,20 @@ class LogMelFilterbank(keras.layers.Layer):
         if waveforms.shape[-1] is not None and not self.num_frames(waveforms.shape[-1]):
             # TensorFlow and PyTorch refuse a Fourier transform of no frames.
             return ops.zeros((ops.shape(waveforms)[0], 0, self.num_mels), dtype="float32")
-        real, imaginary = ops.rfft(self._frames(ops, waveforms), fft_length=self.fft_size)
+        real, imaginary = self._spectrum(ops, self._frames(ops, waveforms))
         power = real * real + imaginary * imaginary
         groups = self._filter_groups
         energies = [ops.matmul(power[..., first:last], filters) for first, last, filters in groups]
         return ops.log(ops.maximum(ops.concatenate(energies, axis=-1), FLOOR))
+
+    def _spectrum(self, ops, frames):
+        if not self.transforms_by_matrix:
+            return ops.rfft(frames, fft_length=self.fft_size)
+        bins = np.arange(self.fft_size // 2)
+        # In whole numbers, for the angles of later samples would lose digits.
+        turns = np.outer(np.arange(self.window), bins) % self.fft_size / self.fft_size
+        waves = np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)
+        return [ops.matmul(frames, wave.astype("float32")) for wave in waves]
 
     def _frames(self, ops, waveforms):
         """Return frames without their mean, pre-emphasized and tapered.
@@ -101,7 +112,9 @@ class LogMelFilterbank(keras.layers.Layer):
         first = previous[:, :: self.shift][:, :num_frames]
         last = waveforms[:, self.window - 1 :: self.shift][:, :num_frames]
         offset = ops.mean(frames, axis=-1) - PREEMPHASIS / self.window * (last - first)
-        return (frames - offset[..., None]) * ops.convert_to_tensor(self._taper, "float32")
+        return (frames - ops.expand_dims(offset, -1)) * ops.convert_to_tensor(
+            self._taper, "float32"
+        )
 
     def _cut(self, ops, waveforms, num_frames):
         """Cut waveforms into overlapping frames by laying shifted hops side by side."""
@@ -175,6 +188,7 @@ def operations_for(x):
     return types.SimpleNamespace(
         concatenate=tf.concat,
         convert_to_tensor=tf.cast,
+        expand_dims=tf.expand_dims,
         log=tf.math.log,
         matmul=tf.matmul,
         maximum=tf.maximum,

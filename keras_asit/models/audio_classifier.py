@@ -143,8 +143,8 @@ class ASiTAudioClassifier(ASiTTask):
         """
         if optimizer == "auto":
             optimizer = AdamW(5e-5)
-        from_logits = not self._outputs_are_probabilities
-        if loss == "auto" and self._is_binary:
+        from_logits = not self.outputs_are_probabilities
+        if loss == "auto" and self.is_binary:
             loss = keras.losses.BinaryCrossentropy(from_logits)
         elif loss == "auto":
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits)
@@ -152,7 +152,7 @@ class ASiTAudioClassifier(ASiTTask):
             sizes = {"multi_label": True, "num_labels": self.num_classes}
             auc_pr = keras.metrics.AUC(curve="PR", from_logits=from_logits, name="auc_pr", **sizes)
             metrics = [auc_pr]
-        elif metrics == "auto" and self._is_binary:
+        elif metrics == "auto" and self.is_binary:
             threshold = 0.0 if from_logits else 0.5
             metrics = [keras.metrics.BinaryAccuracy(name="accuracy", threshold=threshold)]
         elif metrics == "auto":
@@ -166,8 +166,8 @@ class ASiTAudioClassifier(ASiTTask):
         is_sparse = isinstance(self.loss, sparse) or self.loss == "sparse_categorical_crossentropy"
         if self.num_classes == 1 and len(y.shape) == 1:
             y = y[:, None]
-        are_shares = self._is_binary or tuple(y.shape[1:]) == (self.num_classes,)
-        if are_shares and is_sparse and not self._is_binary:
+        are_shares = self.is_binary or tuple(y.shape[1:]) == (self.num_classes,)
+        if are_shares and is_sparse and not self.is_binary:
             return as_indices_of_ones(y)
         if are_shares:
             labels = as_shares(y, (self.num_classes,))
@@ -223,17 +223,18 @@ class ASiTAudioClassifier(ASiTTask):
 
     def probability_model(self) -> keras.Model:
         """Return a `keras.Model` from spectrograms to probabilities; it shares all weights."""
-        if self._outputs_are_probabilities:
+        if self.outputs_are_probabilities:
             return keras.Model(self.input, self.output)
-        function = "sigmoid" if self._is_binary else "softmax"
+        function = "sigmoid" if self.is_binary else "softmax"
         layer = keras.layers.Activation(function, dtype="float32", name="probabilities")
         return keras.Model(self.input, layer(self.output))
 
     @property
-    def _is_binary(self):
+    def is_binary(self):
         """Whether each class is a yes or no of its own."""
         return self.multi_label or self.num_classes == 1
 
     @property
-    def _outputs_are_probabilities(self):
+    def outputs_are_probabilities(self):
+        """Whether outputs are not logits."""
         return self.activation in (keras.activations.softmax, keras.activations.sigmoid)

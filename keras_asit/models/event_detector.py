@@ -101,8 +101,9 @@ class ASiTEventDetector(ASiTTask):
         # === Functional Model ===
         inputs = backbone.input
         tokens = backbone(inputs)
-        shares = ops.cast(step_shares(tokens.shape[1], num_steps), tokens.dtype)
-        steps = ops.einsum("st,btd->bsd", shares, tokens)
+        # An array: exports would take a tensor of the backend for one more input.
+        shares = step_shares(tokens.shape[1], num_steps).astype(tokens.dtype)
+        steps = ops.matmul(shares, tokens)
         outputs = {
             "strong": self.strong_head(steps),
             "weak": self.weak_head(ops.mean(steps, axis=1)),
