@@ -20,6 +20,7 @@ DOCUMENTATION = [
     "scikit-learn>=1.6",
     *PICTURES,
 ]
+EXPORT = ["ai-edge-litert", "ai-edge-quantizer", "onnx", "onnxruntime", "openvino", "tf2onnx>=1.17"]
 TESTS = [
     "import-linter>=2.7",
     "mypy>=1.18",
@@ -31,11 +32,12 @@ TESTS = [
     "setuptools>=70.1",
     "tensorboard",
     *EVENTS,
+    *EXPORT,
     *PICTURES,
 ]
 
 # Functions of recipes/__init__.py, which run a recipe each.
-COMMANDS = ["quickstart", "pretrain", "finetune", "label", "events", "embed", "check"]
+COMMANDS = ["quickstart", "pretrain", "finetune", "label", "events", "embed", "export", "check"]
 
 setup(
     name="keras-asit",
@@ -86,6 +88,7 @@ setup(
         "benchmark": ["torch>=2.6", "transformers"],
         "docs": DOCUMENTATION,
         "events": EVENTS,
+        "export": EXPORT,
         "jax": ["jax>=0.5"],
         "torch": ["safetensors", "torch>=2.6"],
         "parquet": ["pyarrow"],

@@ -6,6 +6,7 @@ from keras_asit import (
     data,
     evaluation,
     events,
+    exporting,
     layers,
     losses,
     metrics,
@@ -13,6 +14,7 @@ from keras_asit import (
     optimizers,
     schedules,
 )
+from keras_asit.exporting import export as export
 
 __version__ = "0.1.0"
 
@@ -22,6 +24,7 @@ __all__ = [
     "data",
     "evaluation",
     "events",
+    "exporting",
     "layers",
     "losses",
     "metrics",

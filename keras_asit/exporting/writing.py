@@ -1,0 +1,46 @@
+"""A program that writes saved networks in other formats; it runs under TensorFlow.
+
+Its one argument is the path of a JSON file: a list of the arguments of `convert`.
+"""
+
+import functools
+import json
+import sys
+import tempfile
+
+import keras
+import tensorflow as tf
+
+from keras_asit.exporting.formats import FORMATS
+from keras_asit.models import ASiTAudioConverter
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8") as file:
+        jobs = json.load(file)
+    with tempfile.TemporaryDirectory() as folder:
+        traced = functools.cache(functools.partial(trace, folder))
+        for job in jobs:
+            convert(traced(job["network"]), job)
+
+
+def trace(folder, network):
+    """Write a network, saved by Keras, as a SavedModel; return where it is."""
+    model = keras.saving.load_model(network, compile=False)
+    for layer in model.layers:
+        if isinstance(layer, ASiTAudioConverter):
+            layer.filterbank.transforms_by_matrix = True
+    saved_model = tempfile.mkdtemp(dir=folder)
+    (inputs,) = model.inputs
+    signature = tf.TensorSpec(inputs.shape, tf.float32, name=inputs.name)
+    model.export(saved_model, format="tf_saved_model", verbose=False, input_signature=[signature])
+    return saved_model
+
+
+def convert(saved_model, job):
+    arguments = job["path"], job["metadata"], job["quantize"]
+    FORMATS[job["format"]].write(saved_model, *arguments)
+
+
+if __name__ == "__main__":
+    main()
