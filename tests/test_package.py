@@ -112,6 +112,7 @@ def test_a_wheel_has_the_recipes_and_nothing_else_of_their_folder(installation):
         "asit-label",
         "asit-events",
         "asit-embed",
+        "asit-export",
         "asit-check",
     ],
 )

@@ -22,6 +22,7 @@ NOT_RUN = {
 # Those that train, write records or embed more than once.
 SLOW = {
     "embeddings: In a pipeline of scikit-learn",
+    "export: In Python",
     "finetune: In Python",
     "pretrain: The same with model.fit",
     "records: In Python",
