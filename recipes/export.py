@@ -7,10 +7,11 @@
 PRESET is a preset (name, folder or handle) of a classifier, tagger, event detector or backbone, or
 one saved as .keras, but for a backbone. Waveforms go in and the front end is inside; or, with
 --input spectrogram, what the preset's converter makes of them. Before it ends, the recipe opens the
-export with the runtime that it is for and compares outputs on recordings: more than 1e-4 from those
-of Keras, and there is an error and no file. With --quantize (ONNX, LiteRT) weights are 8-bit
-integers, and what that costs is printed. Choose the backend with KERAS_BACKEND; conversion runs
-under TensorFlow by itself. Needs the extra `export`.
+export with the runtime that it is for and compares outputs with those of Keras on recordings: where
+one is off by more than 1e-4, of the largest value where that exceeds 1, there is an error and no
+file. With --quantize (ONNX, LiteRT) weights are 8-bit integers, and what that costs is printed.
+Choose the backend with KERAS_BACKEND; conversion runs under TensorFlow by itself. Needs the extra
+`export`.
 """
 
 from pathlib import Path

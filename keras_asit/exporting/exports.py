@@ -15,7 +15,13 @@ import keras
 from keras_asit._arguments import check_choice, check_instance
 from keras_asit._extras import check_extra
 from keras_asit._files import PARTIAL
-from keras_asit.exporting.comparison import accuracies, compare, differences, read_sounds
+from keras_asit.exporting.comparison import (
+    accuracies,
+    compare,
+    differences,
+    is_close,
+    read_sounds,
+)
 from keras_asit.exporting.formats import FORMATS
 from keras_asit.exporting.runtimes import ExportedModel, format_of
 from keras_asit.models import (
@@ -26,7 +32,7 @@ from keras_asit.models import (
 )
 
 INPUTS = ("waveform", "spectrogram")
-# The largest difference from Keras of an export that is kept.
+# The largest difference from Keras of an export that is kept, as `is_close` takes it.
 TOLERANCE = 1e-4
 
 
@@ -73,12 +79,12 @@ def export(
         ValueError: if an argument is invalid.
         ImportError: if a package of the extra `export` is missing.
         RuntimeError: if the model cannot be converted or, without `quantize`, an output differs by
-            more than 1e-4. There is no file then.
+            more than 1e-4, or 1e-4 of its largest value if that exceeds 1. There is no file then.
 
     Example:
     ```python
     report = keras_asit.export(classifier, "classifier.onnx")
-    print(report["difference"])  # At most 1e-4.
+    print(report["difference"])
     ```
     """
     export = Export(model, Path(path), format, input, converter, quantize, recordings)
@@ -181,10 +187,11 @@ class Export:
         files = sorted(written.parent.iterdir())
         report = {"path": str(self.path), "bytes": sum(map(_bytes_of, files))}
         report |= {"sounds": len(self.sounds), **differences(self.kind, *both)}
-        if not self.quantize and not report["difference"] <= TOLERANCE:
+        if not self.quantize and not is_close(*both, TOLERANCE):
             raise RuntimeError(
                 f"The outputs of {self.format} are not those of Keras, but differ by up to "
-                f"{report['difference']:.2g}, more than {TOLERANCE:g}. There is no {self.path}."
+                f"{report['difference']:.2g}, more than {TOLERANCE:g} (of the largest value where "
+                f"that exceeds 1). There is no {self.path}."
             )
         # Weights of OpenVINO (.bin) are there before what refers to them (.xml).
         for file in files:

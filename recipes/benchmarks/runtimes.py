@@ -1,8 +1,8 @@
-"""Time exports of a network in their runtimes beside Keras: clips a second, sizes, differences.
+"""Time exports of a classifier in their runtimes beside Keras: clips a second, sizes, differences.
 
 All take turns in one process, the runtimes on one thread each, with waveforms that fill a window,
-and the fastest turn of each counts. PRESET is as in recipes/export.py; one without weights times
-the same. That Keras has one thread too, say so:
+and the fastest turn of each counts. The classifier is a preset's backbone with 527 classes that are
+not trained. That Keras has one thread too, say so:
 
     OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 python recipes/benchmarks/runtimes.py asit_base_16k
 
@@ -17,11 +17,15 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from export import find_recordings, load
 
+from keras_asit.data import read_manifest
 from keras_asit.exporting import ExportedModel
 from keras_asit.exporting.exports import Export, export_together
 from keras_asit.exporting.formats import FORMATS
+from keras_asit.models import ASiTAudioClassifier
+
+AUDIO = Path(__file__).parents[1] / "quickstart_audio"
+NUM_CLASSES = 527
 
 
 def main():
@@ -33,23 +37,21 @@ def main():
     parser.add_argument("--turns", type=int, default=10, help="(default: %(default)s)")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", message=".*architecture without weights")
-    model, converter = load(arguments.preset)
+    classifier = ASiTAudioClassifier.from_preset(arguments.preset, num_classes=NUM_CLASSES)
     with tempfile.TemporaryDirectory() as folder:
-        compare(model, converter, Path(folder), arguments)
+        compare(classifier, Path(folder), arguments)
 
 
-def compare(model, converter, folder, arguments):
+def compare(classifier, folder, arguments):
     forms = [(name, False) for name in FORMATS]
     forms += [(name, True) for name, kind in FORMATS.items() if kind.quantizes]
     names = [f"{name}{', int8' * quantize}" for name, quantize in forms]
-    recordings, _ = find_recordings(None)
     exports = [
         Export(
-            model,
+            classifier,
             folder / f"{'int8_' * quantize}network{FORMATS[name].suffix}",
-            converter=converter,
             quantize=quantize,
-            recordings=recordings,
+            recordings=read_manifest(str(AUDIO))[::20],
         )
         for name, quantize in forms
     ]
