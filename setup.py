@@ -37,7 +37,17 @@ TESTS = [
 ]
 
 # Functions of recipes/__init__.py, which run a recipe each.
-COMMANDS = ["quickstart", "pretrain", "finetune", "label", "events", "embed", "export", "check"]
+COMMANDS = [
+    "quickstart",
+    "pretrain",
+    "finetune",
+    "train_events",
+    "label",
+    "events",
+    "embed",
+    "export",
+    "check",
+]
 
 setup(
     name="keras-asit",

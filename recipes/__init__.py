@@ -19,6 +19,7 @@ def run(recipe):
 quickstart = functools.partial(run, "quickstart")
 pretrain = functools.partial(run, "pretrain")
 finetune = functools.partial(run, "finetune")
+train_events = functools.partial(run, "train_events")
 label = functools.partial(run, "label")
 events = functools.partial(run, "detect_events")
 embed = functools.partial(run, "embed")

@@ -109,6 +109,7 @@ def test_a_wheel_has_the_recipes_and_nothing_else_of_their_folder(installation):
         "asit-quickstart",
         "asit-pretrain",
         "asit-finetune",
+        "asit-train-events",
         "asit-label",
         "asit-events",
         "asit-embed",
