@@ -1,8 +1,10 @@
 """Recipes in processes of their own, killed again and again."""
 
+import os
 import signal
 import subprocess
 import sys
+import time
 
 
 def start_recipe(recipe, source, output, settings):
@@ -22,3 +24,19 @@ def killed_again_and_again(start, output, kills, wait):
         process.wait()
         yield kill
     assert start(output).wait() == 0
+
+
+def checkpoints_of(output):
+    """Return the names of what is in the folder of checkpoints."""
+    folder = output / "checkpoints"
+    return set(os.listdir(folder)) if folder.is_dir() else set()
+
+
+def wait_some_checkpoints(process, output, generator):
+    """Wait until a process has written, or writes, a checkpoint."""
+    before, deadline = checkpoints_of(output), time.monotonic() + 300
+    checkpoints = generator.randrange(1, 12)
+    while process.poll() is None and time.monotonic() < deadline and checkpoints:
+        if checkpoints_of(output) != before:
+            before, checkpoints = checkpoints_of(output), checkpoints - 1
+        time.sleep(generator.uniform(0, 0.002))

@@ -1,16 +1,19 @@
 """The recipe that fine-tunes, killed again and again at random moments."""
 
 import functools
-import os
 import random
-import time
 from pathlib import Path
 
 import data_set_layouts as layouts
 import keras
 import numpy as np
 import pytest
-from killed_recipes import killed_again_and_again, start_recipe
+from killed_recipes import (
+    checkpoints_of,
+    killed_again_and_again,
+    start_recipe,
+    wait_some_checkpoints,
+)
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "finetune.py"
 KILLS = 6
@@ -45,22 +48,6 @@ def start(tmp_path):
     return functools.partial(start_recipe, RECIPE, sounds, settings=SMALL)
 
 
-def newest(output):
-    """Return the names of what is in the folder of checkpoints."""
-    folder = output / "checkpoints"
-    return set(os.listdir(folder)) if folder.is_dir() else set()
-
-
-def wait_some_checkpoints(process, output, generator):
-    """Wait until a process has written, or writes, a checkpoint."""
-    before, deadline = newest(output), time.monotonic() + 300
-    checkpoints = generator.randrange(1, 12)
-    while process.poll() is None and time.monotonic() < deadline and checkpoints:
-        if newest(output) != before:
-            before, checkpoints = newest(output), checkpoints - 1
-        time.sleep(generator.uniform(0, 0.002))
-
-
 def weights_of(output):
     return keras.saving.load_model(output / "classifier.keras", compile=False).get_weights()
 
@@ -71,7 +58,7 @@ def test_kills_change_no_weight(start, tmp_path):
     assert start(uninterrupted).wait() == 0
     wait = functools.partial(wait_some_checkpoints, output=killed, generator=random.Random(1))
     for kill in killed_again_and_again(start, killed, KILLS, wait):
-        print(f"kill {kill}: {sorted(newest(killed))}")
+        print(f"kill {kill}: {sorted(checkpoints_of(killed))}")
         assert not (killed / "report.json").exists()
     for weight, expected in zip(weights_of(killed), weights_of(uninterrupted), strict=True):
         np.testing.assert_array_equal(weight, expected)
