@@ -11,7 +11,7 @@ import tempfile
 import keras
 import tensorflow as tf
 
-from keras_asit.exporting.formats import FORMATS
+from keras_asit.exporting.formats import ENDPOINT, FORMATS
 from keras_asit.models import ASiTAudioConverter
 
 
@@ -33,7 +33,12 @@ def trace(folder, network):
     saved_model = tempfile.mkdtemp(dir=folder)
     (inputs,) = model.inputs
     signature = tf.TensorSpec(inputs.shape, tf.float32, name=inputs.name)
-    model.export(saved_model, format="tf_saved_model", verbose=False, input_signature=[signature])
+    # Keras's own `export` would write the weights twice.
+    module = tf.Module()
+    module.serve = tf.function(functools.partial(model, training=False), [signature])
+    module.weights = [variable.value for variable in model.variables]
+    signatures = dict.fromkeys((ENDPOINT, "serving_default"), module.serve)
+    tf.saved_model.save(module, saved_model, signatures)
     return saved_model
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -21,9 +22,13 @@ from keras_asit.models import (
 )
 
 NAMES = ["dog & cat", '"é"', "<rain>"]
+AUDIO = Path(keras_asit.__file__).parents[1] / "recipes" / "quickstart_audio"
+RECORDINGS = [str(path) for path in sorted(AUDIO.glob("*/*.ogg"))[::60]]
 KINDS = ("backbone", "classifier", "tagger", "detector")
 CELLS = list(itertools.product(KINDS, exports.INPUTS, FORMATS))
 QUANTIZED = [cell for cell in CELLS if FORMATS[cell[2]].quantizes]
+IS_TENSORFLOW = keras.config.backend() == "tensorflow"
+once = pytest.mark.skipif(not IS_TENSORFLOW, reason="no backend takes part in it")
 
 
 def make_converter(**kwargs):
@@ -58,15 +63,17 @@ def models():
 
 @pytest.fixture(scope="module")
 def exported(models, tmp_path_factory):
-    """The path and the report of each cell, of quantized ones too; one process writes them all."""
+    """The path and the report of each cell, quantized ones too; one process writes them all."""
     folder = tmp_path_factory.mktemp("exports")
-    keys = [(*cell, False) for cell in CELLS] + [(*cell, True) for cell in QUANTIZED]
+    keys = [(*cell, False) for cell in CELLS]
+    keys += [(*cell, True) for cell in QUANTIZED if IS_TENSORFLOW]
     networks = {kind: exports.named_network(model) for kind, model in models.items()}
     jobs = []
     for kind, input, format, quantize in keys:
         path = folder / f"{kind}_{input}_{format}_{quantize}{FORMATS[format].suffix}"
         converter = make_converter() if kind == "backbone" else None
-        job = Export(models[kind], path, input=input, converter=converter, quantize=quantize)
+        options = {"input": input, "converter": converter, "quantize": quantize}
+        job = Export(models[kind], path, recordings=RECORDINGS, **options)
         # One for all formats, which a backend compiles but once.
         job.network = networks[kind]
         jobs.append(job)
@@ -124,6 +131,7 @@ def check_metadata(kind, input, metadata):
 
 
 @pytest.mark.slow
+@once
 @pytest.mark.parametrize(("kind", "input", "format"), QUANTIZED)
 def test_integers_cost_little_and_how_much_is_reported(kind, input, format, exported):
     report, whole = (exported[kind, input, format, quantize] for quantize in (True, False))
@@ -134,6 +142,7 @@ def test_integers_cost_little_and_how_much_is_reported(kind, input, format, expo
 
 
 @pytest.mark.slow
+@once
 def test_what_differs_is_not_kept(models, tmp_path, monkeypatch):
     model, write = make_model("classifier"), exports._write
 
@@ -148,6 +157,7 @@ def test_what_differs_is_not_kept(models, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@once
 def test_accuracy_is_reported_where_folders_are_classes(tmp_path, write_noise):
     classifier = make_model("classifier")
     classifier.class_names = ["dog", "cat", "rain"]
