@@ -134,13 +134,12 @@ def ending_in_one_line(going_on="", errors=()):
         going_on: str. How to go on after an interruption.
         errors: tuple of further types of errors.
     """
+    # Loaded before TensorFlow: behind it, with PyTorch as backend, the package would lack parts.
+    heeded = keras_asit.callbacks.continuation.heeded_signals() - {signal.SIGINT}
     import tensorflow as tf
 
     recipe = _recipe()
-    handlers = {
-        number: signal.signal(number, _terminate)
-        for number in keras_asit.callbacks.continuation.heeded_signals() - {signal.SIGINT}
-    }
+    handlers = {number: signal.signal(number, _terminate) for number in heeded}
     try:
         yield
     except BrokenPipeError:

@@ -1,5 +1,7 @@
 """The recipe that exports: what it loads, what it says, and what it refuses."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -65,6 +67,14 @@ def test_what_is_wrong_is_said_in_one_line(presets, tmp_path, complaint):
     assert "invalid choice: 'tflite'" in complaint(
         folder, "--format", "tflite", "--output", tmp_path / "network"
     )
+
+
+def test_a_process_of_its_own_starts_under_each_backend(tmp_path):
+    # Here, all that the recipe imports is there before it.
+    command = [sys.executable, str(RECIPE), "absent.keras", "--output", str(tmp_path / "a.onnx")]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("export.py: File not found: filepath=absent")
 
 
 @pytest.mark.slow
