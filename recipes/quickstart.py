@@ -80,7 +80,7 @@ def pretrain_and_compare(arguments):
         "averages of the spectrogram": accuracies_of(mean_and_deviation(converter)),
         "untrained network": accuracies_of(untrained.feature_model()),
     }
-    history = pretrainer.fit(dataset, epochs=arguments.epochs, shuffle=False, verbose=2)
+    history = pretrainer.fit(dataset, epochs=arguments.epochs, shuffle=False)
     teacher = pretrainer.teacher.backbone
     accuracies["pre-trained teacher"] = accuracies_of(teacher.feature_model())
 
