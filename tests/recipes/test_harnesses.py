@@ -111,15 +111,3 @@ def test_mteb_gets_scene_embeddings_of_recordings_of_any_rate_and_number_of_chan
     assert embeddings.shape == (3, model.mteb_model_meta.embed_dim)
     np.testing.assert_allclose(embeddings[:2], np.repeat(expected, 2, axis=0), atol=1e-5)
     np.testing.assert_allclose(embeddings[2:], expected, atol=0.1)
-
-
-# --- scikit-learn ---
-
-
-@pytest.mark.slow
-def test_the_readme_has_embeddings_in_a_pipeline(monkeypatch, capsys):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    [code] = [block for block in blocks if "make_pipeline" in block]
-    monkeypatch.chdir(ROOT)
-    exec(compile(code, "<README>", "exec"), {})
-    assert float(capsys.readouterr().out) > 0.4
