@@ -253,7 +253,9 @@ class FilePasses(Passes):
         new = {path: why for path, why in reasons.items() if path not in self.warned}
         if new:
             self.warned.update(new)
-            skipped = f"{len(new)} of {self.num_clips} audio files: {name_unreadable(new.items())}"
+            # A file may be several clips, as windows of events are.
+            total = len(set(self.paths))
+            skipped = f"{len(new)} of {total} audio files: {name_unreadable(new.items())}"
             warnings.warn(f"Skipped {skipped}", stacklevel=1)
         return np.False_
 
