@@ -2,12 +2,12 @@
 
 import os
 import re
-import time
 import warnings
 
 import numpy as np
 import pytest
 import soundfile
+from isolated_work import behave, print_as_c_does
 
 from keras_asit.data import audio_dataset, check_audio, decode_audio, pretraining_dataset
 from keras_asit.data.checking import isolated_map
@@ -154,17 +154,6 @@ def test_what_is_skipped_is_what_check_audio_calls_unreadable(damaged_files):
     assert used == readable
 
 
-def behave(item):
-    """Do as the item says."""
-    if item == "crash":
-        os.abort()
-    if item == "hang":
-        time.sleep(1000)
-    if item == "raise":
-        raise MemoryError("too much")
-    return item.upper()
-
-
 def test_results_come_in_order_whatever_happens():
     items = ["a", "crash", "b", "raise", "hang", "c"]
     assert list(isolated_map(behave, iter(items), num_workers=2, timeout=1.0)) == [
@@ -175,11 +164,6 @@ def test_results_come_in_order_whatever_happens():
         (None, "timed out"),
         ("C", None),
     ]
-
-
-def print_as_c_does(text):
-    os.write(2, text.encode())
-    return text
 
 
 def test_what_decoders_print_is_not_heard_but_errors_are_told_of_their_item(capfd):
