@@ -32,6 +32,8 @@ BACKGROUND_LEVELS = (-50.0, -35.0)
 EVENT_LEVELS = (6.0, 30.0)
 # A sound is what is no more than this below its loudest part.
 AUDIBLE_LEVEL = -30.0
+# In dB of full scale.
+SILENCE_LEVEL = -90.0
 FADE_SECONDS = 0.01
 
 
@@ -70,9 +72,17 @@ def make_mixtures(arguments):
 
 def folders_of(arguments):
     """Return the folder of each class, and that of the backgrounds under no name."""
+    check_names(arguments)
     folders = {name: arguments.sounds / name for name in arguments.classes}
     folders |= dict(arguments.also)
     return {**folders, "": arguments.background or arguments.sounds / "ambient"}
+
+
+def check_names(arguments):
+    """Raise `ValueError` if a class is named twice."""
+    names = [*arguments.classes, *(name for name, _ in arguments.also)]
+    if len(set(names)) < len(names):
+        raise ValueError(f"A class is named twice in --classes and --also: {', '.join(names)}")
 
 
 def divide(paths, generator):
@@ -95,6 +105,8 @@ def read_sound(path):
     """Return the audible part of a recording, its loudest part at full scale."""
     waveform = keras_asit.data.decode_audio(path, sample_rate=SAMPLE_RATE)
     levels = levels_of(waveform)
+    if levels.max() < SILENCE_LEVEL:
+        raise ValueError(f"{path} is silent; take it out of its folder")
     audible = np.flatnonzero(levels >= levels.max() + AUDIBLE_LEVEL)
     hop = round(FADE_SECONDS * SAMPLE_RATE)
     sound = waveform[audible[0] * hop : (audible[-1] + 1) * hop]

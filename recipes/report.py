@@ -67,7 +67,7 @@ def write_report(path, record, sections):
         f"<title>{html.escape(name)}</title><style>{STYLE}</style></head>\n"
         f"<body><h1>{html.escape(name)}</h1>\n{body}\n</body></html>\n"
     )
-    keras_asit._files.write_whole(path, page.encode())
+    keras_asit._files.write_whole(path, page.encode(errors="replace"))
 
 
 def circumstances():

@@ -124,6 +124,8 @@ def read_splits(arguments):
                 audio_folder=arguments.audio_folder,
                 missing=arguments.missing,
             )
+            if not any(splits[split].events):
+                raise ValueError(f"{source}, for {split}, has no event; give one that has some.")
             names = names or splits[split].class_names
     if "validation" not in splits:
         everything = splits["train"]
@@ -135,6 +137,11 @@ def read_splits(arguments):
                 "them apart; give --validation."
             )
         splits["validation"] = everything.select(sorted(order[:number]))
+        if not any(splits["validation"].events):
+            raise ValueError(
+                f"The {number} recordings set apart for validation have no event; give "
+                "--validation, a larger --validation-share or another --seed."
+            )
         splits["train"] = everything.select(sorted(order[number:]))
     return splits
 

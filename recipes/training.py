@@ -205,7 +205,9 @@ def finish(model, paths, results, arguments, output):
     `paths` is a dict from the names of splits to their recordings.
     """
     data = {f"recordings for {name}": len(some) for name, some in paths.items()}
-    data = {"source": arguments.source, **data}
+    split = "test" if "test" in paths else "validation"
+    tested_on = getattr(arguments, split) or f"held out of {Path(arguments.source).name}"
+    data = {"source": arguments.source, **data, "tested_on": tested_on}
     table = output / "epochs.csv"
     record = run_record(arguments, NOT_SETTINGS, data=data, table=table, results=results)
     model.save_to_preset(output / "preset", record=record)

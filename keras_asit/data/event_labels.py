@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import re
 import warnings
 from collections.abc import Sequence
 
@@ -62,9 +63,14 @@ class LabeledEvents:
                 f"Every path needs its events and a duration. Received: {len(self.paths)} paths, "
                 f"events of {len(self.events)}, durations of {len(self.seconds)}"
             )
+        if len(set(self.class_names)) < len(self.class_names):
+            raise ValueError(
+                f"Class names must differ. Received: {name_some(self.class_names, 20)}"
+            )
         for path, events in zip(self.paths, self.events):
             for onset, offset, index in events:
-                if not (0 <= onset < offset < math.inf and 0 <= index < len(self.class_names)):
+                is_known = index in range(len(self.class_names))
+                if not (0 <= onset < offset < math.inf and is_known):
                     raise ValueError(
                         "An event must be (onset, offset, class): from 0 on, the offset behind "
                         f"the onset, and an index below {len(self.class_names)}. Received: "
@@ -224,7 +230,11 @@ def _read_table(source, audio_folder):
         )
     folder = os.path.abspath(os.path.expanduser(audio_folder or os.path.dirname(source)))
     with open_manifest(source) as file:
-        has_segments = SEGMENT_COLUMN in file.readline().lower()
+        header = file.readline().lower()
+        # Where files are named, a segment is but one more column.
+        has_segments = SEGMENT_COLUMN in header and not any(
+            column in re.split(r"[,;\t\s]+", header) for column in PATH_COLUMNS
+        )
         file.seek(0)
         rows = read_columns(file, *COLUMNS, folder=folder)
     if not rows:

@@ -99,6 +99,8 @@ def labeled_dataset(
             "`weights` are for LabeledClips; records are read shard by shard, and events window by "
             "window."
         )
+    if not isinstance(clips, LabeledEvents) and (max_shift or num_steps != NUM_STEPS):
+        raise ValueError("`max_shift` and `num_steps` are for LabeledEvents, which have times.")
     if isinstance(clips, LabeledEvents):
         if crop_seconds is None:
             raise ValueError("`crop_seconds` must be given: the duration of a window of events.")

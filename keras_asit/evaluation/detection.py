@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from keras_asit._arguments import check_instance, check_number
 from keras_asit._extras import check_extra
 from keras_asit.data import LabeledEvents
+from keras_asit.models.event_detector import as_median_steps, as_thresholds
 
 # PSDS1 of DCASE's challenges (Ronchini et al., arXiv 2205.10226), which punishes late onsets.
 PSDS1 = {"dtc_threshold": 0.7, "gtc_threshold": 0.7, "alpha_st": 1.0, "max_efpr": 100.0}
@@ -79,7 +80,7 @@ def event_metrics(
         column: max(recordings.seconds[index], len(scores[index]) * step_seconds)
         for index, column in enumerate(truth)
     }
-    every = np.broadcast_to(np.asarray(thresholds, float), len(recordings.class_names))
+    every = as_thresholds(thresholds, len(recordings.class_names))
     chosen = {column: every[int(column)] for column in names}
     psds, psds_of_classes, *_ = intersection_based.psds(frames, truth, durations, **PSDS1)
     events, *_ = collar_based.fscore(frames, truth, chosen, **COLLARS)
@@ -159,6 +160,9 @@ def _frames_and_truth(scores, recordings, step_seconds, median_steps):
             f"`scores` must be {len(recordings)} arrays, one a recording, of shape (steps, "
             f"{len(recordings.class_names)}). Received: {len(scores)}, of (steps, *) {shapes}"
         )
+    if not all(len(each) and (np.min(each) >= 0 and np.max(each) <= 1) for each in scores):
+        raise ValueError("`scores` must be from 0 to 1, of one step or more; take the sigmoid.")
+    as_median_steps(median_steps, len(recordings.class_names))
     occurring = sorted({index for events in recordings.events for *_, index in events})
     if not occurring:
         raise ValueError("`recordings` must have at least one event.")

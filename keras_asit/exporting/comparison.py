@@ -31,7 +31,8 @@ def read_sounds(recordings, converter):
         sounds, folders = [], []
         for path in read_manifest(recordings):
             with contextlib.suppress(*UNREADABLE):
-                sounds.append(decode_audio(path, sample_rate=converter.sample_rate)[: 2 * window])
+                length = {"max_seconds": 2 * converter.seconds}
+                sounds.append(decode_audio(path, sample_rate=converter.sample_rate, **length))
                 folders.append(Path(path).parent.name)
         if not sounds:
             raise ValueError("None of `recordings` could be read.")

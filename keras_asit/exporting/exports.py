@@ -173,6 +173,7 @@ class Export:
         }
         if self.kind == "detector":
             metadata["seconds_per_step"] = self.model.window_seconds / self.model.num_steps
+            metadata |= {n: getattr(self.model, n) for n in ("thresholds", "median_steps")}
         if self.converter is not None:
             names = ("sample_rate", "mean", "standard_deviation")
             metadata |= {name: getattr(self.converter, name) for name in names}

@@ -1,12 +1,14 @@
 """The model card of a preset: README.md, which tells of a network to people and to the hubs."""
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import keras_hub
+import numpy as np
 
 from keras_asit._arguments import check_instance, check_known, name_some
 from keras_asit._files import write_whole
@@ -89,7 +91,7 @@ def write_model_card(preset_dir):
     path = folder / CARD
     is_others = path.exists() and MARK not in path.read_text(encoding="utf-8")
     if (folder / "config.json").exists() and not is_others:
-        write_whole(path, _model_card(folder).encode())
+        write_whole(path, _model_card(folder).encode(errors="replace"))
 
 
 def upload_preset(uri: str, preset: str | os.PathLike) -> None:
@@ -126,7 +128,16 @@ def _checked(record):
     check_known("A record", record, (*TEXTS, *TABLES))
     for name, value in record.items():
         check_instance(f'record["{name}"]', value, Mapping if name in TABLES else str)
-    return dict(record)
+    return {
+        name: {key: _plain(each) for key, each in value.items()} if name in TABLES else value
+        for name, value in record.items()
+    }
+
+
+def _plain(value):
+    """Return a number of NumPy as one of Python; what is not finite, which JSON lacks, as text."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _model_card(folder):
@@ -146,7 +157,7 @@ def _model_card(folder):
         f"# {name}",
         " ".join([record.get("description", ""), *_architecture(kind, parts)]).strip(),
         "## How to load it",
-        f"```python\n{LOADING[kind]}\n```",
+        f"```python\n{LOADING.get(kind) or _loading_of_others(parts)}\n```",
         "A folder or a `kaggle://` handle may stand in the place of the address. Waveforms are "
         "(batch, samples) in [-1, 1].",
         "## How it was trained",
@@ -158,6 +169,12 @@ def _model_card(folder):
         MARK,
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _loading_of_others(parts):
+    """Return how to load what is of a class of one's own, which must be known by then."""
+    base = "Task" if "task" in parts else "Backbone"
+    return f'import keras_hub\n\nmodel = keras_hub.models.{base}.from_preset("hf://USER/MODEL")'
 
 
 def _metadata(name, class_name, record):
@@ -172,10 +189,11 @@ def _metadata(name, class_name, record):
         for key, value in record.get("results", {}).items()
         if isinstance(value, float)  # Integers count clips.
     }
-    data = str(record.get("data", {}).get("source", "unnamed"))
+    data = record.get("data", {})
+    data = str(data.get("tested_on", data.get("source", "unnamed")))
     # The hub knows no data set by this name, but wants one.
     of_data = {"task_type": task, "dataset_type": re.sub(r"[^\w.-]+", "-", data).strip("-.")}
-    base = record.get("settings", {}).get("preset", "")
+    base = str(record.get("settings", {}).get("preset") or "")
     return ModelCardData(
         model_name=name,
         base_model=base.removeprefix("hf://") if base.startswith("hf://") else None,

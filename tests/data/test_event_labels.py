@@ -57,6 +57,20 @@ def test_audioset_strong_names_segments(folder, file):
         read(folder, table.replace("a_30000", "a"), class_names=names)
 
 
+def test_files_that_are_named_are_no_segments(folder):
+    table = "filename | segment_id | onset | offset | event_label\na.wav | 7 | 0.0 | 1.0 | dog\n"
+    assert read(folder, table).paths == [str(folder / "a.wav")]
+
+
+def test_classes_have_names_of_their_own_and_whole_indices(folder):
+    for names, event, message in [
+        (["dog", "dog"], (0, 1, 0), "Class names must differ"),
+        (["dog"], (0, 1, 0.5), "An event must be"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            LabeledEvents(["a.wav"], [(event,)], names, [2.0])
+
+
 def test_labels_of_audacity_may_have_frequencies_and_blanks(folder):
     (folder / "a.wav.txt").write_text("0.5\t1.0\tdog, barking\n\\\t100.0\t2000.0\n\n")
     (folder / "b.txt").write_text("")

@@ -361,6 +361,13 @@ def test_windows_of_recordings_have_the_labels_of_their_steps(recordings):
     assert labels.numpy().sum(axis=(0, 1)).tolist() == [3 + 7, 3 + 6]
 
 
+@pytest.mark.parametrize("argument", [{"max_shift": 1.0}, {"num_steps": 10}])
+def test_clips_without_times_have_neither_shifts_nor_steps(argument):
+    clips = LabeledClips(["a.wav"], [(0,)], ["cat"])
+    with pytest.raises(ValueError, match="are for LabeledEvents"):
+        labeled_dataset(clips, **argument)
+
+
 @pytest.mark.parametrize("max_shift", [0.3, 1.0])
 def test_labels_are_shifted_with_the_sound(recordings, max_shift):
     ((_, still),) = labeled_dataset(recordings, **WINDOWS)

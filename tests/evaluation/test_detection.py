@@ -154,6 +154,11 @@ def test_filters_of_scores_are_those_of_what_exceeds_a_threshold(scores):
         ({"scores": []}, "must be 12 arrays, one a recording, of shape"),
         ({"scores": [np.zeros((250, 3))] * 12}, r"\(steps, 4\). Received: 12"),
         ({"recordings": "events.tsv"}, "must be a LabeledEvents"),
+        ({"scores": [np.full((250, 4), 1.5)] * 12}, "from 0 to 1, of one step or more"),
+        ({"scores": [np.full((250, 4), np.nan)] * 12}, "from 0 to 1, of one step or more"),
+        ({"scores": [np.zeros((0, 4))] * 12}, "from 0 to 1, of one step or more"),
+        ({"thresholds": [0.1, 0.2]}, "`threshold` must be numbers from 0 to 1"),
+        ({"median_steps": 4}, "`median_steps` must be odd positive integers"),
         ({"step_seconds": 0}, "`step_seconds`"),
     ],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import huggingface_hub
 import kagglehub
+import keras
 import keras_hub
 import numpy as np
 import pytest
@@ -220,3 +221,18 @@ def test_what_is_no_preset_is_not_uploaded(tmp_path, hubs):
     with pytest.raises(FileNotFoundError, match=r"config\.json"):
         upload_preset(HUGGING_FACE, tmp_path)
     assert not hubs.exists()
+
+
+@keras.saving.register_keras_serializable(package="of_my_own")
+class MyBackbone(ASiTBackbone):
+    pass
+
+
+def test_a_class_of_ones_own_has_a_card_and_numbers_of_numpy_are_numbers(tmp_path):
+    backbone = MyBackbone((32, 16), num_layers=1, num_heads=1, hidden_dim=8, mlp_dim=8)
+    results = {"accuracy": np.float32(0.5), "d_prime": float("inf")}
+    record = {"results": results, "settings": {"preset": None}}
+    backbone.save_to_preset(tmp_path, record=record)
+    assert 'keras_hub.models.Backbone.from_preset("hf://USER/MODEL")' in read_card(tmp_path).text
+    (result,) = read_card(tmp_path).data.eval_results
+    assert (result.metric_type, result.metric_value) == ("accuracy", 0.5)

@@ -93,3 +93,9 @@ def test_too_few_recordings_have_no_neighbors(number):
     backbone = ASiTBackbone((48, 16), num_layers=1, num_heads=1, hidden_dim=8, mlp_dim=8)
     paths = [str(path) for path in sorted((AUDIO / "snare").iterdir())[:number]]
     assert neighbors(backbone, converter, paths, seed=1) == ""
+
+
+def test_names_that_are_not_utf8_end_no_run(tmp_path):
+    path = tmp_path / "report.html"
+    write_report(path, {**RECORD, "name": "caf\udce9"}, {"Mine": "caf\udce9"})
+    assert "caf?" in path.read_text(encoding="utf-8")

@@ -9,6 +9,7 @@ import data_set_layouts as layouts
 import keras
 import numpy as np
 import pytest
+import soundfile
 
 from keras_asit.data import read_labeled_events
 from keras_asit.models import ASiTEventDetector
@@ -102,6 +103,8 @@ def test_says_in_one_line_what_is_wrong(events, tmp_path, complaint):
     other = events.with_name("other.tsv")
     other.write_text(events.read_text().replace("dog", "cow"))
     assert "1 labels that are unknown: 'cow'" in complaint(events, "--validation", other, *flags)
+    other.write_text("filename\tonset\toffset\tevent_label\n0.wav\t\t\t\n")
+    assert "for test, has no event" in complaint(events, "--test", other, *flags)
     other.write_text(events.read_text() + "\n0.wav\t1.5\t0.5\tdog\n9.wav\t0\t1\tdog\n")
     line = complaint(other, *flags)
     assert "1 of 5 files that do not exist" in line
@@ -199,3 +202,18 @@ def test_mixtures_replace_nothing(sounds, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="3 splits need as many recordings of each class"):
         make_mixtures.main()
     assert not (tmp_path / "new").exists()
+
+
+def test_mixtures_are_of_sounds_and_of_different_classes(sounds, tmp_path, monkeypatch):
+    import make_mixtures
+
+    silent = sounds / "ambient" / "silent.wav"
+    soundfile.write(silent, np.zeros(16000), 16000)
+    command = ["make_mixtures.py", str(tmp_path / "new"), "--sounds", str(sounds)]
+    monkeypatch.setattr("sys.argv", [*command, "--classes", "cat"])
+    with pytest.raises(SystemExit, match=r"silent\.wav is silent"):
+        make_mixtures.main()
+    twice = f"cat={sounds / 'dog'}"
+    monkeypatch.setattr("sys.argv", [*command, "--classes", "cat", "--also", twice])
+    with pytest.raises(SystemExit, match="named twice"):
+        make_mixtures.main()
