@@ -3,7 +3,7 @@
     python recipes/train_events.py train.tsv --validation validation.tsv --test test.tsv \\
         --preset asit_base_16k_audioset
     python recipes/train_events.py audioset_train_strong.tsv --audio-folder AUDIO --missing skip \\
-        --class-index strong_class_labels_indices.csv --preset asit_base_16k_audioset
+        --class-index mid_to_display_name.tsv --preset asit_base_16k_audioset
 
 EVENTS is a .csv or .tsv table with a row an event, such as DCASE's (filename, onset, offset,
 event_label) or AudioSet Strong's (segment_id, start_time_seconds, end_time_seconds, label), or a

@@ -1,5 +1,6 @@
 """Audio files with labels."""
 
+import csv
 import dataclasses
 import numbers
 import os
@@ -210,7 +211,8 @@ def read_class_index(path: str | os.PathLike) -> dict:
     """Return AudioSet's classes in their order, from labels as in manifests to names.
 
     Args:
-        path: str. `class_labels_indices.csv`, with the columns index, mid and display_name.
+        path: str. `class_labels_indices.csv`, with the columns index, mid and display_name, or
+            AudioSet Strong's `mid_to_display_name.tsv`, which has the latter two and no header.
 
     Returns:
         A dict from labels such as `"/m/09x0r"` to names such as `"Speech"`.
@@ -225,6 +227,13 @@ def read_class_index(path: str | os.PathLike) -> dict:
     ```
     """
     with open_manifest(path) as file:
+        has_header = not file.readline().startswith("/")
+        file.seek(0)
+        if not has_header:
+            rows = [row for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE) if row]
+            if any(len(row) != 2 for row in rows):
+                raise ValueError(f"{path} must have a class, a tab and its name a line.")
+            return dict(rows)
         rows = read_columns(file, ("index",), ("mid",), ("display_name",))
     if [index for index, _, _ in rows] != [str(index) for index in range(len(rows))]:
         raise ValueError(f"The indices of {path} must count from 0, a line each.")

@@ -300,3 +300,12 @@ def test_every_class_is_drawn_as_often_and_labels_add_up():
 def test_only_labeled_clips():
     with pytest.raises(ValueError, match="list"):
         balanced_weights(["a.wav"])
+
+
+def test_the_classes_of_audioset_strong_have_no_header(tmp_path):
+    path = tmp_path / "mid_to_display_name.tsv"
+    path.write_text('/m/09x0r\tSpeech\n/t/dd00006\tDog, "barking"\n')
+    assert read_class_index(path) == {"/m/09x0r": "Speech", "/t/dd00006": 'Dog, "barking"'}
+    path.write_text("/m/09x0r\n")
+    with pytest.raises(ValueError, match="a class, a tab and its name"):
+        read_class_index(path)
