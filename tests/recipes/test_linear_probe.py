@@ -63,4 +63,4 @@ def test_says_in_one_line_that_clips_are_too_few(preset, tmp_path, complaint):
     sounds, test = write_tones(tmp_path / "train", 2), write_tones(tmp_path / "test", 1)
     arguments = [preset, sounds, "--test", test, "--labels-per-class"]
     assert "fewer than 3" in complaint(*arguments, 3)
-    assert "every class needs two training clips" in complaint(*arguments, 1)
+    assert "Every class needs two training clips" in complaint(*arguments, 1)
