@@ -15,7 +15,7 @@ from keras_asit.models.recipe import (
     pretraining_recipe,
     training_sizes,
 )
-from keras_asit.models.saving import SavedWhole
+from keras_asit.models.saving import SavedWhole, when_ready
 
 LossScaleOptimizer = keras.optimizers.LossScaleOptimizer
 RECIPE = ("optimizer", "teacher_momentum", "teacher_temperature")
@@ -169,7 +169,7 @@ class PretrainingTrainer(SavedWhole):
         """Run Keras's own step; undo it or count it; move the teacher towards the student."""
         if keras.config.backend() == "jax":
             return self._jax_train_step(*args)
-        with _when_ready(args):
+        with when_ready(args):
             before = self._values_before_step()
             super().train_step(*args)
             return self._finish_step(before)
@@ -229,20 +229,6 @@ class PretrainingTrainer(SavedWhole):
 def value_at(value, step):
     """Return a schedule's value at a step, or a number itself."""
     return value(step) if isinstance(value, LearningRateSchedule) else value
-
-
-def _when_ready(data):
-    """Return a context in which TensorFlow runs nothing before it has `data`.
-
-    At the end of the data its graph asks for one more batch, in vain; but what needs no batch
-    (counters, random generators) would run once more all the same.
-    """
-    if keras.config.backend() != "tensorflow":
-        return contextlib.nullcontext()
-    import tensorflow as tf
-
-    tensors = [tensor for tensor in tf.nest.flatten(data) if tensor is not None]
-    return tf.control_dependencies(tensors)
 
 
 def _pairs(variables, values):

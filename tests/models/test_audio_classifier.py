@@ -515,3 +515,17 @@ def test_outputs_may_be_probabilities(multi_label, activation):
     if multi_label:
         expected = -np.mean(np.log(np.where(labels == 1, probabilities, 1 - probabilities)))
     assert classifier.evaluate(tones(), labels, verbose=0)[0] == pytest.approx(expected, rel=1e-3)
+
+
+def test_an_epoch_of_whole_batches_counts_each_once():
+    classifier = build(raw=False)
+    classifier.compile(keras.optimizers.SGD(0.0), classifier.loss)
+    spectrograms = np.random.default_rng(1).normal(size=(6, 32, 32)).astype("float32")
+    # TensorFlow knows their size, but not how many: its last step asks for one more, in vain.
+    batches = tf.data.Dataset.from_tensor_slices((spectrograms, LABELS))
+    batches = batches.batch(2, drop_remainder=True).filter(lambda *_: True)
+    history = classifier.fit(batches, verbose=0).history
+    options = {"verbose": 0, "return_dict": True}
+    expected = classifier.evaluate(spectrograms, LABELS, batch_size=2, **options)["loss"]
+    assert history["loss"][0] == pytest.approx(expected, rel=1e-5)
+    assert classifier.evaluate(batches, **options)["loss"] == pytest.approx(expected, rel=1e-5)
