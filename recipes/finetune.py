@@ -34,6 +34,7 @@ from command_line import (
 from splits import read_splits
 from training import (
     REPORT,
+    add_data_flags,
     add_model_flags,
     add_optimization_flags,
     add_run_flags,
@@ -321,15 +322,8 @@ def parse_arguments():
     add("--dataset", choices=DATASETS, default="any", help="(default: %(default)s)")
     add_run_flags(parser, "runs/finetune")
 
-    group = parser.add_argument_group("data")
+    group = add_data_flags(parser, "SOUNDS", test="a fifth of each class")
     add = group.add_argument
-    add("--validation", help="folder or manifest that chooses the best epoch")
-    add("--test", help="folder or manifest (default: a fifth of each class)")
-    add("--class-index", help="AudioSet's class_labels_indices.csv")
-    add("--audio-folder", help="where a manifest's relative paths start")
-    add(
-        "--missing", choices=["error", "skip"], default="error", help="files (default: %(default)s)"
-    )
     add("--fold", type=int, choices=range(1, 6), help="of ESC-50 (default: all five in turn)")
     add("--split-file", help="VoxCeleb1's iden_split.txt (default: that in the folder)")
     add("--task", choices=["digit", "speaker"], default="digit", help="of the spoken digits")

@@ -1,4 +1,4 @@
-"""The clips that `finetune.py` trains, validates and tests on."""
+"""What recipes train, validate and test on, as their flags say."""
 
 import lazy_loader
 import numpy as np
@@ -19,7 +19,7 @@ def read_splits(arguments, fold):
     elif dataset == "spoken-digits":
         splits = data.read_spoken_digits(source, arguments.task)
     else:
-        splits = read_manifests(arguments)
+        splits = read_given(arguments, data.read_labeled_clips)
     check_labels(splits)
     if arguments.labels_per_class:
         splits["train"] = draw_per_class(
@@ -34,7 +34,8 @@ def read_splits(arguments, fold):
     return splits
 
 
-def read_manifests(arguments):
+def read_given(arguments, read):
+    """Return what is read of each source that is given, with the classes of the first."""
     names = arguments.class_index and keras_asit.data.read_class_index(arguments.class_index)
     splits = {}
     sources = {
@@ -44,7 +45,7 @@ def read_manifests(arguments):
     }
     for split, source in sources.items():
         if source is not None:
-            splits[split] = keras_asit.data.read_labeled_clips(
+            splits[split] = read(
                 source,
                 class_names=names,
                 audio_folder=arguments.audio_folder,

@@ -29,7 +29,9 @@ from command_line import (
     share,
 )
 from recordings import list_unreadable, read_waveforms
+from splits import read_given
 from training import (
+    add_data_flags,
     add_model_flags,
     add_optimization_flags,
     add_run_flags,
@@ -110,23 +112,11 @@ def train_events(splits, arguments, output):
 
 def read_splits(arguments):
     """Return recordings for train, validation and, if there are such, test."""
-    names = arguments.class_index and keras_asit.data.read_class_index(arguments.class_index)
-    splits = {}
-    for split, source in (
-        ("train", arguments.source),
-        ("validation", arguments.validation),
-        ("test", arguments.test),
-    ):
-        if source is not None:
-            splits[split] = keras_asit.data.read_labeled_events(
-                source,
-                class_names=names,
-                audio_folder=arguments.audio_folder,
-                missing=arguments.missing,
-            )
-            if not any(splits[split].events):
-                raise ValueError(f"{source}, for {split}, has no event; give one that has some.")
-            names = names or splits[split].class_names
+    splits = read_given(arguments, keras_asit.data.read_labeled_events)
+    for split, recordings in splits.items():
+        if not any(recordings.events):
+            source = arguments.source if split == "train" else getattr(arguments, split)
+            raise ValueError(f"{source}, for {split}, has no event; give one that has some.")
     if "validation" not in splits:
         everything = splits["train"]
         order = np.random.default_rng(arguments.seed).permutation(len(everything))
@@ -229,23 +219,16 @@ def measure(detector, split, recordings, arguments, output):
 
 def parse_arguments():
     parser = recipe_parser(__doc__)
-    add = parser.add_argument
-    add("source", metavar="EVENTS", help="table of events, or folder of labels of Audacity")
+    parser.add_argument(
+        "source", metavar="EVENTS", help="table of events, or folder of labels of Audacity"
+    )
     add_run_flags(parser, "runs/events")
 
-    group = parser.add_argument_group("data")
-    add = group.add_argument
+    group = add_data_flags(parser, "EVENTS", test="the report is of the validation")
 
     def number(flag, default, type, help):
-        add(flag, type=type, default=default, help=f"{help} (default: %(default)s)")
+        group.add_argument(flag, type=type, default=default, help=f"{help} (default: %(default)s)")
 
-    add("--validation", help="as EVENTS: chooses the best epoch, thresholds and filters")
-    add("--test", help="as EVENTS (default: the report is of the validation)")
-    add("--class-index", help="AudioSet's class_labels_indices.csv, or that of the strong labels")
-    add("--audio-folder", help="where a table's relative paths start")
-    add(
-        "--missing", choices=["error", "skip"], default="error", help="files (default: %(default)s)"
-    )
     number("--validation-share", 0.1, share, "of recordings, without --validation")
     number("--seconds", 10.0, number_between(WINDOW_SECONDS), "of a window")
     number("--max-shift", 10.0, number_from_zero, "seconds that a window is rolled by at most")

@@ -235,6 +235,20 @@ def add_run_flags(parser, output):
     add("--keep", type=positive_integer, default=2, help="checkpoints (default: %(default)s)")
 
 
+def add_data_flags(parser, source, *, test):
+    """Add flags of what `splits.read_given` reads; `test` says what is tested on without one."""
+    group = parser.add_argument_group("data")
+    add = group.add_argument
+    add("--validation", help=f"as {source}: chooses the best epoch, and thresholds of events")
+    add("--test", help=f"as {source} (default: {test})")
+    add("--class-index", help="of AudioSet, class_labels_indices.csv or mid_to_display_name.tsv")
+    add("--audio-folder", help="where relative paths start")
+    add(
+        "--missing", choices=["error", "skip"], default="error", help="files (default: %(default)s)"
+    )
+    return group
+
+
 def add_model_flags(parser, default):
     """Add flags of the network and its log-mels; `default` says what is taken without them."""
     group = parser.add_argument_group("model")

@@ -135,9 +135,9 @@ def isolated_map(function, items, *, num_workers, timeout):
 
     That is its result and `None`, or the first error that a library in C printed of the item; or
     `None` and a str: `"crashed"`, `"timed out"` after `timeout` seconds, or the exception that it
-    raised. `concurrent.futures` gives up when a process dies and
-    waits for one that hangs; here the process is replaced, and all goes on. Items are taken as
-    processes become free, so that there may be many.
+    raised. `concurrent.futures` gives up when a process dies and waits for one that hangs; here
+    the process is replaced, and all goes on. Items are taken as processes become free, so that
+    there may be many.
     """
     items, following, outcomes = enumerate(items), 0, {}
     # By connection, a process and the index and deadline of the item that it works on.

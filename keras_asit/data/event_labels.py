@@ -230,11 +230,9 @@ def _read_table(source, audio_folder):
         )
     folder = os.path.abspath(os.path.expanduser(audio_folder or os.path.dirname(source)))
     with open_manifest(source) as file:
-        header = file.readline().lower()
+        header = set(re.split(r"[,;\s]+", file.readline().lower()))
         # Where files are named, a segment is but one more column.
-        has_segments = SEGMENT_COLUMN in header and not any(
-            column in re.split(r"[,;\t\s]+", header) for column in PATH_COLUMNS
-        )
+        has_segments = SEGMENT_COLUMN in header and header.isdisjoint(PATH_COLUMNS)
         file.seek(0)
         rows = read_columns(file, *COLUMNS, folder=folder)
     if not rows:

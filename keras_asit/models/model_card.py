@@ -89,7 +89,7 @@ def write_model_card(preset_dir):
     """Write the card of what a folder holds, unless there is another or no backbone yet."""
     folder = Path(preset_dir)
     path = folder / CARD
-    is_others = path.exists() and MARK not in path.read_text(encoding="utf-8")
+    is_others = path.exists() and MARK.encode() not in path.read_bytes()
     if (folder / "config.json").exists() and not is_others:
         write_whole(path, _model_card(folder).encode(errors="replace"))
 

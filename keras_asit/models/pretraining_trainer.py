@@ -15,13 +15,14 @@ from keras_asit.models.recipe import (
     pretraining_recipe,
     training_sizes,
 )
-from keras_asit.models.saving import SavedWhole, when_ready
+from keras_asit.models.saving import SavedWhole
+from keras_asit.models.steps import StepsOnData, when_ready
 
 LossScaleOptimizer = keras.optimizers.LossScaleOptimizer
 RECIPE = ("optimizer", "teacher_momentum", "teacher_temperature")
 
 
-class PretrainingTrainer(SavedWhole):
+class PretrainingTrainer(SavedWhole, StepsOnData):
     """Keras's own optimization step, followed by the momentum update of the teacher.
 
     A base of `ASiTPretrainer`, whose attributes it uses, before `keras.Model`.

@@ -1,6 +1,4 @@
-"""What Keras leaves out of the files of a model, and what its last step leaves behind."""
-
-import contextlib
+"""What Keras leaves out of the files of a model."""
 
 import keras
 
@@ -15,14 +13,6 @@ class SavedWhole:
     def compile(self, *args, jit_compile="auto", **kwargs):
         super().compile(*args, jit_compile=jit_compile, **kwargs)
         self._given_jit_compile = jit_compile
-
-    def train_step(self, *args):
-        with when_ready(args):
-            return super().train_step(*args)
-
-    def test_step(self, *args):
-        with when_ready(args):
-            return super().test_step(*args)
 
     def get_compile_config(self):
         config = super().get_compile_config() or {}
@@ -48,17 +38,3 @@ class SavedWhole:
 
     def _seed_states(self):
         return [state for state in self.variables if state.name == "seed_generator_state"]
-
-
-def when_ready(data):
-    """Return a context in which TensorFlow runs nothing before it has `data`.
-
-    At the end of the data its graph asks for one more batch, in vain; but what needs no batch
-    (counters, random generators) would run once more all the same.
-    """
-    if keras.config.backend() != "tensorflow":
-        return contextlib.nullcontext()
-    import tensorflow as tf
-
-    tensors = [tensor for tensor in tf.nest.flatten(data) if tensor is not None]
-    return tf.control_dependencies(tensors)

@@ -146,7 +146,6 @@ def test_weights_are_read_from_a_file(deit, tmp_path, suffix):
     if suffix == ".pth":
         torch.save(tensors, path)
     else:
-        pytest.importorskip("safetensors.torch", reason="it is in the extra torch")
         from safetensors.torch import save_file
 
         save_file(tensors, path)
