@@ -56,6 +56,17 @@ def dimensions(arguments):
     }
 
 
+def add_patch(group, default):
+    group.add_argument(
+        "--patch",
+        nargs=2,
+        type=positive_integer,
+        default=list(default),
+        metavar=("FRAMES", "MELS"),
+        help=f"size of a patch (default: {default[0]} {default[1]})",
+    )
+
+
 def positive_integer(text):
     value = int(text)
     if value < 1:

@@ -9,8 +9,8 @@ linear layers regress all embeddings, standardized; they are dropped in the end.
 teacher is the mean squared error, 1 where nothing is known, and all weigh the same.
 
 The log-mels of all recordings are held in memory, 92 MB an hour, and thrice that to begin with. The
-preset, backbone and converter, is in the folder OUTPUT/preset. The same command goes on from the
-last checkpoint.
+preset, backbone and converter, is in the folder OUTPUT/preset; those of other epochs that --keep
+names are in OUTPUT/epoch-NUMBER. The same command goes on from the last checkpoint.
 
 Reference: Hinton et al., "Distilling the Knowledge in a Neural Network", arXiv 1503.02531, with
 embeddings in the place of class probabilities.
@@ -24,6 +24,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from command_line import (
+    add_patch,
     ending_in_one_line,
     integer_from_zero,
     number_between,
@@ -38,7 +39,7 @@ from keras_asit.models.audio_converter import log_mel_moments, mean_and_standard
 
 SAMPLE_RATE = 16000
 # Flags that may differ when a run is continued.
-NOT_SETTINGS = ("output", "license")
+NOT_SETTINGS = ("output", "license", "keep")
 # So many standard deviations, rare and large values do not outweigh all others.
 LARGEST_TARGET = 5
 # A decibel, in natural logarithms of power.
@@ -66,31 +67,30 @@ def distill(arguments):
     del teachers
     backbone = build_backbone(arguments)
     model = build_model(backbone, targets)
-    model.compile(
-        keras_asit.optimizers.AdamW(
-            keras_asit.schedules.WarmupCosine(
-                arguments.learning_rate, 1e-6, steps, warmup_steps=steps // 10
-            ),
-            weight_decay=0.05,
-            clipnorm=3.0,
-        ),
-        loss=dict.fromkeys(targets, "mse"),
-    )
+    compile_model(model, targets, steps, arguments)
     checkpoints = keras_asit.callbacks.Checkpoints(
         arguments.output / "checkpoints", settings=settings_of(arguments)
     )
     table = arguments.output / "epochs.csv"
+    data = {"source": arguments.teachers, "windows": len(windows.rows), "teachers": list(targets)}
+
+    def save(name):
+        record = run_record(arguments, NOT_SETTINGS, data=data, table=table)
+        save_preset(backbone, converter, arguments.output / name, record)
+
+    def keep(epoch, logs):
+        if epoch + 1 in arguments.keep:
+            save(f"epoch-{epoch + 1}")
+
     log = keras.callbacks.CSVLogger(table, append=True)
     checkpoints.fit(
         model,
         lambda start: windows.batches(targets, start, arguments),
         arguments.epochs,
-        callbacks=[log],
+        callbacks=[log, keras.callbacks.LambdaCallback(on_epoch_end=keep)],
         verbose=2,
     )
-    data = {"source": arguments.teachers, "windows": len(windows.rows), "teachers": list(targets)}
-    record = run_record(arguments, NOT_SETTINGS, data=data, table=table)
-    save_preset(backbone, converter, arguments.output / "preset", record)
+    save("preset")
     print(f"Preset in {arguments.output / 'preset'}")
 
 
@@ -234,6 +234,14 @@ def build_model(backbone, targets):
     return keras.Model(backbone.input, outputs)
 
 
+def compile_model(model, targets, steps, arguments):
+    learning_rate = keras_asit.schedules.WarmupCosine(
+        arguments.learning_rate, 1e-6, steps, warmup_steps=steps // 10
+    )
+    optimizer = keras_asit.optimizers.AdamW(learning_rate, weight_decay=0.05, clipnorm=3.0)
+    model.compile(optimizer, loss=dict.fromkeys(targets, "mse"))
+
+
 def settings_of(arguments):
     """Return what another run must not differ in to go on from the checkpoints of this one."""
     flags = {name: value for name, value in vars(arguments).items() if name not in NOT_SETTINGS}
@@ -253,18 +261,19 @@ def parse_arguments():
     add("--output", type=Path, required=True, help="folder of preset, checkpoints and epochs.csv")
     add_license(parser)
     number("--frames", positive_integer, 96, "of a window, 10 ms each")
-    add(
-        "--patch",
-        nargs=2,
-        type=positive_integer,
-        default=[4, 128],
-        metavar=("FRAMES", "MELS"),
-        help="size of a patch (default: 4 128)",
-    )
+    add_patch(parser, (4, 128))
     number("--num-layers", positive_integer, 6, "transformer blocks")
     number("--num-heads", positive_integer, 4, "of attention in a block")
     number("--hidden-dim", positive_integer, 256, "width of a token")
     number("--epochs", positive_integer, 20, "passes over all windows")
+    add(
+        "--keep",
+        nargs="+",
+        type=positive_integer,
+        default=[],
+        metavar="EPOCH",
+        help="a preset after these epochs too",
+    )
     number("--batch-size", positive_integer, 64, "windows")
     number("--learning-rate", number_between(1e-9), 1e-3, "at its highest")
     number("--gain", number_between(0), 6.0, "windows are louder or softer by up to so many dB")

@@ -20,6 +20,7 @@ from command_line import (
     SHIFT_SECONDS,
     SIZES,
     WINDOW_SECONDS,
+    add_patch,
     dimensions,
     ending_in_one_line,
     finite_number,
@@ -162,6 +163,7 @@ def build_dataset(clips, arguments, start=None, log=None):
         short_crop_seconds=arguments.short_crop_seconds,
         roll_probability=arguments.roll_probability,
         spectrograms=not arguments.filterbank_on_device,
+        patch_frames=arguments.patch[0],
         seed=arguments.seed,
         decoder=arguments.decoder,
         start=start,
@@ -173,7 +175,10 @@ def build_dataset(clips, arguments, start=None, log=None):
 def build_pretrainer(arguments):
     converter = build_converter(arguments)
     backbone = keras_asit.models.ASiTBackbone(
-        converter.audio_shape(), dtype=arguments.precision, **dimensions(arguments)
+        converter.audio_shape(),
+        tuple(arguments.patch),
+        dtype=arguments.precision,
+        **dimensions(arguments),
     )
     masking = keras_asit.layers.GroupMasking(
         drop_ratio=arguments.drop_ratio,
@@ -213,7 +218,7 @@ def build_converter(arguments):
         "standard_deviation": arguments.standard_deviation,
     }
     converter = keras_asit.models.ASiTAudioConverter(**changes)
-    frames = converter.frames_in(arguments.crop_seconds, PATCH_FRAMES)
+    frames = converter.frames_in(arguments.crop_seconds, arguments.patch[0])
     return keras_asit.models.ASiTAudioConverter(num_frames=frames, **changes)
 
 
@@ -366,6 +371,7 @@ def parse_arguments():
     number(group, "--align", 1, positive_integer, "of rectangles, in frames and bins")
 
     group = parser.add_argument_group("model and losses")
+    add_patch(group, (16, 16))
     number(group, "--hidden-dim", None, positive_integer, "width (default: that of the size)")
     number(group, "--num-layers", None, positive_integer, "(default: that of the size)")
     number(group, "--num-heads", None, positive_integer, "(default: that of the size)")

@@ -40,7 +40,7 @@ def teachers(tones, tmp_path):
 
 @pytest.mark.slow
 def test_a_preset_learns_what_teachers_say(teachers, tmp_path, run_here):
-    flags = ["--epochs", 30, "--learning-rate", 0.01, *SMALL]
+    flags = ["--epochs", 30, "--learning-rate", 0.01, "--keep", 2, 30, *SMALL]
     printed = run_here(teachers, "--output", tmp_path / "run", *flags)
     assert "Preset in" in printed
     rows = list(csv.DictReader((tmp_path / "run" / "epochs.csv").open()))
@@ -57,6 +57,12 @@ def test_a_preset_learns_what_teachers_say(teachers, tmp_path, run_here):
     # The states of random generators are whole numbers.
     assert {dtype for dtype in dtypes if dtype and dtype.kind == "f"} == {np.dtype("float16")}
     assert ASiTAudioConverter.from_preset(preset).num_frames == 96
+    kernels = [
+        ASiTBackbone.from_preset(str(tmp_path / "run" / name)).get_weights()[0]
+        for name in ("epoch-2", "epoch-30", "preset")
+    ]
+    assert (kernels[1] == kernels[2]).all()
+    assert (kernels[0] != kernels[2]).any()
     assert "exists" not in run_here(teachers, "--output", tmp_path / "run", *flags)
 
 

@@ -43,12 +43,12 @@ def losses(output):
 
 @pytest.mark.slow
 def test_pretrains_and_leaves_presets_logs_and_checkpoints(recordings, run_here, tmp_path):
-    flags = [*SMALL, "--epochs", 1, "--generation", 2, *CROPS]
+    flags = [*SMALL, "--epochs", 1, "--generation", 2, "--patch", 8, 128, *CROPS]
     with pytest.warns(UserWarning, match="Skipped 1 of 9 audio files"):
         run_here(recordings, *flags, "--output", tmp_path)
     for preset in ("student", "teacher"):
         backbone = ASiTBackbone.from_preset(str(tmp_path / preset))
-        assert backbone.spectrogram_shape == (48, 128)
+        assert (backbone.spectrogram_shape, backbone.patch_size) == ((48, 128), (8, 128))
         record = json.loads((tmp_path / preset / "training.json").read_text())
         assert record["data"] == {"source": recordings.name, "clips": 9}
         assert record["last_epoch"]["loss"] == float(losses(tmp_path)[-1][1])
