@@ -125,8 +125,9 @@ class DistillationLoss(keras.layers.Layer):
 class MaskedReconstructionLoss(keras.losses.Loss):
     """Mean absolute error over masked pixels only; 0 where nothing is masked.
 
-    Of several replicas, whose shares of the batch may have more or fewer pixels masked, the mean
-    of their losses is that over the masked pixels of the whole batch.
+    Of several replicas or parts of a batch, which may have more or fewer pixels masked, the mean of
+    their losses is that over the masked pixels of the whole batch: `mean_weight` is the mean of its
+    mask, by default that over all replicas.
 
     Args:
         reduction: str. Defaults to `"mean_with_sample_weight"`, the mean over masked pixels.
@@ -151,7 +152,7 @@ class MaskedReconstructionLoss(keras.losses.Loss):
     ):
         super().__init__(reduction=reduction, name=name, **kwargs)
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __call__(self, y_true, y_pred, sample_weight=None, *, mean_weight=None):
         shapes = [tuple(x.shape) for x in (y_true, y_pred, sample_weight) if x is not None]
         batches = {shape[0] for shape in shapes} - {None}
         if len({shape[1:] for shape in shapes}) > 1 or len(batches) > 1:
@@ -162,11 +163,11 @@ class MaskedReconstructionLoss(keras.losses.Loss):
         loss = super().__call__(y_true, y_pred, sample_weight)
         if sample_weight is None:
             return loss
-        share = ops.mean(ops.cast(sample_weight, "float32"))
-        mean_share = global_batch_mean(share)
-        if mean_share is share:
+        weight = ops.mean(ops.cast(sample_weight, "float32"))
+        mean_weight = global_batch_mean(weight) if mean_weight is None else mean_weight
+        if mean_weight is weight:
             return loss
-        return loss * ops.cast(ops.divide_no_nan(share, mean_share), loss.dtype)
+        return loss * ops.cast(ops.divide_no_nan(weight, mean_weight), loss.dtype)
 
     def call(self, y_true, y_pred):
         return ops.abs(y_true - y_pred)

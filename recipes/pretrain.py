@@ -47,6 +47,8 @@ NOT_SETTINGS = (
     "log_every",
     "stall_seconds",
     "non_finite",
+    "rematerialize",
+    "accumulate",
 )
 
 PATCH_FRAMES = 16
@@ -177,6 +179,7 @@ def build_pretrainer(arguments):
     backbone = keras_asit.models.ASiTBackbone(
         converter.audio_shape(),
         tuple(arguments.patch),
+        rematerialize=arguments.rematerialize,
         dtype=arguments.precision,
         **dimensions(arguments),
     )
@@ -244,6 +247,7 @@ def compile_pretrainer(pretrainer, arguments, steps_per_epoch):
     pretrainer.compile(
         **recipe,
         skip_non_finite=arguments.non_finite == "skip",
+        accumulate=arguments.accumulate,
         steps_per_execution=arguments.steps_per_execution,
     )
 
@@ -318,6 +322,14 @@ def parse_arguments():
         default="float32",
         help="(default: %(default)s)",
     )
+
+    group = parser.add_argument_group("memory")
+    group.add_argument(
+        "--rematerialize",
+        action="store_true",
+        help="compute a block of the network once more for its gradient, instead of keeping it",
+    )
+    number(group, "--accumulate", 1, positive_integer, "parts that a batch is computed in")
 
     group = parser.add_argument_group("a long run")
     number(group, "--save-every", 1000, positive_integer, "batches; and after each epoch")
@@ -406,6 +418,8 @@ def parse_arguments():
     number(group, "--temperature-epochs", None, positive_integer, "30, or 5 in generation 2")
 
     arguments = parser.parse_args()
+    if arguments.batch_size % arguments.accumulate:
+        parser.error("--accumulate must divide --batch-size")
     defaults = {
         **keras_asit.models.presets.GENERATIONS[arguments.generation],
         "mean": keras_asit.models.AUDIOSET_MEAN,

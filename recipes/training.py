@@ -32,6 +32,7 @@ NOT_SETTINGS = (
     "license",
     "save_every",
     "keep",
+    "rematerialize",
     "verbose",
     "logs",
     "table",
@@ -95,9 +96,12 @@ def build_backbone(shape, arguments):
             load_weights=not arguments.from_scratch,
             spectrogram_shape=shape,
             drop_path_rate=arguments.drop_path_rate,
+            rematerialize=arguments.rematerialize,
         )
     else:
-        backbone = keras_asit.models.ASiTBackbone(shape, **dimensions(arguments))
+        backbone = keras_asit.models.ASiTBackbone(
+            shape, rematerialize=arguments.rematerialize, **dimensions(arguments)
+        )
     backbone.trainable = not arguments.freeze
     if arguments.lora_rank:
         backbone.enable_lora(arguments.lora_rank)
@@ -261,6 +265,8 @@ def add_model_flags(parser, default):
     published(group, default, "--mean", finite_number, "of log-mels (any: the preset's)")
     deviation = "of log-mels (any: the preset's)"
     published(group, default, "--standard-deviation", number_between(1e-6), deviation)
+    rematerialize = "compute a block once more for its gradient, instead of keeping it in memory"
+    add("--rematerialize", action="store_true", help=rematerialize)
     add("--freeze", action="store_true", help="train the head only")
     add(
         "--lora-rank", type=integer_from_zero, default=0, help="low-rank adaptation (default: none)"

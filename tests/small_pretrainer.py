@@ -13,10 +13,17 @@ SHAPE = (32, 32)
 EAGERLY = keras.config.backend() == "tensorflow"
 
 
-def build(*, dtype=None, **kwargs):
+def build(*, dtype=None, drop_path_rate=0.1, rematerialize=False, **kwargs):
     """Return a pretrainer of a small backbone with stochastic depth."""
     backbone = ASiTBackbone(
-        SHAPE, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32, drop_path_rate=0.1, dtype=dtype
+        SHAPE,
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=16,
+        mlp_dim=32,
+        drop_path_rate=drop_path_rate,
+        rematerialize=rematerialize,
+        dtype=dtype,
     )
     sizes = {
         "num_class_prototypes": 24,

@@ -20,6 +20,8 @@ class TransformerBlock(keras.layers.Layer):
         mlp_dim: int. Width of the MLP's hidden layer.
         drop_path_rate: float in [0, 1). Probability of dropping a branch. Defaults to `0.0`.
         layer_norm_epsilon: float. Epsilon of both layer normalizations. Defaults to `1e-6`.
+        rematerialize: bool. Whether training keeps only the tokens that come in, and computes the
+            rest once more for the gradient: less memory for more time. Defaults to `False`.
         seed: int. Seed of stochastic depth. Defaults to `None`, a random one.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
@@ -43,6 +45,7 @@ class TransformerBlock(keras.layers.Layer):
         *,
         drop_path_rate: float = 0.0,
         layer_norm_epsilon: float = 1e-6,
+        rematerialize: bool = False,
         seed: int | None = None,
         **kwargs,
     ):
@@ -54,6 +57,7 @@ class TransformerBlock(keras.layers.Layer):
         self.mlp_dim = mlp_dim
         self.drop_path_rate = drop_path_rate
         self.layer_norm_epsilon = layer_norm_epsilon
+        self.rematerialize = bool(rematerialize)
         self.seed = as_seed(seed)
 
     def build(self, input_shape):
@@ -80,10 +84,19 @@ class TransformerBlock(keras.layers.Layer):
             layer.build((None, None, width))
 
     def call(self, tokens, training=None):
-        attended = self._attend(self.attention_norm(tokens))
-        tokens = tokens + self.drop_path(attended, training=training)
-        transformed = self.mlp(self.mlp_norm(tokens))
-        return tokens + self.drop_path(transformed, training=training)
+        scales = []
+        if training and self.drop_path_rate:
+            # Drawn here, since what is computed once more must not be drawn once more.
+            ones = ops.ones((ops.shape(tokens)[0], 1, 1), tokens.dtype)
+            scales = [self.drop_path(ones, training=True) for _ in range(2)]
+        add_branches = self._add_branches
+        if training and self.rematerialize:
+            add_branches = keras.remat(add_branches)
+        return add_branches(tokens, *scales)
+
+    def _add_branches(self, tokens, attention_scale=1, mlp_scale=1):
+        tokens = tokens + attention_scale * self._attend(self.attention_norm(tokens))
+        return tokens + mlp_scale * self.mlp(self.mlp_norm(tokens))
 
     def _attend(self, tokens):
         # Plain matrix products of (batch, heads, tokens, depth): on CPUs they are faster in all

@@ -42,6 +42,8 @@ class ASiTBackbone(SavedWithCard, keras_hub.models.Backbone):
         patch_stride: int or pair of ints. Distance between patches; smaller than `patch_size`,
             they overlap. Defaults to `None`, `patch_size`.
         layer_norm_epsilon: float. Defaults to `1e-6`.
+        rematerialize: bool. Whether training keeps only the tokens between blocks, and computes a
+            block once more for its gradient: less memory for more time. Defaults to `False`.
         dtype: str or `keras.DTypePolicy`. Defaults to `None`, the global policy.
         **kwargs: Arguments of `keras_hub.models.Backbone`, such as `name` and `trainable`.
 
@@ -76,6 +78,7 @@ class ASiTBackbone(SavedWithCard, keras_hub.models.Backbone):
         drop_path_rate: float = 0.0,
         patch_stride: int | tuple[int, int] | None = None,
         layer_norm_epsilon: float = 1e-6,
+        rematerialize: bool = False,
         dtype: str | keras.DTypePolicy | None = None,
         **kwargs,
     ):
@@ -99,6 +102,7 @@ class ASiTBackbone(SavedWithCard, keras_hub.models.Backbone):
                 mlp_dim,
                 drop_path_rate=float(rate),
                 layer_norm_epsilon=layer_norm_epsilon,
+                rematerialize=rematerialize,
                 dtype=dtype,
                 name=f"transformer_block_{index}",
             )
@@ -126,6 +130,7 @@ class ASiTBackbone(SavedWithCard, keras_hub.models.Backbone):
         self.mlp_dim = mlp_dim
         self.drop_path_rate = drop_path_rate
         self.layer_norm_epsilon = layer_norm_epsilon
+        self.rematerialize = bool(rematerialize)
 
     def encode(self, spectrograms, training: bool | None = None, block_outputs: dict | None = None):
         """Encode spectrograms of any size; positions are interpolated where it differs.

@@ -139,7 +139,11 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
         self.student = ASiTNetwork(backbone, **heads, name="student")
         # Variables need different paths in the teacher: PyTorch's modules know them by path.
         with keras.name_scope("teacher"):
-            config = {"drop_path_rate": 0.0, "name": f"{backbone.name}_teacher"}
+            config = {
+                "drop_path_rate": 0.0,
+                "rematerialize": False,
+                "name": f"{backbone.name}_teacher",
+            }
             average = type(backbone).from_config({**backbone.get_config(), **config})
         self.teacher = ASiTNetwork(average, **heads, name="teacher", frozen=True)
         self.reset_teacher()
@@ -170,6 +174,13 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
         """Make the teacher equal to the student, as it is before the first step."""
         self.teacher.set_weights(self.student.get_weights())
 
+    def corrupt(self, inputs) -> dict:
+        """Return a batch as spectrograms, with `"corrupted"` and `"mask"`."""
+        batch = as_spectrograms(inputs, self.backbone, self.converter)
+        if "corrupted" not in batch:
+            batch["corrupted"], batch["mask"] = self.masking(batch["clean"])
+        return {**batch, "mask": ops.cast(batch["mask"], "float32")}
+
     def call(self, inputs, training=False):
         """Corrupt, and run student and teacher.
 
@@ -179,24 +190,20 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
             `"teacher_class_logits"` and `"teacher_patch_logits"`, (batch, views, ...,
             prototypes), and of the teacher's [CLS], `"teacher_embeddings"`.
         """
-        inputs = as_spectrograms(inputs, self.backbone, self.converter)
-        clean = inputs["clean"]
-        if "corrupted" in inputs:
-            corrupted, mask = inputs["corrupted"], ops.cast(inputs["mask"], "float32")
-        else:
-            corrupted, mask = self.masking(clean)
+        batch = self.corrupt(inputs)
+        clean, corrupted = batch["clean"], batch["corrupted"]
         class_logits, patch_logits, reconstruction = per_view(
             self.student, corrupted, training=training
         )
-        if "short" in inputs:
-            crop_logits = per_view(self.student.project_crops, inputs["short"], training=training)
+        if "short" in batch:
+            crop_logits = per_view(self.student.project_crops, batch["short"], training=training)
             class_logits = ops.concatenate([class_logits, crop_logits], axis=1)
         tokens = per_view(self.teacher.backbone, clean)
         teacher_class_logits, teacher_patch_logits = per_view(self.teacher.projection_head, tokens)
         return {
             "clean": clean,
             "corrupted": corrupted,
-            "mask": mask,
+            "mask": batch["mask"],
             "reconstruction": reconstruction,
             "student_class_logits": class_logits,
             "student_patch_logits": patch_logits,
@@ -209,7 +216,11 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
         temperature = value_at(self.teacher_temperature, self.step)
         now = {"temperature": temperature, "training": training}
         reconstruction = self.masked_reconstruction(
-            y_pred["clean"], y_pred["reconstruction"], sample_weight=y_pred["mask"]
+            y_pred["clean"],
+            y_pred["reconstruction"],
+            sample_weight=y_pred["mask"],
+            # That of the batch, of which this may be a part.
+            mean_weight=y_pred.get("mean_mask"),
         )
         class_logits, patch_logits = y_pred["teacher_class_logits"], y_pred["teacher_patch_logits"]
         entropies = (

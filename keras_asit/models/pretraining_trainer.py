@@ -8,7 +8,8 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_asit._arguments import check_integers, check_number
-from keras_asit.losses import num_replicas
+from keras_asit.losses import global_batch_mean, num_replicas
+from keras_asit.models.accumulation import mean_gradients, split
 from keras_asit.models.recipe import (
     TEACHER_MOMENTUM,
     TEACHER_TEMPERATURE,
@@ -31,6 +32,7 @@ class PretrainingTrainer(SavedWhole, StepsOnData):
     teacher_momentum = TEACHER_MOMENTUM
     teacher_temperature = TEACHER_TEMPERATURE
     skip_non_finite = False
+    accumulate = 1
 
     def compile(  # type: ignore[override]
         self,
@@ -41,6 +43,7 @@ class PretrainingTrainer(SavedWhole, StepsOnData):
         steps_per_epoch: int | None = None,
         batch_size: int | None = None,
         skip_non_finite: bool = False,
+        accumulate: int = 1,
         **kwargs,
     ) -> None:
         """Configure training, by default with the paper's recipe.
@@ -59,6 +62,9 @@ class PretrainingTrainer(SavedWhole, StepsOnData):
             skip_non_finite: bool. Whether to undo a step whose loss or gradient is not finite
                 (the log `non_finite_steps` counts them either way). It needs memory for another
                 copy of the student and the optimizer. Defaults to `False`.
+            accumulate: int. In how many parts, one after another, a batch is computed before the
+                student is updated once, as by the whole: less memory for nearly the same time. It
+                must divide the clips of a batch. Defaults to `1`.
             **kwargs: Other arguments of `keras.Model.compile`, such as `jit_compile`; no losses.
         """
         if kwargs.get("loss") is not None:
@@ -73,13 +79,15 @@ class PretrainingTrainer(SavedWhole, StepsOnData):
                 check_number(name, first, low, high)
         sizes = {"steps_per_epoch": steps_per_epoch, "batch_size": batch_size}
         check_integers(1, or_none=True, **sizes)
+        check_integers(1, accumulate=accumulate)
         if skip_non_finite and num_replicas() > 1:
             raise ValueError(
                 "`skip_non_finite` is for one replica. Received: skip_non_finite=True under a "
                 f"strategy of {num_replicas()} replicas"
             )
         optimizer = keras.optimizers.get(optimizer)
-        own = {"optimizer": optimizer, **recipe, **sizes, "skip_non_finite": skip_non_finite}
+        own = {"optimizer": optimizer, **recipe, **sizes}
+        own |= {"skip_non_finite": skip_non_finite, "accumulate": accumulate}
         # No dict: Keras would save what is in it.
         self._given, self._planned = types.MappingProxyType({**own, **kwargs}), None
         # Keras would look at the precision of the pretrainer, which is float32.
@@ -94,6 +102,7 @@ class PretrainingTrainer(SavedWhole, StepsOnData):
         for name, value in recipe.items():
             setattr(self, name, getattr(type(self), name) if value is None else value)
         self.skip_non_finite = bool(skip_non_finite)
+        self.accumulate = accumulate
 
     def make_train_function(self, force=False):
         self._check_optimizer()
@@ -162,7 +171,7 @@ class PretrainingTrainer(SavedWhole, StepsOnData):
     def get_compile_config(self):
         config = super().get_compile_config()
         if config:
-            names = (*RECIPE[1:], "steps_per_epoch", "batch_size", "skip_non_finite")
+            names = (*RECIPE[1:], "steps_per_epoch", "batch_size", "skip_non_finite", "accumulate")
             config |= {n: keras.saving.serialize_keras_object(self._given[n]) for n in names}
         return config
 
@@ -172,7 +181,10 @@ class PretrainingTrainer(SavedWhole, StepsOnData):
             return self._jax_train_step(*args)
         with when_ready(args):
             before = self._values_before_step()
-            super().train_step(*args)
+            if self.accumulate == 1:
+                super().train_step(*args)
+            else:
+                self._update_by_parts(*args)
             return self._finish_step(before)
 
     def _jax_train_step(self, state, data):
@@ -182,13 +194,33 @@ class PretrainingTrainer(SavedWhole, StepsOnData):
             self.optimizer.variables,
             self.metrics_variables,
         )
-        with keras.StatelessScope(state_mapping=_pairs(variables, state)):
+        with keras.StatelessScope(state_mapping=_pairs(variables, state)) as scope:
             before = self._values_before_step()
-        _, state = super().train_step(state, data)
+            if self.accumulate > 1:
+                self._update_by_parts(data)
+        state = _values(variables, scope)
+        if self.accumulate == 1:
+            _, state = super().train_step(state, data)
         with keras.StatelessScope(state_mapping=_pairs(variables, state)) as scope:
             logs = self._finish_step(before)
-        state = tuple([scope.get_current_value(variable) for variable in v] for v in variables)
-        return logs, state
+        return logs, _values(variables, scope)
+
+    def _update_by_parts(self, data):
+        """Update the student once, by the mean gradients of the parts of a batch."""
+        batch, *_ = keras.utils.unpack_x_y_sample_weight(data)
+        batch = self.corrupt(batch)
+        mean_mask = global_batch_mean(ops.mean(batch["mask"]))
+
+        def loss_of(part):
+            outputs = {**self(part, training=True), "mean_mask": mean_mask}
+            loss = self.compute_loss(part, y_pred=outputs, training=True)
+            self._loss_tracker.update_state(
+                loss * num_replicas(), sample_weight=ops.shape(part["clean"])[0]
+            )
+            return self.optimizer.scale_loss(loss)
+
+        gradients = mean_gradients(self, loss_of, split(batch, self.accumulate), self._centers)
+        self.optimizer.apply(gradients, self.trainable_variables)
 
     def _values_before_step(self):
         """Return the number of updates so far, and what `_finish_step` may have to restore."""
@@ -212,8 +244,11 @@ class PretrainingTrainer(SavedWhole, StepsOnData):
 
     def _spoiled_by_a_step(self):
         """Return the variables that a loss or a gradient that is not finite would spoil."""
-        centers = [self.global_distillation.center, self.local_distillation.center]
-        return [*self.trainable_variables, *centers, *self.metrics_variables]
+        return [*self.trainable_variables, *self._centers, *self.metrics_variables]
+
+    @property
+    def _centers(self):
+        return [self.global_distillation.center, self.local_distillation.center]
 
     def _update_teacher(self, is_updated):
         """Move the teacher, and count a step, if the optimizer has updated the student.
@@ -234,3 +269,7 @@ def value_at(value, step):
 
 def _pairs(variables, values):
     return [pair for lists in zip(variables, values) for pair in zip(*lists)]
+
+
+def _values(variables, scope):
+    return tuple([scope.get_current_value(variable) for variable in v] for v in variables)

@@ -30,7 +30,7 @@ def build_backbone(**kwargs):
 @pytest.mark.parametrize(
     ("arguments", "num_tokens"),
     [
-        ({"drop_path_rate": 0.1}, 1 + 3 * 2),
+        ({"drop_path_rate": 0.1, "rematerialize": True}, 1 + 3 * 2),
         ({"patch_size": (16, 8), "patch_stride": (8, 8), "layer_norm_epsilon": 1e-5}, 1 + 5 * 4),
         ({"patch_stride": 8}, 1 + 5 * 3),
     ],

@@ -228,6 +228,54 @@ def test_momentum_and_temperature_follow_their_schedules():
     assert values["weight_decay"] == pytest.approx(0.04)
 
 
+# Keras's own XLA of TensorFlow takes long.
+HOW_TO_RUN = [
+    {"run_eagerly": EAGERLY},
+    pytest.param({"run_eagerly": False}, marks=pytest.mark.slow),
+]
+# Adam divides a gradient by its size: where that is as small as rounding, rounding is all there is.
+STEADY = {"weight_decay": 0.04, "clipnorm": 3.0, "epsilon": 1e-3}
+
+
+def train_alike(how, *, accumulate=1, **kwargs):
+    """Return the logs of three steps, and the weights after them."""
+    keras.utils.set_random_seed(1)
+    pretrainer = build(**kwargs)
+    optimizer = AdamW(1e-3, **STEADY)
+    pretrainer.compile(optimizer, teacher_momentum=0.9, accumulate=accumulate, **how)
+    data = {"clean": batch_of(12), "short": batch_of(12, 3, (16, 32))}
+    logs = pretrainer.fit(data, batch_size=4, verbose=0).history
+    assert int(pretrainer.step) == 3
+    return logs, weights_of(pretrainer)
+
+
+def assert_equal(one, other, atol):
+    for name, value in one[0].items():
+        np.testing.assert_allclose(value, other[0][name], rtol=atol, atol=atol, err_msg=name)
+    for value, other_value in zip(one[1], other[1]):
+        np.testing.assert_allclose(value, other_value, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("how", HOW_TO_RUN)
+def test_rematerialization_changes_no_number(how):
+    plain, rematerialized = (
+        train_alike(how, drop_path_rate=0.5, rematerialize=choice) for choice in (False, True)
+    )
+    assert_equal(plain, rematerialized, 1e-6)
+
+
+@pytest.mark.parametrize("how", HOW_TO_RUN)
+def test_a_batch_in_parts_is_learned_from_as_the_whole(how):
+    whole, parts = (train_alike(how, drop_path_rate=0.0, accumulate=number) for number in (1, 2))
+    assert_equal(whole, parts, 1e-5)
+
+
+def test_parts_are_equal():
+    pretrainer = compiled(accumulate=3)
+    with pytest.raises(ValueError, match="in 3 parts of the same size"):
+        pretrainer.train_on_batch({"clean": batch_of()})
+
+
 @pytest.fixture
 def spoiled():
     """A batch with a sample that is not finite."""
