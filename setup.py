@@ -1,5 +1,7 @@
 """Packaging of keras_asit."""
 
+import os
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -24,7 +26,7 @@ EXPORT = ["ai-edge-litert", "ai-edge-quantizer", "onnx", "onnxruntime", "openvin
 TESTS = [
     "import-linter>=2.7",
     "mypy>=1.18",
-    "pyarrow",
+    "pyarrow>=18.1",
     "pytest",
     "ruff",
     "safetensors",
@@ -35,6 +37,23 @@ TESTS = [
     *EXPORT,
     *PICTURES,
 ]
+
+# The address of the repository, which whoever builds a release gives.
+REPOSITORY = os.environ.get("REPOSITORY_URL", "").rstrip("/")
+
+
+def read_description():
+    """Return README.md, links to files led to the repository or, without its address, left out."""
+
+    def lead(link):
+        mark, text, path = link.groups()
+        if not REPOSITORY:
+            return "" if mark else text
+        return f"{mark}[{text}]({REPOSITORY}/{'raw' if mark else 'blob'}/main/{path})"
+
+    readme = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
+    return re.sub(r"(!?)\[([^\]]*)\]\((?!https?://)([^)]+)\)", lead, readme)
+
 
 # Functions of recipes/__init__.py, which run a recipe each.
 COMMANDS = [
@@ -53,11 +72,14 @@ setup(
     name="keras-asit",
     version="0.1.0",
     description="ASiT in Keras 3: audio spectrogram transformers that learn from unlabeled sound",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=read_description(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     keywords="audio, self-supervised learning, vision transformer, spectrogram, Keras, ASiT",
-    project_urls={"Paper": "https://arxiv.org/abs/2211.13189"},
+    project_urls={
+        "Paper": "https://arxiv.org/abs/2211.13189",
+        **({"Source": REPOSITORY} if REPOSITORY else {}),
+    },
     classifiers=[
         "Development Status :: 4 - Beta",
         "Intended Audience :: Science/Research",
@@ -101,7 +123,7 @@ setup(
         "export": EXPORT,
         "jax": ["jax>=0.5"],
         "torch": ["safetensors", "torch>=2.6"],
-        "parquet": ["pyarrow"],
+        "parquet": ["pyarrow>=18.1"],
         "pictures": PICTURES,
         "probe": ["scikit-learn>=1.6"],
         "quickstart": ["scikit-learn>=1.6", *PICTURES],

@@ -5,11 +5,10 @@
 
 DETECTOR is a preset (name, folder or handle), the file published with PretrainedSED
 (ASIT_strong_1.pt), or a saved `ASiTEventDetector` (.keras). RECORDINGS are folders, searched whole,
-.txt, .csv, .tsv or .json manifests, or audio files. Without output, the events are printed. Of one
-recording they are printed anyway, and can be drawn (.png). What train_events.py saved has its own
-thresholds and filters, which flags replace. Output is as that of label.py: a table
-(.csv, .parquet), .json, or Audacity's labels (.txt, or a folder); the same command goes on where
-it was interrupted.
+.txt, .csv, .tsv or .json manifests, or audio files. Without output, the events are printed. What
+train_events.py saved has its own thresholds and filters, which flags replace. Output is as that of
+label.py: a table (.csv, .parquet), .json, or Audacity's labels (.txt, or a folder), and of one
+recording a picture (.png) too; the same command goes on where it was interrupted.
 """
 
 import argparse
@@ -39,6 +38,7 @@ from tables import check_table, read_lines, table_path, write_lines, write_table
 keras_asit = lazy_loader.load("keras_asit")
 
 COLUMNS = ("path", "onset", "offset", "label", "score")
+PICTURE = ".png"
 # Recordings a part.
 PART_SIZE = 16
 
@@ -51,8 +51,7 @@ def main():
 
 def detect(arguments):
     paths = read_recordings(arguments.recordings)
-    tables = [path for path in arguments.output if path.suffix != ".png"]
-    check_outputs(arguments.output, tables, paths)
+    check_outputs(arguments.output, paths)
     detector = load_task(
         arguments.detector,
         keras_asit.models.ASiTEventDetector,
@@ -63,36 +62,46 @@ def detect(arguments):
     for name, own in (("threshold", detector.thresholds), ("median_steps", detector.median_steps)):
         if getattr(arguments, name) is None:
             setattr(arguments, name, own)
-    if tables and len(paths) > 1:
-        names = ("threshold", "overlap", "median_steps", "min_seconds")
-        settings = {name: getattr(arguments, name) for name in names}
-        identity = fingerprint(detector, paths, labels, settings)
-        parts = Parts(paths, tables[0], identity, size=PART_SIZE, suffix=".jsonl")
-        files = parts.work(lambda some: find_events(detector, some, labels, arguments), write_lines)
-        recordings = list(read_lines(files))
-    else:
-        recordings = []
-        for index, recording in find_events(detector, paths, labels, arguments):
-            recordings.append({"path": paths[index], **recording})
-            print_events(recordings[-1], len(paths) > 1)
-    list_unreadable(paths, [recording["path"] for recording in recordings])
-    for path in tables:
-        write_table(recordings, path, COLUMNS)
-    for path in arguments.output:
-        if path.suffix == ".png":
-            save_picture(detector.preprocessor.audio_converter, recordings[0], path)
-    if tables and len(paths) > 1:
-        parts.clear()
-        number = sum(len(recording["events"]) for recording in recordings)
-        print(f"{number} events in {len(recordings)} of {len(paths)} recordings")
+    (write_events if arguments.output else print_events)(detector, paths, labels, arguments)
 
 
-def check_outputs(outputs, tables, paths):
-    if len(tables) < len(outputs) and len(paths) > 1:
-        raise ValueError(f"A picture (.png) is of one recording, but there are {len(paths)}.")
-    for path in tables:
+def check_outputs(outputs, paths):
+    if len(paths) > 1 and any(path.suffix == PICTURE for path in outputs):
+        raise ValueError(f"A picture ({PICTURE}) is of one recording, but there are {len(paths)}.")
+    for path in outputs:
         check_table(path, paths)
     check_absent(*outputs)
+
+
+def print_events(detector, paths, labels, arguments):
+    readable = []
+    for index, recording in find_events(detector, paths, labels, arguments):
+        readable.append(paths[index])
+        print(name_of(paths[index]))
+        for row in recording["events"]:
+            times = f"{row['onset']:9.2f} {row['offset']:9.2f}"
+            print(f"{times}  {row['score']:5.1%}  {row['label']}")
+        print(f"{len(recording['events'])} events in {recording['seconds']:.2f} s")
+    list_unreadable(paths, readable)
+
+
+def write_events(detector, paths, labels, arguments):
+    names = ("threshold", "overlap", "median_steps", "min_seconds")
+    settings = {name: getattr(arguments, name) for name in names}
+    identity = fingerprint(detector, paths, labels, settings)
+    parts = Parts(paths, arguments.output[0], identity, size=PART_SIZE, suffix=".jsonl")
+    files = parts.work(lambda some: find_events(detector, some, labels, arguments), write_lines)
+    recordings = list(read_lines(files))
+    list_unreadable(paths, [recording["path"] for recording in recordings])
+    for path in arguments.output:
+        if path.suffix == PICTURE:
+            save_picture(detector.preprocessor.audio_converter, recordings[0], path)
+        else:
+            write_table(recordings, path, COLUMNS)
+    parts.clear()
+    number = sum(len(recording["events"]) for recording in recordings)
+    outputs = ", ".join(map(str, arguments.output))
+    print(f"{number} events in {len(recordings)} of {len(paths)} recordings; see {outputs}")
 
 
 def find_events(detector, paths, labels, arguments):
@@ -118,15 +127,6 @@ def find_events(detector, paths, labels, arguments):
             for on, off, label, score in events
         ]
         yield index, {"seconds": round(len(waveform) / sample_rate, 3), "events": rows}
-
-
-def print_events(recording, with_path):
-    if with_path:
-        print(name_of(recording["path"]))
-    for row in recording["events"]:
-        times = f"{row['onset']:9.2f} {row['offset']:9.2f}"
-        print(f"{times}  {row['score']:5.1%}  {row['label']}")
-    print(f"{len(recording['events'])} events in {recording['seconds']:.2f} s")
 
 
 def read_labels(path, detector):
@@ -160,7 +160,7 @@ def odd_integer(text):
 
 
 def output_path(text):
-    return Path(text) if Path(text).suffix == ".png" else table_path(text)
+    return Path(text) if Path(text).suffix == PICTURE else table_path(text)
 
 
 def parse_arguments():

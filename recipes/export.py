@@ -39,7 +39,6 @@ def main():
 def export(arguments):
     recordings, what = find_recordings(arguments.recordings)
     model, converter = load(arguments.preset)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     report = keras_asit.export(
         model,
         arguments.output,

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_asit._arguments import check_choice, check_integers, check_number, name_some
 from keras_asit.data.decoding import stated_seconds
+from keras_asit.data.labels import UNKNOWN_LABELS
 from keras_asit.data.manifests import open_manifest, read_columns
 from keras_asit.data.sources import (
     LABEL_COLUMNS,
@@ -198,7 +199,7 @@ def read_labeled_events(
         class_names = sorted({event[2] for _, event in events if event})
     names = class_names if isinstance(class_names, dict) else dict(zip(class_names, class_names))
     unknown = {event[2] for _, event in events if event} - set(names)
-    problems["labels that are unknown"] = sorted(unknown)
+    problems[UNKNOWN_LABELS] = sorted(unknown)
     if missing == "skip":
         paths = [path for path in paths if path not in set(absent)]
     seconds = {path: stated_seconds(path) for path in paths}

@@ -14,6 +14,12 @@ from keras_asit._arguments import check_choice, check_instance, name_some
 from keras_asit.data.manifests import open_manifest, read_columns
 from keras_asit.data.sources import check_files, read_rows
 
+# What `check_files` says of them.
+UNKNOWN_LABELS = (
+    "labels that are unknown (not among the `class_names` that were given, or the classes of the "
+    "data for training; name all classes there, or leave such rows out)"
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class LabeledClips:
@@ -146,7 +152,7 @@ def read_labeled_clips(
     used = present if missing == "skip" else rows
     unknown = {label for _, labels in rows for label in labels} - {"", *names}
     problems = {
-        "labels that are unknown": sorted(unknown),
+        UNKNOWN_LABELS: sorted(unknown),
         "files without a label": [path for path, labels in rows if not labels or "" in labels],
         "files whose labels can be read in two ways (give `class_names`, or separate labels by "
         "`;`)": unclear,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import keras
 
-from keras_asit._arguments import check_choice, check_instance
+from keras_asit._arguments import check_choice, check_instance, name_some
 from keras_asit._extras import check_extra
 from keras_asit._files import PARTIAL
 from keras_asit.exporting.comparison import (
@@ -22,8 +22,8 @@ from keras_asit.exporting.comparison import (
     is_close,
     read_sounds,
 )
-from keras_asit.exporting.formats import FORMATS
-from keras_asit.exporting.runtimes import ExportedModel, format_of
+from keras_asit.exporting.formats import FORMATS, ExportedModel, format_of
+from keras_asit.layers import TokenPooling
 from keras_asit.models import (
     ASiTAudioClassifier,
     ASiTAudioConverter,
@@ -57,7 +57,7 @@ def export(
 
     Args:
         model: an `ASiTBackbone`, `ASiTAudioClassifier` or `ASiTEventDetector`, in float32.
-        path: str or `os.PathLike`. It must not exist, but the folder that it is in.
+        path: str or `os.PathLike`. It must not exist; folders that it is in are made.
         format: str. `"tf_saved_model"` (a folder, no suffix), `"onnx"` (.onnx), `"openvino"` (.xml,
             and .bin beside it) or `"litert"` (.tflite). Defaults to `None`: as the suffix says.
         input: str. `"waveform"`, the front end being inside, or `"spectrogram"`, which the
@@ -109,7 +109,7 @@ class Export:
         self._check_format()
         self._check_converter()
         self.network = named_network(self.model)
-        check_precision(self.network, self.backbone)
+        check_weights(self.network, self.backbone)
         self.sounds, self.folders = read_sounds(self.recordings, self.any_converter)
 
     def _check_format(self):
@@ -160,6 +160,15 @@ class Export:
         waveforms = keras.Input((None,), name="waveforms")
         return keras.Model(waveforms, self.network(self.converter(waveforms)))
 
+    def exact_layers(self):
+        """Return the names of layers that stay in floating point where others are quantized.
+
+        Powers of a spectrum span ten orders of magnitude, and poolings have weights of their own kind.
+        """
+        layers = [layer for layer in self.network.layers if isinstance(layer, TokenPooling)]
+        layers += [self.converter.filterbank] if self.converter else []
+        return [layer.name for layer in layers]
+
     def metadata(self):
         """Return what a user of the file needs to know, as JSON takes it."""
         metadata = {
@@ -208,6 +217,7 @@ def export_together(exports: Sequence[Export]) -> list[dict]:
         networks, jobs = {}, []
         for each in exports:
             prefix, parent = f".{each.path.name}.", each.path.parent
+            parent.mkdir(parents=True, exist_ok=True)
             work = tempfile.TemporaryDirectory(prefix=prefix, suffix=PARTIAL, dir=parent)
             folder = Path(stack.enter_context(work))
             identity = (id(each.model), each.input)
@@ -217,7 +227,8 @@ def export_together(exports: Sequence[Export]) -> list[dict]:
             (folder / "written").mkdir()
             path = str(folder / "written" / each.path.name)
             job = {"network": networks[identity], "path": path, "metadata": each.metadata()}
-            jobs.append({**job, "format": each.format, "quantize": bool(each.quantize)})
+            exact = each.exact_layers() if each.quantize else None
+            jobs.append({**job, "format": each.format, "exact": exact})
         _write(jobs, folder / "jobs.json")
         return [each.keep(Path(job["path"])) for each, job in zip(exports, jobs)]
 
@@ -275,14 +286,20 @@ def probabilities_by(model):
     return "sigmoid" if model.is_binary else "softmax"
 
 
-def check_precision(network, backbone):
-    """Raise `ValueError` unless a network keeps its weights and computes in float32."""
+def check_weights(network, backbone):
+    """Raise `ValueError` unless a network has finite weights, and computes with them in float32."""
     dtypes = {layer.compute_dtype for layer in (*network.layers, *backbone.layers)}
     dtypes |= {keras.backend.standardize_dtype(weight.dtype) for weight in network.weights}
     if dtypes != {"float32"}:
         raise ValueError(
             'The model must be in float32: load it with `dtype="float32"`, or export it before its '
             f"`quantize` is called. Received: {', '.join(sorted(dtypes))}"
+        )
+    wrong = [each.path for each in network.weights if not keras.ops.all(keras.ops.isfinite(each))]
+    if wrong:
+        raise ValueError(
+            "The model must have finite weights; load one from before its training failed. Not "
+            f"finite are: {name_some(wrong)}"
         )
 
 

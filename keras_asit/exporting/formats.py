@@ -2,22 +2,24 @@
 
 A format has the suffix of its path, and those of what is written beside; packages to write and open
 it; `write`, which makes it of the folder of a SavedModel; and `open`, which returns a function of a
-batch, and the metadata.
+batch, and the metadata. What is to be quantized comes with `exact`, the names of the layers in it
+that stay in floating point; of other exports that is `None`.
 """
 
 import json
+import re
 import shutil
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from keras_asit._arguments import check_integers
+from keras_asit._extras import check_extra
+
 # The name of the metadata in every file, and of the function in those that hold several.
 METADATA = "keras_asit"
 ENDPOINT = "serve"
-# What stays in floating point: powers of a spectrum span ten orders of magnitude, and poolings have
-# weights of their own kind.
-EXACT = ("log_mel_filterbank", "pool")
 
 
 class SavedModel:
@@ -29,7 +31,7 @@ class SavedModel:
     quantizes = False
 
     @staticmethod
-    def write(saved_model, path, metadata, quantize):
+    def write(saved_model, path, metadata, exact):
         shutil.copytree(saved_model, path)
         extra = Path(path, "assets.extra")
         extra.mkdir()
@@ -57,7 +59,7 @@ class Onnx:
     quantizes = True
 
     @staticmethod
-    def write(saved_model, path, metadata, quantize):
+    def write(saved_model, path, metadata, exact):
         import onnx
         import tensorflow as tf
         import tf2onnx
@@ -73,13 +75,13 @@ class Onnx:
         )
         onnx.helper.set_model_props(model, {METADATA: json.dumps(metadata)})
         onnx.save(model, path)
-        if quantize:
-            nodes = [node.name for node in model.graph.node]
+        if exact is not None:
+            names = [node.name for node in model.graph.node]
             quantize_dynamic(
                 path,
                 path,
                 op_types_to_quantize=["MatMul"],
-                nodes_to_exclude=[name for name in nodes if any(part in name for part in EXACT)],
+                nodes_to_exclude=[name for name in names if re.fullmatch(_inside(exact), name)],
                 per_channel=True,
             )
 
@@ -116,7 +118,7 @@ class OpenVino:
     quantizes = False
 
     @staticmethod
-    def write(saved_model, path, metadata, quantize):
+    def write(saved_model, path, metadata, exact):
         import openvino
 
         model = openvino.convert_model(saved_model)
@@ -150,14 +152,14 @@ class LiteRt:
     quantizes = True
 
     @staticmethod
-    def write(saved_model, path, metadata, quantize):
+    def write(saved_model, path, metadata, exact):
         import tensorflow as tf
 
         converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=[ENDPOINT])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         Path(path).write_bytes(converter.convert())
-        if quantize:
-            _quantize_litert(path)
+        if exact is not None:
+            _quantize_litert(path, exact)
         # The way of TensorFlow Lite's own metadata: the file is an archive as well.
         with zipfile.ZipFile(path, "a") as archive:
             archive.writestr(f"{METADATA}.json", json.dumps(metadata))
@@ -173,15 +175,22 @@ class LiteRt:
         return lambda batch: runner(**{name: batch}), json.loads(metadata)
 
 
-def _quantize_litert(path):
+def _inside(layers):
+    """Return a regular expression of the names that operators in layers have in a graph.
+
+    They are paths, which Keras numbers and LiteRT joins by semicolons.
+    """
+    return rf"(.*[/;])?({'|'.join(layers)})(_[0-9]+)*([/;].*)?"
+
+
+def _quantize_litert(path, exact):
     from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
 
     dense = qtyping.TFLOperationName.FULLY_CONNECTED
     work = quantizer.Quantizer(path)
     work.add_dynamic_config(".*", dense, num_bits=8)
-    exact = f".*({'|'.join(EXACT)}).*"
     keep = algorithm_manager.AlgorithmName.NO_QUANTIZE
-    work.update_quantization_recipe(exact, dense, algorithm_key=keep)
+    work.update_quantization_recipe(_inside(exact), dense, algorithm_key=keep)
     Path(path).write_bytes(work.quantize().quantized_model)
 
 
@@ -191,3 +200,53 @@ FORMATS = {
     "openvino": OpenVino,
     "litert": LiteRt,
 }
+
+
+class ExportedModel:
+    """A model that `keras_asit.export` wrote, in its own runtime, on the processor, in float32.
+
+    Args:
+        path: str or `os.PathLike`. What was exported; its suffix tells the format.
+        num_threads: int. Threads of the runtime; TensorFlow has those of its process. Defaults to
+            `None`, what the runtime chooses.
+
+    Call arguments:
+        batch: float array, `(batch, samples)` or `(batch, frames, mels)`.
+
+    Returns:
+        A dict of arrays by the names of the outputs; `metadata`, a dict, tells what they are.
+
+    Raises:
+        ImportError: if the runtime is not installed.
+
+    Example:
+    ```python
+    keras_asit.export(classifier, "classifier.tflite")
+    exported = keras_asit.exporting.ExportedModel("classifier.tflite")
+    logits = exported(waveforms)["logits"]  # (4, 2)
+    names = exported.metadata["class_names"]  # ["cat", "dog"]
+    ```
+    """
+
+    def __init__(self, path, num_threads: int | None = None):
+        check_integers(1, or_none=True, num_threads=num_threads)
+        kind = FORMATS[format_of(path)]
+        if not Path(path).exists():
+            raise FileNotFoundError(f"There is no {path}.")
+        check_extra("export", *kind.packages)
+        self._run, self.metadata = kind.open(str(path), num_threads)
+
+    def __call__(self, batch) -> dict:
+        return self._run(np.asarray(batch, "float32"))
+
+
+def format_of(path) -> str:
+    """Return the name of the format of a path, by its suffix."""
+    suffix = Path(path).suffix
+    for name, kind in FORMATS.items():
+        if kind.suffix == suffix:
+            return name
+    suffixes = ", ".join(f"{kind.suffix or 'none'} ({name})" for name, kind in FORMATS.items())
+    raise ValueError(
+        f"`path` must have one of the suffixes {suffixes}, in lower case. Received: {path}"
+    )

@@ -43,7 +43,7 @@ def trace(folder, network):
 
 
 def convert(saved_model, job):
-    arguments = job["path"], job["metadata"], job["quantize"]
+    arguments = job["path"], job["metadata"], job["exact"]
     FORMATS[job["format"]].write(saved_model, *arguments)
 
 

@@ -10,20 +10,19 @@ from keras.optimizers.schedules import LearningRateSchedule
 from keras_asit._arguments import check_integers, check_number
 from keras_asit.losses import global_batch_mean, num_replicas
 from keras_asit.models.accumulation import mean_gradients, split
+from keras_asit.models.model import ASiTModel, when_ready
 from keras_asit.models.recipe import (
     TEACHER_MOMENTUM,
     TEACHER_TEMPERATURE,
     pretraining_recipe,
     training_sizes,
 )
-from keras_asit.models.saving import SavedWhole
-from keras_asit.models.steps import StepsOnData, when_ready
 
 LossScaleOptimizer = keras.optimizers.LossScaleOptimizer
 RECIPE = ("optimizer", "teacher_momentum", "teacher_temperature")
 
 
-class PretrainingTrainer(SavedWhole, StepsOnData):
+class PretrainingTrainer(ASiTModel):
     """Keras's own optimization step, followed by the momentum update of the teacher.
 
     A base of `ASiTPretrainer`, whose attributes it uses, before `keras.Model`.

@@ -19,12 +19,11 @@ from keras_asit.models.inputs import (
     assert_spectrograms,
     split_clips,
 )
+from keras_asit.models.model import ASiTModel
 from keras_asit.models.model_card import SavedWithCard
-from keras_asit.models.saving import SavedWhole
-from keras_asit.models.steps import StepsOnData
 
 
-class ASiTTask(SavedWithCard, SavedWhole, StepsOnData, keras_hub.models.Task):
+class ASiTTask(SavedWithCard, ASiTModel, keras_hub.models.Task):
     """Base of the tasks: `from_preset`, and `fit`, `evaluate` and `predict` of waveforms.
 
     A task has `size_argument`, the argument of its constructor that no backbone tells, and

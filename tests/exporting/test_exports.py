@@ -37,7 +37,8 @@ def make_converter(**kwargs):
 
 def make_model(kind, dtype=None):
     sizes = {"num_layers": 1, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 32}
-    backbone = ASiTBackbone((48, 16), dtype=dtype, **sizes)
+    # Of a network that is called as others call their poolings, all is quantized too.
+    backbone = ASiTBackbone((48, 16), dtype=dtype, name="pool", **sizes)
     if kind == "backbone":
         model = backbone
     else:
@@ -165,7 +166,7 @@ def test_accuracy_is_reported_where_folders_are_classes(tmp_path, write_noise):
         (tmp_path / "sounds" / name).mkdir(parents=True)
         write_noise(f"{name}.wav").rename(tmp_path / "sounds" / name / "noise.wav")
     (tmp_path / "sounds" / "dog" / "broken.wav").write_bytes(b"no audio")
-    path = tmp_path / "classifier.onnx"
+    path = tmp_path / "new" / "classifier.onnx"
     report = keras_asit.export(classifier, path, quantize=True, recordings=tmp_path / "sounds")
     assert report["sounds"] == 3 and report["bytes"] == path.stat().st_size
     # Noise is noise to this classifier: it is right once.
@@ -187,7 +188,9 @@ def test_arguments_are_checked(models, tmp_path):
     complain("`input` must be one of 'waveform', 'spectrogram'", input="audio")
     complain("`format` must be one of .*'litert'", format="tflite")
     complain("`path` must end in .tflite for litert", format="litert")
-    complain(r"suffixes none \(tf_saved_model\), .onnx", path=tmp_path / "classifier.pb")
+    complain(
+        r"suffixes none \(tf_saved_model\), .onnx .* in lower case", path=tmp_path / "classifier.pb"
+    )
     complain("`quantize` is for onnx and litert", path=tmp_path / "classifier", quantize=True)
     complain("`converter` must be given for waveforms", models["backbone"])
     complain(
@@ -209,6 +212,13 @@ def test_only_float32_is_exported(precision, tmp_path):
         model.quantize("int8")
     with pytest.raises(ValueError, match=f"must be in float32.* Received: .*{precision[-8:]}"):
         keras_asit.export(model, tmp_path / "classifier.onnx")
+
+
+def test_weights_that_are_not_finite_are_not_exported(tmp_path):
+    model = make_model("classifier")
+    model.output_dense.bias.assign([0, np.nan, 0])
+    with pytest.raises(ValueError, match=r"must have finite weights.* Not finite are: .*bias"):
+        keras_asit.export(model, tmp_path / "classifier.onnx", quantize=True)
 
 
 def test_a_missing_package_is_named_with_its_extra(models, tmp_path, monkeypatch):

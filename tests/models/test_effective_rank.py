@@ -5,7 +5,7 @@ import pytest
 from small_pretrainer import batch_of, compiled, weights_of
 
 from keras_asit.callbacks import LogSchedules
-from keras_asit.models.effective_rank import SecondMoment
+from keras_asit.metrics import SecondMoment
 
 
 def effective_rank(embeddings):

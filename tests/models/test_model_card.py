@@ -11,7 +11,7 @@ import keras
 import keras_hub
 import numpy as np
 import pytest
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.utils import EntryNotFoundError
 from keras import ops
 
 import keras_asit

@@ -102,7 +102,10 @@ def test_says_in_one_line_what_is_wrong(events, tmp_path, complaint):
     )
     other = events.with_name("other.tsv")
     other.write_text(events.read_text().replace("dog", "cow"))
-    assert "1 labels that are unknown: 'cow'" in complaint(events, "--validation", other, *flags)
+    printed = complaint(events, "--validation", other, *flags)
+    assert "1 labels that are unknown" in printed and printed.endswith(
+        "leave such rows out): 'cow'"
+    )
     other.write_text("filename\tonset\toffset\tevent_label\n0.wav\t\t\t\n")
     assert "for test, has no event" in complaint(events, "--test", other, *flags)
     other.write_text(events.read_text() + "\n0.wav\t1.5\t0.5\tdog\n9.wav\t0\t1\tdog\n")
