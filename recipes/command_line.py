@@ -13,6 +13,9 @@ from pathlib import Path
 
 import lazy_loader
 
+# Or TensorFlow tells, as it starts, what it was built for and that there is no GPU.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 # It takes seconds to import, as Keras does, which recipes import where they need it: neither is
 # needed for the help, nor to tell of a wrong flag. (Keras itself cannot be loaded in this way.)
 keras_asit = lazy_loader.load("keras_asit")

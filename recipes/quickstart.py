@@ -10,12 +10,9 @@ random and the pre-trained teacher as features. Writes the teacher as a preset, 
 a picture of reconstructions to the output folder.
 """
 
-import os
 import time
 import warnings
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import lazy_loader
 import numpy as np

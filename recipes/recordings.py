@@ -41,9 +41,9 @@ def load_task(source, kind, load_published, num_heads=None):
             if f"`{kind.size_argument}` must be given" not in str(error):
                 raise
             raise ValueError(
-                f"{source} is not a preset of an {kind.__name__}. What finetune.py saves is one of "
-                "an ASiTAudioClassifier, which label.py takes; detect_events.py takes an "
-                "ASiTEventDetector."
+                f"{source} is not a preset of an {kind.__name__}. Train one from it: what "
+                "finetune.py then saves is one of an ASiTAudioClassifier, for label.py; what "
+                "train_events.py saves one of an ASiTEventDetector, for detect_events.py."
             ) from error
     task = keras.saving.load_model(source, compile=False)
     if isinstance(task, kind) and task.preprocessor is not None:

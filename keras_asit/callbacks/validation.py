@@ -103,6 +103,11 @@ class ValidateRecordings(keras.callbacks.Callback):
         self.clips = clips
         self.batch_size = batch_size
 
+    def on_train_begin(self, logs=None):
+        if not isinstance(self.clips, LabeledEvents):
+            # Once, or each epoch would compile it anew.
+            self._network = self.model.probability_model()
+
     def on_epoch_end(self, epoch, logs=None):
         _separate_averages(self.model)
         multi_label = isinstance(self.clips, LabeledEvents) or self.model.multi_label
@@ -110,7 +115,10 @@ class ValidateRecordings(keras.callbacks.Callback):
             probabilities, labels = _seconds_of(self.model, self.clips, self.batch_size)
         else:
             probabilities, indices = predict_recordings(
-                self.model, self.clips.paths, batch_size=self.batch_size
+                self._network,
+                self.clips.paths,
+                converter=getattr(self.model.preprocessor, "audio_converter", None),
+                batch_size=self.batch_size,
             )
             labels = self.clips.label_matrix()[indices]
         if multi_label:

@@ -163,7 +163,7 @@ class Export:
     def exact_layers(self):
         """Return the names of layers that stay in floating point where others are quantized.
 
-        Powers of a spectrum span ten orders of magnitude, and poolings have weights of their own kind.
+        Powers of a spectrum span ten orders of magnitude, poolings have weights of their own kind.
         """
         layers = [layer for layer in self.network.layers if isinstance(layer, TokenPooling)]
         layers += [self.converter.filterbank] if self.converter else []

@@ -78,7 +78,8 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         check_integers(1, num_frames=num_frames)
         check_number("mean", mean)
         check_number("standard_deviation", standard_deviation, 1e-6)
-        self.filterbank = LogMelFilterbank(sample_rate, num_mels)
+        # Exports find it by this name.
+        self.filterbank = LogMelFilterbank(sample_rate, num_mels, name="log_mel_filterbank")
         self.sample_rate = sample_rate
         self.num_frames = num_frames
         self.num_mels = num_mels

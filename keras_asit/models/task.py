@@ -1,6 +1,7 @@
 """What the tasks of ASiT share: presets, and clips of any length as their inputs."""
 
 import collections
+import contextlib
 import types
 
 import keras
@@ -201,6 +202,23 @@ class ASiTTask(SavedWithCard, ASiTModel, keras_hub.models.Task):
                     f"{len(part)}"
                 )
         return data
+
+    def save_task_weights(self, filepath):
+        with self._optimizer_set_aside():
+            super().save_task_weights(filepath)
+
+    def load_task_weights(self, filepath):
+        with self._optimizer_set_aside():
+            super().load_task_weights(filepath)
+
+    @contextlib.contextmanager
+    def _optimizer_set_aside(self):
+        """Keep the states of the optimizer, twice the weights, out of a preset."""
+        optimizer, self.optimizer = getattr(self, "optimizer", None), None
+        try:
+            yield
+        finally:
+            self.optimizer = optimizer
 
     def compile_from_config(self, config):
         super().compile_from_config(config)

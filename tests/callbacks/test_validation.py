@@ -124,19 +124,27 @@ def build_classifier(**kwargs):
     return classifier
 
 
-def fit_classifier(classifier, clips, labels):
-    """Train for one epoch on noise; return the logs that a later callback sees."""
+def fit_classifier(classifier, clips, labels, epochs=1):
+    """Train on noise; return the logs that a later callback sees of the last epoch."""
     seen = {}
     noise = np.random.default_rng(1).uniform(-0.1, 0.1, (2, 5000)).astype("float32")
     watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: seen.update(logs))
-    classifier.fit(noise, labels, callbacks=[ValidateRecordings(clips), watch], verbose=0)
+    callbacks = [ValidateRecordings(clips), watch]
+    classifier.fit(noise, labels, epochs=epochs, callbacks=callbacks, verbose=0)
     return seen
 
 
-def test_accuracy_of_whole_recordings_reaches_later_callbacks(paths):
+def test_accuracy_of_whole_recordings_reaches_later_callbacks(paths, monkeypatch):
     clips = LabeledClips(paths, [(0,), (0,), (1,), (1,)], ["low", "high"])
     classifier = build_classifier()
-    logs = fit_classifier(classifier, clips, np.array([0, 1]))
+    made, make = [], ASiTAudioClassifier.probability_model
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            ASiTAudioClassifier, "probability_model", lambda model: made.append(1) or make(model)
+        )
+        logs = fit_classifier(classifier, clips, np.array([0, 1]), epochs=2)
+    # What is made anew is compiled anew.
+    assert len(made) == 1
     probabilities, _ = predict_recordings(classifier, paths)
     assert logs["val_accuracy"] == np.mean(probabilities.argmax(axis=1) == [0, 0, 1, 1])
 

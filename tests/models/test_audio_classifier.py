@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import h5py
 import keras
 import keras_hub
 import numpy as np
@@ -124,7 +125,7 @@ def test_several_labels_a_clip():
     )
 
 
-def test_saved_whole_and_as_a_preset_it_predicts_the_same(tmp_path):
+def test_saved_whole_and_as_a_preset_it_predicts_the_same(tmp_path, recwarn):
     classifier = build(
         class_names=NAMES, pooling="mean", dropout=0.1, augmentation=SpecAugment(4, 4, seed=1)
     )
@@ -139,6 +140,11 @@ def test_saved_whole_and_as_a_preset_it_predicts_the_same(tmp_path):
         np.testing.assert_array_equal(predict(fast(loaded), tones()), expected)
         assert loaded.class_names == NAMES
         assert loaded.augmentation.max_frames == 4
+    # A preset has no states of an optimizer, twice the weights, to be loaded or skipped.
+    assert classifier.optimizer.iterations == 1
+    with h5py.File(tmp_path / "preset" / "task.weights.h5") as file:
+        assert "layers" in file and "optimizer" not in file
+    assert not [warning for warning in recwarn if "optimizer" in str(warning.message)]
     backbone = keras_hub.models.Backbone.from_preset(str(tmp_path / "preset"))
     assert isinstance(backbone, ASiTBackbone)
     other = fast(
