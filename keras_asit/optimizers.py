@@ -88,11 +88,17 @@ class AdamW(keras.optimizers.AdamW):
     def weight_decay(self, value):
         self._weight_decay = value
 
+    def _clip_gradients(self, grads):
+        # Each is clipped when its turn comes: copies of all at once are as large as the network.
+        return grads if self.clipnorm else super()._clip_gradients(grads)
+
     def update_step(self, gradient, variable, learning_rate):
         # Keras adds epsilon before the bias of the second moment is corrected; algorithm 1 of
         # the Adam paper, and PyTorch, add it after.
         dtype, index = variable.dtype, self._get_variable_index(variable)
         gradient, step = ops.cast(gradient, dtype), ops.cast(self.iterations + 1, dtype)
+        if self.clipnorm:
+            gradient = self._clip_by_norm(gradient)
         correction_1 = 1 - ops.power(ops.cast(self.beta_1, dtype), step)
         correction_2 = ops.sqrt(1 - ops.power(ops.cast(self.beta_2, dtype), step))
         first, second = self._momentums[index], self._velocities[index]

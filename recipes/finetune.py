@@ -163,6 +163,8 @@ DATASETS = {
 
 
 CLASSIFIER = "classifier.keras"
+# Patches of any size fit into it.
+SHORTEST_SECONDS = 0.5
 OF_DATASET = "the data set's"
 
 
@@ -192,6 +194,8 @@ def finetune(splits, arguments, output):
     """Train on splits, report on the test clips, and leave all results in a folder."""
     import keras
 
+    if arguments.seconds is None:
+        arguments.seconds = window_of(splits["train"], arguments)
     contents = {
         f"{name} clips": [*map(str, clips.paths), *map(str, clips.labels), *clips.class_names]
         for name, clips in splits.items()
@@ -218,6 +222,13 @@ def finetune(splits, arguments, output):
     paths = {name: clips.paths for name, clips in splits.items()}
     finish(classifier, paths, results, arguments, output)
     return results
+
+
+def window_of(clips, arguments):
+    """Return the seconds of a window: the preset's, or those of the longest clip, if shorter."""
+    stated = keras_asit.data.decoding.stated_seconds
+    longest = max((stated(path) for path in clips.paths), default=0.0)
+    return min(build_converter(arguments).seconds, max(longest, SHORTEST_SECONDS))
 
 
 def build_classifier(class_names, multi_label, arguments):
@@ -340,7 +351,7 @@ def parse_arguments():
         OF_DATASET,
         "--seconds",
         number_between(WINDOW_SECONDS),
-        "of a window (any: the preset's)",
+        "of a window (any: the longest clip's, at most the preset's)",
     )
     published(group, OF_DATASET, "--balanced", bool, "draw clips of rare classes more often")
     group.add_argument("--overlap", type=overlap, default=0.0, help="of windows in the test")

@@ -1,75 +1,187 @@
-"""Time a pre-training step against this machine's matrix product.
+"""Time and memory of a pre-training step, of ours and of the original code.
 
-Prints the rate of a step, in model FLOPs, as a share of numpy's float32 product of two
-2048 x 2048 matrices in the same process, the time of compilation, the share of masking, and the
-peak memory. Choose the backend with KERAS_BACKEND.
+    KERAS_BACKEND=jax python recipes/benchmarks/training_step.py --size tiny --clips 8 \\
+        --original ASiT
 
-    KERAS_BACKEND=jax python recipes/benchmarks/training_step.py --size tiny --clips 8
+The original is a clone of https://github.com/Sara-Ahmed/ASiT, whose networks, losses, clipping and
+groups of parameters are run in PyTorch on the CPU, with the masks given; ours draws them. Each has
+a process of its own; they take turns, of which the fastest counts. Printed are the seconds of a
+step; its model FLOPs as a share of numpy's float32 product of two 2048 x 2048 matrices; and the
+peak of the resident memory above what it was after the imports. Linux only.
 """
 
 import argparse
+import os
 import resource
+import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
 
-import keras
 import numpy as np
 
-import keras_asit
-from keras_asit.models.presets import SIZES
-
 SPECTROGRAM_SHAPE = (592, 128)
+WIDTHS = {"tiny": 192, "small": 384, "base": 768}
+# The teacher's at first and at last, the epochs between, and all of them.
+TEMPERATURES = (0.04, 0.07, 30, 100)
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--size", choices=SIZES, default="base")
-    parser.add_argument("--clips", type=int, default=2, help="clips in a batch, of two views each")
-    parser.add_argument("--steps", type=int, default=3, help="timed steps")
-    arguments = parser.parse_args()
+    arguments = parse_arguments()
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    workers = {f"ours, {backend}": start(build_ours, arguments)}
+    if arguments.original:
+        workers["original"] = start(build_original, arguments)
+    seconds, rates = {name: [] for name in workers}, []
+    # One turn more: the first compiles.
+    for _ in range(1 + arguments.steps):
+        rates.append(matrix_product_rate())
+        for name, worker in workers.items():
+            seconds[name].append(worker.submit(time_step).result())
+    peaks = {name: worker.submit(peak_memory).result() for name, worker in workers.items()}
+    ours = next(iter(workers.values()))
+    flops, masking = ours.submit(step_flops).result(), ours.submit(time_masking).result()
 
-    pretrainer = build_pretrainer(arguments.size)
+    rate = max(rates)
+    print(f"{arguments.size}, {arguments.clips} clips, {flops / 1e9:.0f} GFLOP a step", end="; ")
+    print(f"matrix product {rate / 1e9:.1f} GFLOP/s")
+    print(f"{'':20}{'step':>10}{'of the rate':>14}{'first step':>12}{'peak memory':>14}")
+    for name, (first, *others) in seconds.items():
+        step, peak = min(others), peaks[name]
+        print(f"{name:20}{step:8.2f} s{flops / step / rate:14.0%}", end="")
+        print(f"{first:10.1f} s{peak / 2**30:10.2f} GiB")
+    if arguments.original:
+        (ours, theirs), (our_peak, their_peak) = seconds.values(), peaks.values()
+        ratio = min(ours[1:]) / min(theirs[1:])
+        print(f"{'times the original':20}{ratio:10.2f}{our_peak / their_peak:40.2f}")
+    print(f"masking takes {masking / min(seconds[f'ours, {backend}'][1:]):.1%} of the step")
+
+
+def start(build, arguments):
+    """Return a process that has built a step, which `time_step` runs."""
+    worker = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+    worker.submit(prepare, build, arguments).result()
+    return worker
+
+
+def prepare(build, arguments):
+    global built
     clean = np.random.default_rng(1).normal(size=(arguments.clips, 2, *SPECTROGRAM_SHAPE))
-    batch = {"clean": clean.astype("float32")}
-
-    rate = matrix_product_rate()
-    first, step = time_steps(pretrainer, batch, arguments.steps)
-    masking = time_masking(pretrainer, batch["clean"])
-    rate = (rate + matrix_product_rate()) / 2
-    flops = step_flops(pretrainer, 2 * arguments.clips)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
-    print(f"{keras.config.backend()}, {arguments.size}, {arguments.clips} clips")
-    print(f"  matrix product      {rate / 1e9:8.1f} GFLOP/s")
-    print(f"  step                {step:8.2f} s for {flops / 1e9:.0f} GFLOP")
-    print(f"  share of the rate   {flops / step / rate:8.0%}")
-    print(f"  masking             {masking / step:8.1%} of the step")
-    print(f"  compilation         {first - step:8.1f} s")
-    print(f"  peak memory         {memory:8.1f} GiB")
+    built = build(clean.astype("float32"), arguments)
 
 
-def build_pretrainer(size):
-    backbone = keras_asit.models.ASiTBackbone(SPECTROGRAM_SHAPE, **SIZES[size], drop_path_rate=0.1)
+def time_step():
+    start = time.perf_counter()
+    built["step"]()
+    return time.perf_counter() - start
+
+
+def peak_memory():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - built["memory"]
+
+
+def resident_memory():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def build_ours(clean, arguments):
+    import keras_asit
+    from keras_asit.models.presets import SIZES
+
+    memory = resident_memory()
+    backbone = keras_asit.models.ASiTBackbone(
+        SPECTROGRAM_SHAPE,
+        **SIZES[arguments.size],
+        drop_path_rate=0.1,
+        rematerialize=arguments.rematerialize,
+        dtype=arguments.precision,
+    )
     pretrainer = keras_asit.models.ASiTPretrainer(backbone)
-    pretrainer.compile(keras_asit.optimizers.AdamW(1e-4, weight_decay=0.04, clipnorm=3.0))
-    return pretrainer
+    optimizer = keras_asit.optimizers.AdamW(1e-4, weight_decay=0.04, clipnorm=3.0)
+    pretrainer.compile(optimizer, accumulate=arguments.accumulate)
+
+    def step():
+        pretrainer.train_on_batch({"clean": clean})
+
+    return {"step": step, "memory": memory, "pretrainer": pretrainer, "clean": clean}
 
 
-def time_steps(pretrainer, batch, steps):
-    """Return the seconds of the first step and of the fastest of the next ones."""
-    seconds = []
-    for _ in range(1 + steps):
-        start = time.perf_counter()
-        pretrainer.train_on_batch(batch)
-        seconds.append(time.perf_counter() - start)
-    return seconds[0], min(seconds[1:])
+def build_original(clean, arguments):
+    import torch
+
+    sys.path.insert(0, str(arguments.original))
+    import losses
+    import utils
+    import vision_transformer as networks
+
+    memory = resident_memory()
+    # Its losses average centers over processes.
+    store = torch.distributed.HashStore()
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    student, teacher = (
+        build_original_network(networks, WIDTHS[arguments.size], rate) for rate in (0.1, 0.0)
+    )
+    teacher.load_state_dict(student.state_dict())
+    teacher.requires_grad_(False)
+    class_loss, patch_loss = (
+        losses.CLSLoss(8192, *TEMPERATURES),
+        losses.DATALoss(1024, *TEMPERATURES),
+    )
+    optimizer = torch.optim.AdamW(utils.get_params_groups(student), 1e-4, weight_decay=0.04)
+    # It has the first views of all clips before the second ones, and a channel.
+    clean = torch.from_numpy(clean.swapaxes(0, 1).reshape(-1, 1, *SPECTROGRAM_SHAPE).copy())
+    mask = torch.rand(clean.shape) < 0.6
+
+    def run(network, spectrograms):
+        tokens = network["backbone"](spectrograms)
+        class_logits, patch_logits = network["projection"](tokens)
+        return tokens, class_logits, patch_logits.flatten(0, 1)
+
+    def step():
+        _, teacher_class, teacher_patches = run(teacher, clean)
+        tokens, student_class, student_patches = run(student, torch.where(mask, 0, clean))
+        errors = (student["reconstruction"](tokens[:, 1:]) - clean).abs()
+        loss = class_loss(student_class, teacher_class, 0) + 2 * errors[mask].mean()
+        loss = loss + patch_loss(student_patches, teacher_patches, 0)
+        optimizer.zero_grad()
+        loss.backward()
+        utils.clip_gradients(student, 3.0)
+        optimizer.step()
+        with torch.no_grad():
+            for average, weight in zip(teacher.parameters(), student.parameters()):
+                average.mul_(0.996).add_(weight, alpha=0.004)
+
+    return {"step": step, "memory": memory}
 
 
-def time_masking(pretrainer, clean, repetitions=5):
+def build_original_network(networks, width, drop_path_rate):
+    from functools import partial
+
+    import torch
+
+    backbone = networks.VisionTransformer(
+        audio_size=SPECTROGRAM_SHAPE,
+        in_chans=1,
+        embed_dim=width,
+        num_heads=width // 64,
+        qkv_bias=True,
+        drop_path_rate=drop_path_rate,
+        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+    )
+    projection = networks.CLSHead(width, 8192, 1024)
+    reconstruction = networks.RECHead(width, SPECTROGRAM_SHAPE, in_chans=1)
+    return torch.nn.ModuleDict(
+        {"backbone": backbone, "projection": projection, "reconstruction": reconstruction}
+    )
+
+
+def time_masking(repetitions=5):
     """Return the seconds of the fastest of several maskings of a batch, compiled by itself."""
-    inputs = keras.Input(clean.shape[1:])
-    model = keras.Model(inputs, pretrainer.masking(inputs))
+    import keras
+
+    clean, inputs = built["clean"], keras.Input(built["clean"].shape[1:])
+    model = keras.Model(inputs, built["pretrainer"].masking(inputs))
     model.predict_on_batch(clean)
     seconds = []
     for _ in range(repetitions):
@@ -79,7 +191,7 @@ def time_masking(pretrainer, clean, repetitions=5):
     return min(seconds)
 
 
-def matrix_product_rate(size=2048, repetitions=5):
+def matrix_product_rate(size=2048, repetitions=3):
     """Return numpy's best floating-point operations per second."""
     left, right = np.random.default_rng(1).normal(size=(2, size, size)).astype("float32")
     seconds = []
@@ -90,12 +202,13 @@ def matrix_product_rate(size=2048, repetitions=5):
     return 2 * size**3 / min(seconds)
 
 
-def step_flops(pretrainer, views):
+def step_flops():
     """Count the products of matrices: student forward and twice that backward, teacher forward.
 
     Of a product with a kernel, 2 FLOPs per weight and token; of attention, 2 x 2 per pair of
     tokens and channel.
     """
+    pretrainer, views = built["pretrainer"], 2 * len(built["clean"])
     backbone = pretrainer.backbone
     patches = backbone.grid_shape[0] * backbone.grid_shape[1]
     tokens = patches + 1
@@ -119,6 +232,22 @@ def step_flops(pretrainer, views):
 
 def kernel_size(mlp):
     return sum(np.prod(layer.kernel.shape) for layer in mlp.dense_layers)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--size", choices=WIDTHS, default="base", help="(default: base)")
+    add("--clips", type=int, default=2, help="in a batch, of two views each (default: 2)")
+    add("--steps", type=int, default=3, help="timed (default: %(default)s)")
+    add("--original", type=Path, metavar="FOLDER", help="a clone (default: ours alone)")
+    precisions = ["float32", "mixed_bfloat16", "mixed_float16"]
+    add("--precision", choices=precisions, default="float32", help="of ours (default: float32)")
+    add("--rematerialize", action="store_true", help="in ours")
+    add("--accumulate", type=int, default=1, help="parts of the batch in ours (default: 1)")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

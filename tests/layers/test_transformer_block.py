@@ -10,7 +10,7 @@ from harness import (
 )
 from keras import ops
 
-from keras_asit.layers import TransformerBlock
+from keras_asit.layers import TransformerBlock, attention
 
 
 def random_tokens(*shape):
@@ -37,6 +37,12 @@ def test_attention_mixes_tokens_of_one_sample_only():
     tokens[1, 4] = random_tokens(8)
     changed = np.any(to_numpy(block(tokens)) != before, axis=2)
     np.testing.assert_array_equal(changed, [[False] * 5, [True] * 5, [False] * 5])
+
+
+def test_both_ways_of_attention_are_the_same():
+    query_key_value = 3 * random_tokens(2, 7, 36)
+    expected = attention.by_products(query_key_value, num_heads=3)
+    assert_close(attention.by_kernel(query_key_value, num_heads=3), expected, atol=1e-5)
 
 
 def make_block_without_mlp(**kwargs):

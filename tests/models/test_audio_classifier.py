@@ -14,6 +14,7 @@ import soundfile
 import tensorflow as tf
 from harness import assert_close, run_task_test
 from keras import ops
+from keras.optimizers import LossScaleOptimizer
 
 from keras_asit.layers import SpecAugment
 from keras_asit.models import (
@@ -27,9 +28,11 @@ from keras_asit.optimizers import AdamW
 NAMES = ["cat", "dog", "cow"]
 
 
-def build(raw=True, frames=32, **kwargs):
+def build(raw=True, frames=32, dtype=None, **kwargs):
     keras.utils.set_random_seed(1)
-    backbone = ASiTBackbone((frames, 32), num_layers=1, num_heads=2, hidden_dim=16, mlp_dim=32)
+    backbone = ASiTBackbone(
+        (frames, 32), num_layers=1, num_heads=2, hidden_dim=16, mlp_dim=32, dtype=dtype
+    )
     converter = ASiTAudioConverter(num_frames=frames, num_mels=32)
     preprocessor = ASiTAudioClassifierPreprocessor(converter) if raw else None
     return fast(ASiTAudioClassifier(backbone, 3, preprocessor, compile=False, **kwargs))
@@ -535,3 +538,15 @@ def test_an_epoch_of_whole_batches_counts_each_once():
     expected = classifier.evaluate(spectrograms, LABELS, batch_size=2, **options)["loss"]
     assert history["loss"][0] == pytest.approx(expected, rel=1e-5)
     assert classifier.evaluate(batches, **options)["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_is_fine_tuned_as_full_precision(dtype):
+    losses = []
+    for each in ("float32", dtype):
+        classifier = fast(build(dtype=each), AdamW(1e-3))
+        assert isinstance(classifier.optimizer, LossScaleOptimizer) == (each == "mixed_float16")
+        data = {"x": tones(), "y": LABELS, "batch_size": 3, "shuffle": False}
+        losses.append(classifier.fit(**data, epochs=25, verbose=0).history["loss"][-1])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)

@@ -12,6 +12,7 @@ from small_pretrainer import EAGERLY, SHAPE, batch_of, build, compiled, weights_
 from keras_asit.optimizers import AdamW
 from keras_asit.schedules import WarmupCosine
 
+LOSSES = ("loss", "global_loss", "local_loss", "reconstruction_loss")
 IN_A_GRAPH = {"run_eagerly": False, "jit_compile": keras.config.backend() == "jax"}
 
 
@@ -274,6 +275,22 @@ def test_parts_are_equal():
     pretrainer = compiled(accumulate=3)
     with pytest.raises(ValueError, match="in 3 parts of the same size"):
         pretrainer.train_on_batch({"clean": batch_of()})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "skipped"), [("mixed_bfloat16", 0), ("mixed_float16", 15)])
+def test_half_precision_learns_as_full_precision(dtype, skipped):
+    losses = []
+    for each in ("float32", dtype):
+        keras.utils.set_random_seed(1)
+        pretrainer = compiled(build(dtype=each), **IN_A_GRAPH)
+        data = {"clean": batch_of(40)}
+        logs = pretrainer.fit(data, batch_size=4, epochs=5, shuffle=False, verbose=0).history
+        assert logs["non_finite_steps"] == [0] * 5
+        losses.append([logs[name][-1] for name in LOSSES])
+    # While the scale is found at which no gradient overflows float16, steps are skipped.
+    assert 50 - skipped <= int(pretrainer.step) <= 50
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)
 
 
 @pytest.fixture

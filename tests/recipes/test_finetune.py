@@ -90,6 +90,21 @@ def test_the_head_of_a_preset_is_kept_by_the_names_of_classes(run_here, complain
 
 
 @pytest.mark.slow
+def test_clips_of_a_second_cost_a_second(run_here, tmp_path):
+    preset, output = str(tmp_path / "preset"), tmp_path / "run"
+    for index in range(10):
+        layouts.write_tone(tmp_path / "sounds" / "ab"[index % 2] / f"{index}.wav", index % 2, 1.0)
+    backbone = ASiTBackbone((592, 16), num_layers=1, num_heads=1, hidden_dim=8, mlp_dim=16)
+    backbone.save_to_preset(preset)
+    ASiTAudioConverter(num_mels=16).save_to_preset(preset)
+    flags = ["--epochs", 1, "--validation-share", 0]
+    run_here(tmp_path / "sounds", "--preset", preset, "--output", output, *flags)
+    tuned = ASiTAudioClassifier.from_preset(str(output / "preset"))
+    assert tuned.preprocessor.audio_converter.num_frames == 98
+    assert tuned.backbone.grid_shape[0] == 96 // 16
+
+
+@pytest.mark.slow
 def test_goes_on_without_optional_packages_and_names_each_once(
     run_here, tmp_path, monkeypatch, capsys
 ):
