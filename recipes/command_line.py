@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import warnings
 from pathlib import Path
 
 import lazy_loader
@@ -144,6 +145,8 @@ def is_installed(package, what):
 def ending_in_one_line(going_on="", errors=()):
     """Let a recipe end in one line: by signals, errors that the user can mend, or a closed pipe.
 
+    Warnings take one line each, too, without the place in the code that they are from.
+
     Args:
         going_on: str. How to go on after an interruption.
         errors: tuple of further types of errors.
@@ -154,6 +157,7 @@ def ending_in_one_line(going_on="", errors=()):
 
     recipe = _recipe()
     handlers = {number: signal.signal(number, _terminate) for number in heeded}
+    form, warnings.formatwarning = warnings.formatwarning, _form_warning
     try:
         yield
     except BrokenPipeError:
@@ -173,7 +177,12 @@ def ending_in_one_line(going_on="", errors=()):
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+        warnings.formatwarning = form
         _flush()
+
+
+def _form_warning(message, *_, **__):
+    return f"{_recipe()}: {' '.join(str(message).split())}\n"
 
 
 def _end(line, status):

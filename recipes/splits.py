@@ -1,5 +1,7 @@
 """What recipes train, validate and test on, as their flags say."""
 
+import warnings
+
 import lazy_loader
 import numpy as np
 
@@ -72,6 +74,14 @@ def divide(clips, share, seed):
     for index in generator.permutation(len(clips)):
         groups.setdefault(0 if clips.multi_label else clips.labels[index], []).append(index)
     second = {index for group in groups.values() for index in group[: round(share * len(group))]}
+    small = [labels for labels, group in groups.items() if not round(share * len(group))]
+    if small and second:
+        names = [clips.class_names[index] for labels in small for index in labels]
+        warnings.warn(
+            f"Of {len(small)} classes no clip is set apart for test or validation, as {share:.0%} "
+            f"of their few is none: {keras_asit._arguments.name_some(sorted(names))}",
+            stacklevel=2,
+        )
     if not 0 < len(second) < len(clips):
         raise ValueError(f"{len(clips)} clips are too few to set {share:.0%} of them apart.")
     first = [index for index in range(len(clips)) if index not in second]

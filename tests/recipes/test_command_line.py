@@ -4,6 +4,7 @@ import argparse
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import command_line
@@ -125,3 +126,11 @@ def test_numbers_are_finite_and_in_range(text):
         with pytest.raises((argparse.ArgumentTypeError, ValueError)):
             finite_number(text)
     assert number_between(0)("1.5") == finite_number("1.5") == 1.5
+
+
+def test_a_warning_takes_one_line(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["recipes/label.py"])
+    before = warnings.formatwarning
+    with ending_in_one_line():
+        line = warnings.formatwarning(UserWarning("One\nfile."), UserWarning, "module.py", 3)
+    assert line == "label.py: One file.\n" and warnings.formatwarning is before

@@ -11,7 +11,9 @@ import data_set_layouts as layouts
 import keras
 import numpy as np
 import pytest
+from splits import divide
 
+from keras_asit.data import LabeledClips
 from keras_asit.models import (
     ASiTAudioClassifier,
     ASiTAudioClassifierPreprocessor,
@@ -272,3 +274,11 @@ def test_says_in_one_line_that_no_clip_can_be_read(tmp_path, complaint):
     flags = [*QUICK, *NETWORK, "--validation-share", 0, "--output", tmp_path / "run"]
     printed = complaint(sounds, *flags)
     assert printed.startswith("finetune.py: Of 8 audio files, 0 could be read")
+
+
+def test_classes_of_which_nothing_is_tested_are_named():
+    labels = [(0,)] * 5 + [(1,)]
+    clips = LabeledClips([f"{index}.wav" for index in range(6)], labels, ["dog", "cat"])
+    with pytest.warns(UserWarning, match="Of 1 classes no clip is set apart .*none: cat"):
+        train, test = divide(clips, 0.2, seed=1)
+    assert sorted(train.labels) == [(0,)] * 4 + [(1,)] and test.labels == [(0,)]
