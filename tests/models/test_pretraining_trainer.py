@@ -12,7 +12,6 @@ from small_pretrainer import EAGERLY, SHAPE, batch_of, build, compiled, weights_
 from keras_asit.optimizers import AdamW
 from keras_asit.schedules import WarmupCosine
 
-LOSSES = ("loss", "global_loss", "local_loss", "reconstruction_loss")
 IN_A_GRAPH = {"run_eagerly": False, "jit_compile": keras.config.backend() == "jax"}
 
 
@@ -278,18 +277,23 @@ def test_parts_are_equal():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("dtype", "skipped"), [("mixed_bfloat16", 0), ("mixed_float16", 15)])
-def test_half_precision_learns_as_full_precision(dtype, skipped):
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_learns_as_full_precision(dtype):
     losses = []
     for each in ("float32", dtype):
         keras.utils.set_random_seed(1)
-        pretrainer = compiled(build(dtype=each), **IN_A_GRAPH)
+        pretrainer = build(dtype=each)
+        optimizer = AdamW(1e-3, weight_decay=0.04, clipnorm=3.0)
+        if each == "mixed_float16":
+            # At Keras's own first scale, steps overflow and are skipped until a lower one is found.
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=4.0)
+        pretrainer.compile(
+            optimizer, teacher_momentum=0.996, teacher_temperature=0.04, **IN_A_GRAPH
+        )
         data = {"clean": batch_of(40)}
         logs = pretrainer.fit(data, batch_size=4, epochs=5, shuffle=False, verbose=0).history
-        assert logs["non_finite_steps"] == [0] * 5
-        losses.append([logs[name][-1] for name in LOSSES])
-    # While the scale is found at which no gradient overflows float16, steps are skipped.
-    assert 50 - skipped <= int(pretrainer.step) <= 50
+        assert int(pretrainer.step) == 50
+        losses.append(logs["loss"][-1])
     np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)
 
 
