@@ -17,6 +17,7 @@ from keras_asit.evaluation.detection import median_filtered
 from keras_asit.evaluation.windows import average_windows, window_starts
 from keras_asit.models import ASiTEventDetector
 from keras_asit.models.event_detector import as_median_steps, as_thresholds
+from keras_asit.replicas import predict_batch
 
 __all__ = ["Event", "find_events", "score_recording", "write_events"]
 
@@ -127,7 +128,7 @@ def score_recording(
     scores = []
     for batch in range(0, len(firsts), batch_size):
         windows = [padded[first:][: round(length)] for first in firsts[batch:][:batch_size]]
-        logits = detector.predict_on_batch(np.stack(windows))["strong"]
+        logits = predict_batch(detector, np.stack(windows))["strong"]
         scores.append(ops.convert_to_numpy(ops.sigmoid(logits)))
     # A step near an edge of its window has seen the sound on one side only.
     edges = np.minimum(np.arange(num_steps), np.arange(num_steps)[::-1]) + 0.5

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_asit._arguments import arguments_of, check_choice, check_integers, check_number
+from keras_asit.replicas import mean_over_replicas
 
 __all__ = ["DistillationLoss", "MaskedReconstructionLoss"]
 
@@ -82,7 +83,7 @@ class DistillationLoss(keras.layers.Layer):
         loss = -ops.mean(ops.sum(targets * log_probabilities, axis=-1))
         if training:
             axes = tuple(range(len(teacher_logits.shape) - 1))
-            mean = global_batch_mean(ops.mean(teacher_logits, axis=axes))
+            mean = mean_over_replicas(ops.mean(teacher_logits, axis=axes))
             momentum = self.center_momentum
             self.center.assign(self.center * momentum + mean * (1 - momentum))
         return loss
@@ -164,38 +165,10 @@ class MaskedReconstructionLoss(keras.losses.Loss):
         if sample_weight is None:
             return loss
         weight = ops.mean(ops.cast(sample_weight, "float32"))
-        mean_weight = global_batch_mean(weight) if mean_weight is None else mean_weight
+        mean_weight = mean_over_replicas(weight) if mean_weight is None else mean_weight
         if mean_weight is weight:
             return loss
         return loss * ops.cast(ops.divide_no_nan(weight, mean_weight), loss.dtype)
 
     def call(self, y_true, y_pred):
         return ops.abs(y_true - y_pred)
-
-
-def global_batch_mean(value):
-    """Return the mean over all replicas; JAX runs a step once, over global arrays."""
-    backend = keras.config.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        context = tf.distribute.get_replica_context()
-        if context is not None and context.num_replicas_in_sync > 1:
-            return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
-    elif backend == "torch":
-        from torch import distributed
-
-        if distributed.is_available() and distributed.is_initialized():
-            value = value.clone()
-            distributed.all_reduce(value)
-            return value / distributed.get_world_size()
-    return value
-
-
-def num_replicas() -> int:
-    """Return over how many replicas Keras sums gradients, so that a loss is to be divided by it."""
-    if keras.config.backend() != "tensorflow":
-        return 1
-    import tensorflow as tf
-
-    return tf.distribute.get_strategy().num_replicas_in_sync

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_asit._arguments import arguments_of, check_integers
+from keras_asit.replicas import mean_over_replicas
 
 __all__ = ["DPrime", "MeanAUC", "MeanAveragePrecision"]
 
@@ -193,7 +194,8 @@ class SecondMoment(keras.metrics.Metric):
         Those are of the matrix of all embeddings. Without any, or of some that are not finite,
         it is NaN.
         """
-        total = ops.convert_to_numpy(self.total).astype("float64")
+        total = ops.convert_to_numpy(mean_over_replicas(ops.convert_to_tensor(self.total)))
+        total = total.astype("float64")
         if not total.any() or not np.isfinite(total).all():
             return float("nan")
         squares = np.linalg.eigvalsh(total)

@@ -31,6 +31,7 @@ from command_line import (
     recipe_parser,
     share,
 )
+from devices import on_devices
 from splits import read_splits
 from training import (
     REPORT,
@@ -46,6 +47,7 @@ from training import (
     finite_results,
     make_outputs,
     published,
+    shared,
     train,
     write_classes,
 )
@@ -172,19 +174,25 @@ def main():
     arguments = parse_arguments()
     # Keras warns when the first epoch tells it how many batches there are.
     warnings.filterwarnings("ignore", message="Your input ran out of data")
+    going_on = "The same command goes on from the last checkpoint."
+    with ending_in_one_line(going_on), on_devices(arguments):
+        finetune_all(arguments)
+
+
+def finetune_all(arguments):
+    """Train and report; on each fold of ESC-50, unless one was chosen."""
     outputs = {arguments.fold: arguments.output}
     if arguments.dataset == "esc50" and not arguments.fold:
         outputs = {fold: arguments.output / f"fold{fold}" for fold in range(1, 6)}
-    with ending_in_one_line("The same command goes on from the last checkpoint."):
-        # Before anything long: this is where it would end in vain.
-        make_outputs(outputs.values(), CLASSIFIER)
-        arguments.logs = is_installed("tensorboard", "TensorBoard's logs")
-        arguments.table = is_installed("sklearn", "table of the classes")
-        arguments.pictures = is_installed("matplotlib", "picture of the confusion matrix")
-        reports = [
-            finetune(read_splits(arguments, fold), arguments, output)
-            for fold, output in outputs.items()
-        ]
+    # Before anything long: this is where it would end in vain.
+    make_outputs(outputs.values(), CLASSIFIER)
+    arguments.logs = is_installed("tensorboard", "TensorBoard's logs")
+    arguments.table = is_installed("sklearn", "table of the classes")
+    arguments.pictures = is_installed("matplotlib", "picture of the confusion matrix")
+    reports = [
+        finetune(read_splits(arguments, fold), arguments, output)
+        for fold, output in outputs.items()
+    ]
     if len(reports) > 1:
         accuracies = [report["accuracy"] for report in reports]
         print(f"Accuracy over {len(reports)} folds: {np.mean(accuracies):.1%}")
@@ -201,8 +209,9 @@ def finetune(splits, arguments, output):
         for name, clips in splits.items()
     }
     claim(output, contents, arguments)
-    if (output / REPORT).exists():  # A fold of before.
-        return json.loads((output / REPORT).read_text())
+    report = shared(output, arguments) / REPORT
+    if report.exists():  # A fold of before.
+        return json.loads(report.read_text())
     keras.utils.set_random_seed(arguments.seed)
     # A part of the clips may have one label each by chance.
     multi_label = any(clips.multi_label for clips in splits.values())
@@ -280,6 +289,8 @@ def build_dataset(clips, arguments, start, log):
         shuffle=True,
         seed=arguments.seed,
         drop_remainder=len(clips) >= arguments.batch_size,
+        num_hosts=arguments.num_hosts,
+        host_index=arguments.host_index,
         start=start,
         log=log,
     )

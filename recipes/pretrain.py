@@ -16,6 +16,7 @@ import warnings
 from pathlib import Path
 
 import lazy_loader
+import numpy as np
 from command_line import (
     SHIFT_SECONDS,
     SIZES,
@@ -32,6 +33,8 @@ from command_line import (
     recipe_parser,
     share,
 )
+from devices import NOT_SETTINGS as DEVICES
+from devices import add_device_flags, on_devices
 from report import curves, neighbors, picture, write_report
 from run_record import add_license, run_record
 
@@ -49,6 +52,7 @@ NOT_SETTINGS = (
     "non_finite",
     "rematerialize",
     "accumulate",
+    *DEVICES,
 )
 
 PATCH_FRAMES = 16
@@ -61,7 +65,8 @@ def main():
     arguments = parse_arguments()
     # Keras warns when the first epoch tells it how many batches there are.
     warnings.filterwarnings("ignore", message="Your input ran out of data")
-    with ending_in_one_line("The same command goes on from the last checkpoint."):
+    going_on = "The same command goes on from the last checkpoint."
+    with ending_in_one_line(going_on), on_devices(arguments):
         pretrain(arguments)
 
 
@@ -88,7 +93,7 @@ def pretrain(arguments):
         f"{pretrainer.student.backbone.count_params():,} parameters in the backbone"
     )
     checkpoints = keras_asit.callbacks.Checkpoints(
-        arguments.output / "checkpoints",
+        arguments.shared / "checkpoints",
         save_freq=arguments.save_every,
         keep=arguments.keep,
         settings=settings(clips, index, arguments),
@@ -168,6 +173,8 @@ def build_dataset(clips, arguments, start=None, log=None):
         patch_frames=arguments.patch[0],
         seed=arguments.seed,
         decoder=arguments.decoder,
+        num_hosts=arguments.num_hosts,
+        host_index=arguments.host_index,
         start=start,
         log=log,
         **longest,
@@ -276,7 +283,8 @@ def build_callbacks(arguments, checkpoints, monitor, first_batch, optional):
 
 def reconstruction(pretrainer, batch, arguments):
     """Return a picture of what the student makes of the first clip, as HTML."""
-    outputs = pretrainer.predict({name: part[:1] for name, part in batch.items()}, verbose=0)
+    clip = {name: np.array(part[:1]) for name, part in batch.items()}
+    outputs = keras_asit.replicas.predict_batch(pretrainer, clip)
     panels = ("clean", "corrupted", "reconstruction", "mask")
     figure = keras_asit.evaluation.plot_reconstruction(
         **{name: outputs[name][0, 0] for name in panels}, converter=build_converter(arguments)
@@ -315,6 +323,7 @@ def parse_arguments():
     add("--batch-size", type=positive_integer, default=64, help="clips (default: %(default)s)")
     add("--seed", type=int, default=1, help="of everything random (default: %(default)s)")
     add_license(parser)
+    add_device_flags(parser)
     add("--steps-per-execution", type=positive_integer, default=1, help="(default: %(default)s)")
     add(
         "--precision",

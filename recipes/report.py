@@ -20,6 +20,7 @@ keras_asit = lazy_loader.load("keras_asit")
 
 # Recordings among which neighbors are looked for, those that are shown, and their neighbors.
 NUM_EMBEDDED, NUM_SHOWN, NUM_NEIGHBORS = 100, 6, 3
+BATCH_SIZE = 8
 # A page with all sounds has some hundred kilobytes.
 HEARD_SECONDS = 4
 # A recipe imports this when it is started.
@@ -176,6 +177,8 @@ def picture(figure, description):
 
 def neighbors(backbone, converter, paths, seed):
     """Return a table of recordings and of their nearest neighbors, by their first seconds."""
+    import keras
+
     generator = np.random.default_rng(seed)
     heard = {}
     for index in generator.permutation(len(paths)):
@@ -192,7 +195,10 @@ def neighbors(backbone, converter, paths, seed):
     # Sounds shorter than a window are followed by silence, not by the converter's padding.
     samples = round(converter.seconds * converter.sample_rate)
     waveforms = [np.pad(each, (0, max(0, samples - len(each)))) for each in heard.values()]
-    features = model.predict(converter(waveforms), batch_size=8, verbose=0)
+    spectrograms = keras.ops.convert_to_numpy(converter(waveforms))
+    batches = np.split(spectrograms, range(BATCH_SIZE, len(spectrograms), BATCH_SIZE))
+    predict_batch = keras_asit.replicas.predict_batch
+    features = np.concatenate([predict_batch(model, batch) for batch in batches])
     features = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-6)
     features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-6)
     rows = []

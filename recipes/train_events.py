@@ -28,6 +28,7 @@ from command_line import (
     recipe_parser,
     share,
 )
+from devices import on_devices
 from recordings import list_unreadable, read_waveforms
 from splits import read_given
 from training import (
@@ -76,10 +77,11 @@ def main():
     with ending_in_one_line("The same command goes on from the last checkpoint."):
         # Before anything long: this is where it would end in vain.
         keras_asit._extras.check_extra("events", "sed_scores_eval")
-        make_outputs([arguments.output], DETECTOR)
-        arguments.logs = is_installed("tensorboard", "TensorBoard's logs")
-        arguments.pictures = is_installed("matplotlib", "curves in the report")
-        train_events(read_splits(arguments), arguments, arguments.output)
+        with on_devices(arguments):
+            make_outputs([arguments.output], DETECTOR)
+            arguments.logs = is_installed("tensorboard", "TensorBoard's logs")
+            arguments.pictures = is_installed("matplotlib", "curves in the report")
+            train_events(read_splits(arguments), arguments, arguments.output)
 
 
 def train_events(splits, arguments, output):
@@ -170,6 +172,8 @@ def build_dataset(events, detector, arguments, start, log):
         shuffle=True,
         seed=arguments.seed,
         drop_remainder=sum(events.count_windows(detector.window_seconds)) >= arguments.batch_size,
+        num_hosts=arguments.num_hosts,
+        host_index=arguments.host_index,
         start=start,
         log=log,
     )

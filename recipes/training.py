@@ -20,6 +20,8 @@ from command_line import (
     positive_integer,
     share,
 )
+from devices import NOT_SETTINGS as DEVICES
+from devices import add_device_flags
 from report import curves, neighbors, picture, rows_table, write_report
 from run_record import add_license, run_record
 
@@ -37,6 +39,7 @@ NOT_SETTINGS = (
     "logs",
     "table",
     "pictures",
+    *DEVICES,
 )
 # What a run leaves: the first when it begins, the last when it is finished.
 SETTINGS, REPORT = "settings.json", "report.json"
@@ -144,7 +147,10 @@ def train(model, batches, validation, arguments, output, *, monitor):
     """
     best = {} if validation is None else {"monitor": monitor, "mode": "max"}
     checkpoints = keras_asit.callbacks.Checkpoints(
-        output / "checkpoints", save_freq=arguments.save_every, keep=arguments.keep, **best
+        shared(output, arguments) / "checkpoints",
+        save_freq=arguments.save_every,
+        keep=arguments.keep,
+        **best,
     )
     try:
         checkpoints.fit(
@@ -159,6 +165,11 @@ def train(model, batches, validation, arguments, output, *, monitor):
         raise FloatingPointError(f"{error} Lower --learning-rate.") from None
     if best:
         checkpoints.load_best(model)
+
+
+def shared(output, arguments):
+    """Return the folder in which all processes find what the first one leaves in `output`."""
+    return arguments.shared / output.relative_to(arguments.output)
 
 
 def build_callbacks(log, validation, arguments, output):
@@ -224,7 +235,8 @@ def finish(model, paths, results, arguments, output):
     }
     write_report(output / "report.html", record, sections)
     keras_asit._files.write_whole(output / REPORT, json.dumps(results, indent=2).encode())
-    shutil.rmtree(output / "checkpoints")
+    # Only the first process has them in its own folder.
+    shutil.rmtree(output / "checkpoints", ignore_errors=arguments.host_index > 0)
 
 
 def add_run_flags(parser, output):
@@ -237,6 +249,7 @@ def add_run_flags(parser, output):
     add("--verbose", type=int, default=1, help="as in Keras: 1 progress bar, 2 a line an epoch")
     add("--save-every", type=positive_integer, default=1000, help="batches; and after each epoch")
     add("--keep", type=positive_integer, default=2, help="checkpoints (default: %(default)s)")
+    add_device_flags(parser)
 
 
 def add_data_flags(parser, source, *, test):

@@ -1,5 +1,6 @@
 """Checkpoints of everything that a training is, from which it goes on exactly."""
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -20,7 +21,9 @@ from keras_asit.callbacks.continuation import (
     set_global_generators,
     variables_of,
 )
+from keras_asit.callbacks.processes import Processes
 from keras_asit.data import ReadLog, Start
+from keras_asit.replicas import mean_over_replicas
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -38,6 +41,9 @@ class Checkpoints(keras.callbacks.Callback):
     A checkpoint is saved before the first batch, after each epoch, after every `save_freq`
     batches, and at Ctrl-C, SIGTERM or SIGHUP, after the current batch: `fit` then raises
     `TrainingInterrupted`. A state that is not finite is not saved.
+
+    Of several processes that train together, all call `fit`, with a folder that all of them see;
+    the first writes it. They go on with another number of processes too.
 
     Args:
         folder: str or `os.PathLike`, of one training only.
@@ -104,7 +110,7 @@ class Checkpoints(keras.callbacks.Callback):
             model: a compiled `keras.Model` whose variables exist.
             batches: function of a `keras_asit.data.Start` that returns a dataset which starts
                 there and notes in `log` what it reads, such as a
-                `keras_asit.data.pretraining_dataset`.
+                `keras_asit.data.pretraining_dataset`; of several processes, its share of batches.
             epochs: int. The number of epochs, those of the checkpoint included; schedules follow
                 from it, so that a training goes on with the same number only.
             callbacks, verbose: as in `keras.Model.fit`.
@@ -113,8 +119,11 @@ class Checkpoints(keras.callbacks.Callback):
             A `keras.callbacks.History` of the epochs that were trained now.
         """
         check_integers(1, epochs=epochs)
-        with locked_folder(self.folder.folder):
+        self._processes = Processes(model)
+        is_first = not self._processes.index
+        with locked_folder(self.folder.folder) if is_first else contextlib.nullcontext():
             self._fit(model, batches, epochs, callbacks, verbose)
+            self._processes.gather(0)  # The first has written all by then.
         return model.history
 
     def load_best(self, model: keras.Model):
@@ -124,6 +133,7 @@ class Checkpoints(keras.callbacks.Callback):
             ValueError: If there is none, or it is another model's.
         """
         best = self.folder.read_best()
+        Processes(model).gather(0)  # None may go on to remove the folder.
         if best is None:
             raise ValueError(
                 f"No checkpoint in {self.folder.folder} was saved at a value of {self.monitor!r} "
@@ -167,12 +177,15 @@ class Checkpoints(keras.callbacks.Callback):
         """Make the variables that are made in `fit`, where it is too late for a checkpoint's."""
         model = self.model
         if hasattr(model, "use_recipe"):  # An `ASiTPretrainer`.
-            model.use_recipe(batches(Start()), self._epochs)
+            dataset, number = batches(Start()), self._processes.number
+            # A process's is a share of the batch.
+            whole = {"batch_size": number * dataset.element_spec["clean"].shape[0]}
+            model.use_recipe(dataset, self._epochs, **(whole if number > 1 else {}))
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         if model.loss is not None:
             # Metrics get theirs from a batch; under JAX, `fit` would take it from the first pass.
-            model.evaluate(batches(Start()).take(1), verbose=0)
+            model.evaluate(self._processes.feed(batches(Start()).take(1)), verbose=0)
         self.log.clear()
 
     def _finish_epoch(self, batches, run):
@@ -189,9 +202,8 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _fit_on(self, batches, run, epochs):
         start = self._start
-        self.model.fit(
-            batches(start), initial_epoch=start.epoch, epochs=epochs, callbacks=run, shuffle=False
-        )
+        data = self._processes.feed(batches(start))
+        self.model.fit(data, initial_epoch=start.epoch, epochs=epochs, callbacks=run, shuffle=False)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch, self._saved_batch, self._generators = epoch, 0, []
@@ -209,13 +221,20 @@ class Checkpoints(keras.callbacks.Callback):
         self._generators = []
 
     def on_train_batch_end(self, batch, logs=None):
-        done, signals = batch + 1, tuple(self._signals)
+        done, signals = batch + 1, self._signals_to_all()
         is_due = self.save_freq != "epoch" and done - self._saved_batch >= self.save_freq
         if signals or is_due:
             self._save(self._epoch, done)
         if signals:
             where = f"batch {done} of epoch {self._epoch + 1} in {self.folder.folder}"
             raise TrainingInterrupted(f"Saved after {where}.", signals[0])
+
+    def _signals_to_all(self):
+        """Return what signal any process has received, in a list of at most one."""
+        signals = list(self._signals)[:1]
+        if self._processes.number > 1:
+            signals = [int(n) for n in self._processes.gather(*(signals or [0]))[:, 0] if n][:1]
+        return signals
 
     def on_epoch_end(self, epoch, logs=None):
         if self.monitor not in (logs or {}):
@@ -227,7 +246,13 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _save(self, epoch, batch, monitored=None):
         variables = variables_of(self.model)
-        arrays = [keras.ops.convert_to_numpy(variable.value) for variable in variables]
+        values = [keras.ops.convert_to_tensor(variable) for variable in variables]
+        # Of metrics, replicas have one each.
+        own = {id(variable) for variable in self.model.metrics_variables}
+        arrays = [
+            keras.ops.convert_to_numpy(mean_over_replicas(v) if id(variable) in own else v)
+            for variable, v in zip(variables, values)
+        ]
         for variable, array in zip(variables, arrays):
             if not np.isfinite(array).all():
                 raise FloatingPointError(
@@ -235,6 +260,9 @@ class Checkpoints(keras.callbacks.Callback):
                     f"{epoch + 1 if batch else epoch}. The newest checkpoint in "
                     f"{self.folder.folder} is from before."
                 )
+        self._saved_batch = batch
+        if self._processes.index:
+            return
         if (epoch, batch) == (0, 0):
             self.folder.check_writable(sum(array.nbytes for array in arrays))
         state = {
@@ -253,19 +281,35 @@ class Checkpoints(keras.callbacks.Callback):
             "callbacks": [[state.name, state.get(arrays)] for state in self._callback_states],
         }
         self.folder.write(f"checkpoint-{epoch:06d}-{batch:09d}", arrays, state)
-        self._saved_batch = batch
 
     def _restore(self):
         """Set all variables, and the start, to those of the newest checkpoint, if there is one."""
         self._start = Start()
-        self._arrays, self._state = self.folder.read_newest() or ([], None)
+        self._arrays, self._state = self._read_newest() or ([], None)
         if self._state is None:
             return
         self._check_same(self._state)
         _assign(variables_of(self.model), self._arrays)
         set_global_generators(self._state["generators"])
         self._start = Start(*(self._state[name] for name in ("epoch", "batch", "unreadable")))
-        self.folder.check_writable(sum(array.nbytes for array in self._arrays))
+        if not self._processes.index:
+            self.folder.check_writable(sum(array.nbytes for array in self._arrays))
+
+    def _read_newest(self):
+        """Return arrays and state of the newest checkpoint, or `None`; all processes read it."""
+        is_first = not self._processes.index
+        newest = self.folder.read_newest() if is_first else None
+        # Others read after the first has set aside what is damaged.
+        self._processes.gather(0)
+        newest = newest if is_first else self.folder.read_newest()
+        place = (-1, -1) if newest is None else (newest[1]["epoch"], newest[1]["batch"])
+        places = self._processes.gather(*place)
+        if (places != places[0]).any():
+            raise ValueError(
+                f"Processes read other checkpoints in {self.folder.folder}: {places.tolist()} "
+                "(epoch, batch). Give all of them a folder that they share."
+            )
+        return newest
 
     def _check_same(self, state):
         differences = [

@@ -13,6 +13,7 @@ from keras_asit.evaluation import neighbor_accuracy, plot_reconstruction, predic
 from keras_asit.layers.pooling import DEFAULT_POOLING, POOLINGS
 from keras_asit.metrics import MeanAveragePrecision
 from keras_asit.models import ASiTAudioConverter, ASiTPretrainer
+from keras_asit.replicas import predict_batch
 
 NUM_PICTURES = 4
 
@@ -73,8 +74,10 @@ class NeighborAccuracy(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
             _separate_averages(self.model)
-            features = self._embedding.predict(self.spectrograms, self.batch_size, verbose=0)
-            logs["neighbor_accuracy"] = neighbor_accuracy(features, self.labels)
+            starts = range(0, len(self.spectrograms), self.batch_size)
+            batches = [self.spectrograms[start:][: self.batch_size] for start in starts]
+            features = [predict_batch(self._embedding, batch) for batch in batches]
+            logs["neighbor_accuracy"] = neighbor_accuracy(np.concatenate(features), self.labels)
 
 
 class ValidateRecordings(keras.callbacks.Callback):
@@ -146,7 +149,7 @@ def _seconds_of(detector, recordings, batch_size):
     starts = np.linspace(0, detector.num_steps, max(1, round(seconds)), endpoint=False).astype(int)
     parts = [], []
     for waveforms, labels in windows:
-        scores = detector.predict_on_batch(waveforms.to_tensor().numpy())["strong"]
+        scores = predict_batch(detector, waveforms.to_tensor().numpy())["strong"]
         for part, steps in zip(parts, (scores, labels)):
             most = np.maximum.reduceat(keras.ops.convert_to_numpy(steps), starts, axis=1)
             part.append(most.reshape(-1, most.shape[-1]))
@@ -205,7 +208,7 @@ def draw_reconstructions(pretrainer, batch, converter=None):
     """Return a picture of the first view of every clip of a batch, as (height, width, 3) bytes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    outputs = pretrainer.predict_on_batch(batch)
+    outputs = predict_batch(pretrainer, batch)
     names = ("clean", "corrupted", "reconstruction", "mask")
     pictures = []
     for panels in zip(*(outputs[name][:, 0] for name in names)):

@@ -36,6 +36,8 @@ def labeled_dataset(
     seed: int | None = None,
     drop_remainder: bool = False,
     num_workers: int | None = None,
+    num_hosts: int = 1,
+    host_index: int = 0,
     start: Start | None = None,
     log: ReadLog | None = None,
 ) -> tf.data.Dataset:
@@ -62,7 +64,8 @@ def labeled_dataset(
         weights: array of shape `(clips,)`, such as `balanced_weights` gives. Each pass draws as
             many clips as there are, with replacement and chances in proportion to these, so that
             it is shuffled. Not of records. Defaults to `None`: each clip once.
-        drop_remainder, start, log: as in `pretraining_dataset`. Defaults to `False` and `None`.
+        drop_remainder, num_hosts, host_index, start, log: as in `pretraining_dataset`; `mixup`
+            mixes clips of a host's share. Defaults to `False`, one host, and `None`.
 
     Returns:
         A `tf.data.Dataset` of `(waveforms, labels)`: a ragged float32 tensor of shape
@@ -91,6 +94,8 @@ def labeled_dataset(
         "seed": seed,
         "batch_size": batch_size,
         "num_workers": num_workers,
+        "num_hosts": num_hosts,
+        "host_index": host_index,
         "start": start,
         "log": log,
     }
@@ -168,7 +173,8 @@ def labeled_dataset(
         return waveform, tf.roll(labels, shift, 0), clip["seed"]
 
     read = window if isinstance(clips, LabeledEvents) else element
-    batches = passes.clips().map(read).ragged_batch(batch_size, drop_remainder=drop_remainder)
+    share = batch_size // num_hosts
+    batches = passes.clips().map(read).ragged_batch(share, drop_remainder=drop_remainder)
     return batches.map(finish).prefetch(tf.data.AUTOTUNE)
 
 

@@ -32,15 +32,17 @@ class Passes:
         counts: list of ints. How many clips each file or shard has.
         shuffle: bool. Whether each pass has an order of its own. Defaults to `False`.
         seed: int, or `None` for a random one. Defaults to `0`.
-        batch_size: int. Clips of a batch, in which `start` and `log` count. Defaults to `1`.
+        batch_size: int. Clips of a batch of all hosts, in which `start` and `log` count. Defaults
+            to `1`.
         num_workers: int. Clips decoded at once. Defaults to `None`: `tf.data` chooses.
-        num_hosts: int. Hosts that read every n-th part each, all as many clips. Defaults to `1`.
+        num_hosts: int. Hosts that read a share of each batch each, one after another; what does
+            not fill a last batch is left out. Defaults to `1`.
         host_index: int. Which of them this is. Defaults to `0`.
         start: `Start`. Defaults to `None`, the first batch of the first pass.
         log: `ReadLog` to note passes in. Defaults to `None`.
 
     Attributes:
-        num_clips: int. How many clips a pass has.
+        num_clips: int. How many clips a pass has, of all hosts.
     """
 
     def __init__(
@@ -64,19 +66,25 @@ class Passes:
                 f"`host_index` must be an integer from 0 to {num_hosts - 1}, less than "
                 f"`num_hosts`. Received: host_index={host_index!r}"
             )
+        if batch_size % num_hosts:
+            raise ValueError(
+                "`batch_size` is that of all hosts, and must be a multiple of `num_hosts`. "
+                f"Received: batch_size={batch_size}, num_hosts={num_hosts}"
+            )
         for name, value, accepted in (("start", start, Start), ("log", log, ReadLog)):
             if value is not None:
                 check_instance(name, value, accepted)
         counts = np.asarray(counts, "int64")
         if not counts.any():
             raise ValueError("There is no clip to read; name at least one audio file.")
-        shares = [np.flatnonzero(counts)[host::num_hosts] for host in range(num_hosts)]
-        self.parts = shares[host_index]
-        self.num_clips = min(int(counts[share].sum()) for share in shares)
+        self.parts = np.flatnonzero(counts)
+        self.num_clips = int(counts.sum())
         self.shuffle = shuffle
         self.seed = draw_seed(seed)
         self.batch_size = batch_size
         self.num_workers = num_workers
+        self.num_hosts = num_hosts
+        self.host_index = host_index
         self.start = start or Start()
         self.log = log or ReadLog()
         self.epochs = itertools.count(self.start.epoch)
@@ -101,6 +109,12 @@ class Passes:
 
         self.log.begin(epoch, files, unreadable)
         return entries, unreadable, self.start.batch * self.batch_size if started else 0
+
+    def is_ours(self, place):
+        """Return whether the clips at places of a pass, an array or tensor, are this host's."""
+        share = self.batch_size // self.num_hosts
+        whole = self.num_clips - self.num_clips % self.batch_size if self.num_hosts > 1 else np.inf
+        return (place % self.batch_size // share == self.host_index) & (place < whole)
 
     def draw(self, generator):
         """Return the files or shards of a pass in their order."""
@@ -176,7 +190,7 @@ class FilePasses(Passes):
 
     def draw(self, generator):
         if self.weights is None:
-            return super().draw(generator)[: self.num_clips]
+            return super().draw(generator)
         drawn = generator.choice(self.parts, self.num_clips, p=self.weights)
         return drawn + self.num_clips * self.parts
 
@@ -190,7 +204,9 @@ class FilePasses(Passes):
         entries, unreadable, left_out = self.begin()
         number = entries[0, 0]
         self.under_way[int(number)] = unreadable, {}
-        return np.append(_without(entries, unreadable)[left_out:], [[number, END]], axis=0)
+        readable = _without(entries, unreadable)[left_out:]
+        ours = readable[self.is_ours(left_out + np.arange(len(readable)))]
+        return np.append(ours, [[number, END]], axis=0)
 
     def _decode(self, entry):
         """Return the clip of an entry, without samples if there is none that can be read."""
@@ -225,6 +241,12 @@ class FilePasses(Passes):
             if clip != END:
                 content = self._read_stretch(path, number, clip)
         except UNREADABLE as error:
+            if self.num_hosts > 1:
+                raise ValueError(
+                    f"{path} cannot be read: {reason_of(error)}. Hosts that train together need "
+                    "sources without such files, or their batches would differ; check_audio.py "
+                    "lists them."
+                ) from None
             unreadable, reasons = self.under_way[int(number)]
             reasons[path] = reason_of(error)
             unreadable.append(int(clip))

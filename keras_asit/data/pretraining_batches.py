@@ -51,7 +51,7 @@ def pretraining_dataset(
         source: As in `keras_asit.data.audio_dataset`; records may be of log-mels too.
         converter: `ASiTAudioConverter` of the views, with as many frames as a crop has. Defaults
             to `None`: 16 kHz, 128 mel bins and the statistics of AudioSet.
-        batch_size: int. Number of clips of a batch. Defaults to `32`.
+        batch_size: int. Number of clips of a batch, of all hosts. Defaults to `32`.
         crop_seconds: float. Length of a crop. Its spectrogram has the largest multiple of
             `patch_frames` (of 10 ms) that it fills: 592 for 6 s. Defaults to `6.0`.
         num_short_crops: int. Short crops of each clip, for the student only. Defaults to `0`.
@@ -74,9 +74,10 @@ def pretraining_dataset(
             bits, flac, ogg (Vorbis) and mp3. Files that these do not decode to the same samples
             are skipped, which is found by decoding each file both ways before it is used first.
             They decode whole files, however long. Defaults to `"soundfile"`.
-        num_hosts: int. In training on several machines, their number. Each reads files or shards
-            of its own, and all as many clips; what one has in excess of that is left out. Check
-            beforehand that all files can be read (`check_audio`). Defaults to `1`.
+        num_hosts: int. In training on several machines, their number. Each gets its share of every
+            batch, so that they train on the same batches as one host; what does not fill a last
+            batch is left out, and a file that cannot be read is an error: `check_audio` finds
+            those beforehand. Defaults to `1`.
         host_index: int. Which of the hosts this is, from 0. Defaults to `0`.
         start: `keras_asit.data.Start`. Where to start. Defaults to `None`, the first batch.
         log: `keras_asit.data.ReadLog` that notes what is read. Defaults to `None`.
@@ -142,11 +143,12 @@ def pretraining_dataset(
     if passes.num_clips < at_least:
         raise ValueError(
             f"{passes.num_clips} {passes.of} do not fill one batch; lower `batch_size` or set "
-            f"`drop_remainder=False`. Received: batch_size={batch_size}, num_hosts={num_hosts}"
+            f"`drop_remainder=False`. Received: batch_size={batch_size}"
         )
     batches = passes.clips().map(
         lambda clip: views(clip["audio"], clip["seed"], clip["samples"]),
         num_parallel_calls=num_workers or tf.data.AUTOTUNE,
         deterministic=True,
     )
-    return batches.batch(batch_size, drop_remainder=drop_remainder).prefetch(tf.data.AUTOTUNE)
+    share = batch_size // num_hosts
+    return batches.batch(share, drop_remainder=drop_remainder).prefetch(tf.data.AUTOTUNE)

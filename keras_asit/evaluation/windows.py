@@ -14,6 +14,7 @@ from keras_asit.data.passes import FilePasses
 from keras_asit.data.sources import read_manifest
 from keras_asit.layers.log_mel_filterbank import WINDOW_SECONDS
 from keras_asit.models import ASiTAudioClassifier, ASiTAudioConverter
+from keras_asit.replicas import predict_batch
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -211,7 +212,7 @@ def outputs_of_recordings(model: keras.Model, windows) -> Iterator[tuple]:
 
     def each():
         for spectrograms, places in windows.as_numpy_iterator():
-            yield from zip(places, model.predict_on_batch(spectrograms))
+            yield from zip(places, predict_batch(model, spectrograms))
 
     # The windows of a recording follow each other.
     for index, group in itertools.groupby(each(), key=lambda window: int(window[0][0])):

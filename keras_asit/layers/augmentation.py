@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_asit._arguments import arguments_of, as_seed, check_integers, check_number, check_shape
+from keras_asit.replicas import draw_rows
 
 
 class _Augmentation(keras.layers.Layer):
@@ -26,8 +27,8 @@ class _Augmentation(keras.layers.Layer):
     def get_config(self):
         return {**super().get_config(), **arguments_of(type(self), self)}
 
-    def _uniform(self, shape, low=0.0, high=1.0):
-        return keras.random.uniform(shape, low, high, dtype="float32", seed=self.seed_generator)
+    def _uniform(self, shape):
+        return draw_rows("uniform", shape, self.seed_generator)
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
@@ -82,9 +83,9 @@ class SpecAugment(_Augmentation):
 
     def _draw_band(self, batch, side, max_width):
         """Return which positions of a side each clip's band covers, (batch, side)."""
-        uniform = self._uniform((2, batch, 1))
-        width = ops.floor(uniform[0] * (max_width + 1))
-        start = ops.floor(uniform[1] * (ops.cast(side, "float32") - width + 1))
+        uniform = self._uniform((batch, 2, 1))
+        width = ops.floor(uniform[:, 0] * (max_width + 1))
+        start = ops.floor(uniform[:, 1] * (ops.cast(side, "float32") - width + 1))
         positions = ops.arange(side, dtype="float32")[None, :]
         return ops.logical_and(positions >= start, positions < start + width)
 
@@ -126,11 +127,10 @@ class NoiseAndShift(_Augmentation):
 
     def augment(self, spectrograms):
         batch, frames, mels = ops.shape(spectrograms)
-        amplitudes = self._uniform((batch, 1, 1), 0, self.amplitude)
+        amplitudes = self.amplitude * self._uniform((batch, 1, 1))
         noise = amplitudes * self._uniform((batch, frames, mels))
         spectrograms = spectrograms + ops.cast(noise, spectrograms.dtype)
-        shifts = keras.random.randint(
-            (batch, 1, 1), -self.max_frames, self.max_frames + 1, seed=self.seed_generator
-        )
+        shifts = ops.floor(self._uniform((batch, 1, 1)) * (2 * self.max_frames + 1))
+        shifts = ops.cast(shifts, "int32") - self.max_frames
         sources = ops.mod(ops.arange(frames, dtype="int32")[None, :, None] - shifts, frames)
         return ops.take_along_axis(spectrograms, sources, axis=1)

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_asit._arguments import arguments_of, as_seed, check_choice, check_integers, check_number
+from keras_asit.replicas import draw_rows, place_of_rows, rows_of_replicas
 
 KINDS = ("zeros", "noise", "time", "freq")
 # The longest side of a rectangle, as a share of the spectrogram's.
@@ -110,7 +111,8 @@ class GroupMasking(keras.layers.Layer):
         """Corrupt spectrograms of shape (clips * views, frames, mels)."""
         count, *sides = ops.shape(spectrograms)
         choices = self._uniform((count, 4))
-        replaced = ops.logical_and(choices[:, 0] < self.replace_probability, count > views)
+        total = place_of_rows(count)[1]
+        replaced = ops.logical_and(choices[:, 0] < self.replace_probability, total > views)
         share = ops.where(
             replaced,
             _interpolate(choices[:, 1], min(0.5, self.replace_ratio), self.replace_ratio),
@@ -127,7 +129,7 @@ class GroupMasking(keras.layers.Layer):
         return ops.where(mask > 0, content, spectrograms), ops.cast(mask, spectrograms.dtype)
 
     def _uniform(self, shape):
-        return keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
+        return draw_rows("uniform", shape, self.seed_generator)
 
     def _draw_rectangles(self, count, sides, kind, replaced):
         """Draw which frames, (count, rectangles, frames), and which bins each rectangle spans."""
@@ -159,9 +161,8 @@ class GroupMasking(keras.layers.Layer):
         content = ops.zeros_like(spectrograms)
         for index, name in enumerate(self.kinds):
             if name == "noise":
-                noise = keras.random.normal(
-                    ops.shape(spectrograms), dtype=spectrograms.dtype, seed=self.seed_generator
-                )
+                noise = draw_rows("normal", ops.shape(spectrograms), self.seed_generator)
+                noise = ops.cast(noise, spectrograms.dtype)
                 content = ops.where(kind == index, noise, content)
         return content
 
@@ -247,6 +248,7 @@ def _cover(rows, columns, share):
 def _take_other_clips(spectrograms, views, uniform):
     """Return for each spectrogram one of another clip of the batch, the same view of it."""
     count = ops.shape(spectrograms)[0]
-    steps = 1 + ops.cast(uniform * ops.cast(count // views - 1, "float32"), "int32")
-    others = (ops.arange(count, dtype="int32") + steps * views) % count
-    return ops.take(spectrograms, others, axis=0)
+    first, total = place_of_rows(count)
+    steps = 1 + ops.cast(uniform * ops.cast(total // views - 1, "float32"), "int32")
+    others = (first + ops.arange(count, dtype="int32") + steps * views) % total
+    return ops.take(rows_of_replicas(spectrograms), others, axis=0)

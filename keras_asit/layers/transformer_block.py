@@ -6,6 +6,7 @@ from keras import ops
 from keras_asit._arguments import arguments_of, as_seed, check_integers, check_number, check_shape
 from keras_asit.layers.attention import attend
 from keras_asit.layers.mlp import MLP, dense
+from keras_asit.replicas import draw_rows
 
 
 @keras.saving.register_keras_serializable(package="keras_asit")
@@ -60,6 +61,7 @@ class TransformerBlock(keras.layers.Layer):
         self.layer_norm_epsilon = layer_norm_epsilon
         self.rematerialize = bool(rematerialize)
         self.seed = as_seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed) if drop_path_rate else None
 
     def build(self, input_shape):
         check_shape("Tokens", input_shape, "(batch, tokens, width)")
@@ -76,10 +78,6 @@ class TransformerBlock(keras.layers.Layer):
         self.attention_output = dense(width, dtype=dtype, name="attention_output")
         self.mlp_norm = keras.layers.LayerNormalization(**norm, name="mlp_norm")
         self.mlp = MLP([self.mlp_dim, width], dtype=dtype, name="mlp")
-        one_a_sample = {"noise_shape": (None, 1, 1), "seed": self.seed}
-        self.drop_path = keras.layers.Dropout(
-            self.drop_path_rate, **one_a_sample, dtype=dtype, name="drop_path"
-        )
         attention = (self.attention_norm, self.query_key_value, self.attention_output)
         for layer in (*attention, self.mlp_norm, self.mlp):
             layer.build((None, None, width))
@@ -88,12 +86,17 @@ class TransformerBlock(keras.layers.Layer):
         scales = []
         if training and self.drop_path_rate:
             # Drawn here, since what is computed once more must not be drawn once more.
-            ones = ops.ones((ops.shape(tokens)[0], 1, 1), tokens.dtype)
-            scales = [self.drop_path(ones, training=True) for _ in range(2)]
+            scales = [self._draw_scales(tokens) for _ in range(2)]
         add_branches = self._add_branches
         if training and self.rematerialize:
             add_branches = keras.remat(add_branches)
         return add_branches(tokens, *scales)
+
+    def _draw_scales(self, tokens):
+        """Return for each sample 0, for a dropped branch, or what it is scaled up by."""
+        chances = draw_rows("uniform", (ops.shape(tokens)[0], 1, 1), self.seed_generator)
+        kept = ops.cast(chances >= self.drop_path_rate, tokens.dtype)
+        return kept / (1 - self.drop_path_rate)
 
     def _add_branches(self, tokens, *scales):
         attended = self._attend(self.attention_norm(tokens))

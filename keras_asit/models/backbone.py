@@ -252,6 +252,48 @@ class ASiTBackbone(SavedWithCard, keras_hub.models.Backbone):
         copy_vit_weights(vit_backbone, backbone)
         return backbone
 
+    @staticmethod
+    def get_layout_map(
+        device_mesh: keras.distribution.DeviceMesh,
+        model_parallel_dim_name: str = "model",
+        data_parallel_dim_name: str = "batch",
+    ) -> keras.distribution.LayoutMap:
+        """Return how devices divide the weights among them, those of pre-training's heads too.
+
+        Each device has a part of the attention heads, of the hidden units of each MLP, and of the
+        prototypes; everything else it has whole.
+
+        Args:
+            device_mesh: a `keras.distribution.DeviceMesh` with both axes.
+            model_parallel_dim_name: str. The axis along which weights are divided. Defaults to
+                `"model"`.
+            data_parallel_dim_name: str. The axis along which batches are. Defaults to `"batch"`.
+
+        Example:
+        ```python
+        mesh = keras.distribution.DeviceMesh((1, 1), ("batch", "model"), ["cpu:0"])
+        layout_map = keras_asit.models.ASiTBackbone.get_layout_map(mesh)
+        distribution = keras.distribution.ModelParallel(layout_map=layout_map)
+        ```
+
+        Reference: Shoeybi et al., "Megatron-LM", arXiv 1909.08053, section 3.
+        """
+        missing = {model_parallel_dim_name, data_parallel_dim_name} - {*device_mesh.axis_names}
+        if missing:
+            raise ValueError(
+                f"`device_mesh` must have the axes {model_parallel_dim_name!r} and "
+                f"{data_parallel_dim_name!r}. Received: axis_names={device_mesh.axis_names}"
+            )
+        model = model_parallel_dim_name
+        layout_map = keras.distribution.LayoutMap(device_mesh)
+        first, second = "(query_key_value|mlp/dense_1)", "(attention_output|mlp/dense_2)"
+        layout_map[f".*{first}/kernel"] = (None, model)
+        layout_map[f".*{first}/bias"] = (model,)
+        layout_map[f".*{second}/kernel"] = (model, None)
+        layout_map[".*prototypes/direction"] = (None, model)
+        layout_map[".*prototypes/gain"] = (model,)
+        return layout_map
+
     def default_lora_layer_names(self):
         return ["query_key_value"]
 

@@ -1,25 +1,17 @@
 """What every model adds to Keras's training, and to its files."""
 
-import contextlib
-
 import keras
 
+from keras_asit.models.steps import Steps
 
-class ASiTModel:
-    """Save how a model was compiled, and its random generators; run no step in vain.
 
-    A base to be put before a model. Keras saves what `jit_compile="auto"` amounts to under its
+class ASiTModel(Steps):
+    """Save how a model was compiled, and its random generators; a base to be put before a model.
+
+    Keras saves what `jit_compile="auto"` amounts to under its
     backend, which another may fail at, and no states of random generators, so that a loaded model
     would repeat its old masks.
     """
-
-    def train_step(self, *args):
-        with when_ready(args):
-            return super().train_step(*args)
-
-    def test_step(self, *args):
-        with when_ready(args):
-            return super().test_step(*args)
 
     def compile(self, *args, jit_compile="auto", **kwargs):
         super().compile(*args, jit_compile=jit_compile, **kwargs)
@@ -49,17 +41,3 @@ class ASiTModel:
 
     def _seed_states(self):
         return [state for state in self.variables if state.name == "seed_generator_state"]
-
-
-def when_ready(data):
-    """Return a context in which TensorFlow runs nothing before it has `data`.
-
-    At the end of the data its graph asks for one more batch, in vain; but what needs no batch
-    (counters, random generators) would run once more all the same.
-    """
-    if keras.config.backend() != "tensorflow":
-        return contextlib.nullcontext()
-    import tensorflow as tf
-
-    tensors = [tensor for tensor in tf.nest.flatten(data) if tensor is not None]
-    return tf.control_dependencies(tensors)

@@ -5,12 +5,13 @@ from keras import ops
 
 from keras_asit._arguments import arguments_of, check_number
 from keras_asit.layers import GroupMasking, ProjectionHead, ReconstructionHead
-from keras_asit.losses import DistillationLoss, MaskedReconstructionLoss, num_replicas
+from keras_asit.losses import DistillationLoss, MaskedReconstructionLoss
 from keras_asit.metrics import SecondMoment
 from keras_asit.models.audio_converter import ASiTAudioConverter
 from keras_asit.models.backbone import ASiTBackbone
 from keras_asit.models.pretraining_batch import as_spectrograms, check_parts, per_view
 from keras_asit.models.pretraining_trainer import PretrainingTrainer, value_at
+from keras_asit.replicas import num_replicas
 
 LOSSES = ("global", "local", "reconstruction")
 

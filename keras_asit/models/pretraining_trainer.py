@@ -8,15 +8,16 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_asit._arguments import check_integers, check_number
-from keras_asit.losses import global_batch_mean, num_replicas
 from keras_asit.models.accumulation import mean_gradients, split
-from keras_asit.models.model import ASiTModel, when_ready
+from keras_asit.models.model import ASiTModel
 from keras_asit.models.recipe import (
     TEACHER_MOMENTUM,
     TEACHER_TEMPERATURE,
     pretraining_recipe,
     training_sizes,
 )
+from keras_asit.models.steps import for_workers, when_ready
+from keras_asit.replicas import mean_over_replicas, num_replicas
 
 LossScaleOptimizer = keras.optimizers.LossScaleOptimizer
 RECIPE = ("optimizer", "teacher_momentum", "teacher_temperature")
@@ -141,7 +142,7 @@ class PretrainingTrainer(ASiTModel):
         given, planned = self._planned or (self._given, None)
         missing = [name for name in RECIPE if given[name] is None]
         # A `fit` that took no step, for its data were wrong, decides nothing.
-        if not missing or (planned and int(self.step)):
+        if not missing or (planned and int(ops.convert_to_numpy(self.step))):
             return
         steps_per_epoch = steps_per_epoch or given["steps_per_epoch"]
         sizes = training_sizes(x, steps_per_epoch, batch_size or given["batch_size"])
@@ -184,7 +185,7 @@ class PretrainingTrainer(ASiTModel):
                 super().train_step(*args)
             else:
                 self._update_by_parts(*args)
-            return self._finish_step(before)
+            return for_workers(self._finish_step(before))
 
     def _jax_train_step(self, state, data):
         variables = (
@@ -208,7 +209,7 @@ class PretrainingTrainer(ASiTModel):
         """Update the student once, by the mean gradients of the parts of a batch."""
         batch, *_ = keras.utils.unpack_x_y_sample_weight(data)
         batch = self.corrupt(batch)
-        mean_mask = global_batch_mean(ops.mean(batch["mask"]))
+        mean_mask = mean_over_replicas(ops.mean(batch["mask"]))
 
         def loss_of(part):
             outputs = {**self(part, training=True), "mean_mask": mean_mask}
@@ -233,7 +234,9 @@ class PretrainingTrainer(ASiTModel):
         # A sum reads each variable once; it is finite only if they all are. The optimizer's
         # state, twice as much to read, is spoiled together with the weights.
         sums = [ops.sum(ops.cast(v.value, "float32")) for v in self._spoiled_by_a_step()]
-        is_finite = ops.all(ops.isfinite(ops.stack(sums)))
+        is_finite = ops.cast(ops.all(ops.isfinite(ops.stack(sums))), "float32")
+        # Replicas must go on alike.
+        is_finite = mean_over_replicas(is_finite) == 1
         for variable, value in kept:
             variable.assign(ops.where(is_finite, variable.value, value))
         failures = 1 - ops.cast(is_finite, "float32")

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from keras_asit.data import passes, pretraining_dataset
+from keras_asit.data import Start, passes, pretraining_dataset
 from keras_asit.models import ASiTAudioConverter
 
 # Far below a view's spread of 0.3 to 1; backends differ by this much in almost silent frames.
@@ -218,7 +218,7 @@ def test_fewer_readable_files_than_a_batch_are_an_error(write_noise, bad_files):
         ({"patch_frames": 20}, "must make the 40 frames of a crop of 0.5 s.*num_frames=48"),
         ({"host_index": 1}, "`host_index` must be an integer from 0 to 0"),
         ({"num_hosts": 0}, "`num_hosts` must be a positive integer"),
-        ({"num_hosts": 4}, "1 audio files do not fill one batch.*num_hosts=4"),
+        ({"num_hosts": 3}, "`batch_size` is that of all hosts.*batch_size=2, num_hosts=3"),
         ({"roll_probability": 2}, "`roll_probability` must be a number between 0 and 1"),
         ({"seed": "one"}, "`seed` must be an integer of at least 0"),
         ({"num_workers": -1}, "`num_workers` must be a positive integer"),
@@ -262,22 +262,29 @@ def test_without_a_converter_frames_follow_from_the_crop(write_noise):
     assert dataset.element_spec["clean"].shape == (1, 2, 16, 128)
 
 
-def test_hosts_share_the_files_and_read_as_many_each(write_noise):
-    # Lengths tell files apart.
-    paths = [write_noise(f"{index}.wav", 0.01 * (index + 1)) for index in range(7)]
+def test_hosts_share_each_batch_of_one_host(write_noise):
+    paths = [write_noise(f"{index}.wav", 0.3) for index in range(11)]
 
-    def lengths(host_index):
-        dataset = dataset_of(
-            paths,
-            batch_size=1,
-            spectrograms=False,
-            roll_probability=0,
-            seed=1,
-            num_hosts=2,
-            host_index=host_index,
-        )
-        return [np.flatnonzero(batch["clean"][0, 0])[-1] for _ in range(2) for batch in dataset]
+    def passes(**hosts):
+        dataset = dataset_of(paths, batch_size=4, seed=1, **hosts)
+        return np.stack([batch["clean"] for _ in range(2) for batch in dataset])
 
-    first, second = lengths(0), lengths(1)
-    assert len(first) == len(second) == 6
-    assert not set(first) & set(second)
+    one = passes()
+    assert one.shape[:2] == (4, 4)
+    two = [passes(num_hosts=2, host_index=index) for index in range(2)]
+    np.testing.assert_array_equal(np.concatenate(two, axis=1), one)
+
+    # And go on in the middle of a pass, with another number of them.
+    middle = Start(epoch=1, batch=1)
+    four = [passes(num_hosts=4, host_index=index, start=middle)[0] for index in range(4)]
+    np.testing.assert_array_equal(np.concatenate(four), one[3])
+
+
+def test_hosts_do_not_leave_out_files(write_noise, tmp_path):
+    paths = [write_noise(f"{index}.wav", 0.3) for index in range(3)]
+    (tmp_path / "broken.wav").write_bytes(b"no sound")
+    dataset = dataset_of(
+        [*paths, tmp_path / "broken.wav"], batch_size=4, num_hosts=2, host_index=1, shuffle=False
+    )
+    with pytest.raises(tf.errors.OpError, match=r"broken.wav cannot be read.*check_audio.py"):
+        next(iter(dataset))

@@ -128,7 +128,7 @@ def test_several_steps_per_execution_are_the_same_steps():
     for pretrainer in (one, two):
         # Stochastic depth has a random generator of its own in each.
         for block in pretrainer.backbone.transformer_blocks:
-            block.drop_path.rate = 0.0
+            block.drop_path_rate = 0.0
         pretrainer.fit(data, batch_size=4, shuffle=False, verbose=0)
     for a, b in zip(weights_of(one.teacher), weights_of(two.teacher)):
         np.testing.assert_allclose(a, b, atol=1e-6)

@@ -14,16 +14,23 @@ import pytest
 TESTS = Path(__file__).parents[1]
 
 COMMON = """
+import sys
 import keras
 import numpy as np
 from keras import ops
 from keras_asit.models import ASiTBackbone, ASiTPretrainer
 from keras_asit.optimizers import AdamW
 
+STEPS, CLIPS = 20, 8
+clean = np.random.default_rng(1).normal(size=(STEPS, CLIPS, 2, 32, 32)).astype("float32")
+clean[:, : CLIPS // 2] += 1  # The means of replicas differ, and so do their masks.
+
 
 def build():
     keras.utils.set_random_seed(1)
-    backbone = ASiTBackbone((32, 32), num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=16)
+    backbone = ASiTBackbone(
+        (32, 32), num_layers=2, num_heads=2, hidden_dim=8, mlp_dim=16, drop_path_rate=0.1
+    )
     pretrainer = ASiTPretrainer(
         backbone,
         num_class_prototypes=6,
@@ -33,43 +40,42 @@ def build():
         reconstruction_hidden_dim=8,
         reconstruction_bottleneck_dim=4,
     )
+    # Keras does without XLA under a strategy of TensorFlow; it rounds in another way, which Adam
+    # blows up where gradients are 0 but for rounding, as those of the biases of keys.
     optimizer, jit_compile = AdamW(1e-3, weight_decay=0.04), keras.config.backend() == "jax"
     pretrainer.compile(optimizer, teacher_momentum=0.9, jit_compile=jit_compile)
     return pretrainer
 
 
-clean = np.random.default_rng(1).normal(size=(8, 2, 32, 32)).astype("float32")
-clean[::2] += 1  # The replicas' means differ.
-mask = np.zeros_like(clean)
-mask[..., 5:20, 3:30] = 1
-mask[:2, :, 20:] = 1  # One replica has more pixels masked than the other.
-batches = {"clean": clean, "corrupted": clean * (1 - mask), "mask": mask}
-
-
-def train(pretrainer):
-    logs = pretrainer.fit(batches, batch_size=4, shuffle=False, verbose=0).history
+def train(pretrainer, clean=clean):
+    batches = {"clean": np.concatenate(clean)}
+    size = len(clean[0])
+    logs = pretrainer.fit(batches, batch_size=size, shuffle=False, verbose=0).history
     centers = pretrainer.global_distillation.center, pretrainer.local_distillation.center
-    values = [*centers, *pretrainer.teacher.variables, pretrainer.step]
-    return logs, [np.array(ops.convert_to_numpy(value)) for value in values]
+    values = [*centers, *pretrainer.teacher.variables, *pretrainer.student.variables]
+    values = [np.array(ops.convert_to_numpy(value)) for value in [*values, pretrainer.step]]
+    return logs, values, pretrainer.embedding_moment.effective_rank()
 
 
 def assert_equal(one, two):
-    (logs, values), (other_logs, other_values) = one, two
+    (logs, values, rank), (other_logs, other_values, other_rank) = one, two
     for name in logs:
         np.testing.assert_allclose(logs[name], other_logs[name], atol=1e-5, err_msg=name)
     for value, other in zip(values, other_values):
-        np.testing.assert_allclose(value, other, atol=1e-5)
-    assert np.any(values[0] != 0) and values[-1] == 2
+        np.testing.assert_allclose(value, other, atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(rank, other_rank, rtol=1e-4)
+    assert np.any(values[0] != 0) and values[-1] == STEPS
 """
 
 TENSORFLOW = """
 import tensorflow as tf
 
+number = int(sys.argv[1])
 (cpu,) = tf.config.list_physical_devices("CPU")
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * number)
 one = train(build())
-strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-assert strategy.num_replicas_in_sync == 2
+strategy = tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(number)])
+assert strategy.num_replicas_in_sync == number
 with strategy.scope():
     pretrainer = build()
 assert_equal(one, train(pretrainer))
@@ -79,35 +85,31 @@ print("equal")
 JAX = """
 import jax
 
-assert len(jax.devices()) == 2
+assert len(jax.devices()) == int(sys.argv[1])
 one = train(build())
-keras.distribution.set_distribution(keras.distribution.DataParallel())
+distribution = keras.distribution.DataParallel()
+if "divided" in sys.argv:
+    mesh = keras.distribution.DeviceMesh((2, 2), ("batch", "model"))
+    layout_map = ASiTBackbone.get_layout_map(mesh)
+    distribution = keras.distribution.ModelParallel(layout_map=layout_map, batch_dim_name="batch")
+keras.distribution.set_distribution(distribution)
 pretrainer = build()
-assert len(pretrainer.step.value.sharding.device_set) == 2
+assert len(pretrainer.step.value.sharding.device_set) == int(sys.argv[1])
+kernel = pretrainer.backbone.transformer_blocks[0].query_key_value.kernel
+assert kernel.value.sharding.is_fully_replicated == ("divided" not in sys.argv)
 assert_equal(one, train(pretrainer))
 print("equal")
 """
 
-# A rank has half of the batch.
+# A process has its share of each batch.
 TORCH = """
-import sys
 from torch import distributed
-from keras_asit.losses import DistillationLoss, MaskedReconstructionLoss
 
-rank, file = int(sys.argv[1]), sys.argv[2]
-distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
-logits = np.random.default_rng(1).normal(size=(8, 2, 5)).astype("float32")
-loss = DistillationLoss(5, center_momentum=0.75)
-loss(logits[4 * rank :][:4], logits[:4], temperature=0.04, training=True)
-expected = 0.25 * logits.mean(axis=(0, 1))
-np.testing.assert_allclose(ops.convert_to_numpy(loss.center), expected, atol=1e-6)
-
-loss = MaskedReconstructionLoss()
-part = slice(4 * rank, 4 * rank + 4)
-mean = loss(clean[part], 2 * clean[part], sample_weight=mask[part])
-distributed.all_reduce(mean)
-expected = np.abs(clean)[mask == 1].mean()
-np.testing.assert_allclose(ops.convert_to_numpy(mean) / 2, expected, rtol=1e-5)
+one = train(build())
+number, rank, file = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=number)
+share = CLIPS // number
+assert_equal(one, train(build(), clean[:, rank * share :][:, :share]))
 print("equal")
 """
 
@@ -130,21 +132,25 @@ def assert_equal_in(process):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="MirroredStrategy")
-def test_two_replicas_of_tensorflow_equal_one():
-    assert_equal_in(start(TENSORFLOW))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(keras.config.backend() != "jax", reason="keras.distribution")
-def test_two_devices_of_jax_equal_one():
-    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
-    assert_equal_in(start(JAX, XLA_FLAGS=flags))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(keras.config.backend() != "torch", reason="torch.distributed")
-def test_two_processes_of_pytorch_share_center_and_masked_mean(tmp_path):
-    processes = [start(TORCH, str(rank), str(tmp_path / "rendezvous")) for rank in range(2)]
+@pytest.mark.parametrize("number", [2, 4])
+def test_replicas_equal_one(number, tmp_path):
+    backend, count = keras.config.backend(), str(number)
+    if backend == "tensorflow":
+        processes = [start(TENSORFLOW, count)]
+    elif backend == "jax":
+        processes = [start(JAX, count, XLA_FLAGS=jax_devices(number))]
+    else:
+        meeting = str(tmp_path / "meeting")
+        processes = [start(TORCH, count, str(rank), meeting) for rank in range(number)]
     for process in processes:
         assert_equal_in(process)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.config.backend() != "jax", reason="keras.distribution.ModelParallel")
+def test_weights_divided_among_devices_train_as_whole_ones():
+    assert_equal_in(start(JAX, "4", "divided", XLA_FLAGS=jax_devices(4)))
+
+
+def jax_devices(number):
+    return f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={number}"

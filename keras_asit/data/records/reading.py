@@ -41,12 +41,6 @@ class RecordPasses(Passes):
         self._check(num_mels, waveforms)
         self.counts = [shard["records"] for shard in self.index["shards"]]
         super().__init__(self.counts, **passes)
-        filled = [count for count in self.counts if count]
-        if not self.num_clips:
-            raise ValueError(
-                f"{len(filled)} shards do not suffice for {passes.get('num_hosts')} "
-                "hosts; write records with fewer `clips_per_shard`."
-            )
 
     def _check(self, num_mels, waveforms):
         """Raise `ValueError` unless records are what this front end would make of the files."""
@@ -80,14 +74,22 @@ class RecordPasses(Passes):
         def one_pass(_):
             entries, left_out = numpy_function(begin, [], [tf.int64, tf.int64])
             entries = tf.ensure_shape(entries, [len(self.parts), 2])
-            return self._examples(entries).skip(tf.ensure_shape(left_out, []))
+            examples = self._examples(entries)
+            if self.num_hosts > 1:
+                ours = examples.enumerate().filter(lambda place, _: self.is_ours(place))
+                left_out, examples = (
+                    left_out // self.num_hosts,
+                    ours.map(lambda _, example: example),
+                )
+            return examples.skip(tf.ensure_shape(left_out, []))
 
         workers = self.num_workers or tf.data.AUTOTUNE
         examples = tf.data.Dataset.range(1).flat_map(one_pass)
         clips = examples.map(self._decode, workers, deterministic=True)
         if self.start.batch:
             return clips
-        return clips.apply(tf.data.experimental.assert_cardinality(self.num_clips))
+        number = int(np.sum(self.is_ours(np.arange(self.num_clips))))
+        return clips.apply(tf.data.experimental.assert_cardinality(number))
 
     def files(self, entries, unreadable, first, stop):
         examples = self._examples(entries).skip(first).take(stop - first)
