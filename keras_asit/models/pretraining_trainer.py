@@ -80,10 +80,12 @@ class PretrainingTrainer(ASiTModel):
         sizes = {"steps_per_epoch": steps_per_epoch, "batch_size": batch_size}
         check_integers(1, or_none=True, **sizes)
         check_integers(1, accumulate=accumulate)
-        if skip_non_finite and num_replicas() > 1:
+        if num_replicas() > 1 and (skip_non_finite or accumulate > 1):
+            # Replicas cannot wait for each other inside of a loop.
             raise ValueError(
-                "`skip_non_finite` is for one replica. Received: skip_non_finite=True under a "
-                f"strategy of {num_replicas()} replicas"
+                "TensorFlow can neither skip steps nor accumulate under a strategy. Received: "
+                f"skip_non_finite={skip_non_finite}, accumulate={accumulate}, and a strategy of "
+                f"{num_replicas()} replicas. Use one replica, JAX or PyTorch."
             )
         optimizer = keras.optimizers.get(optimizer)
         own = {"optimizer": optimizer, **recipe, **sizes}
