@@ -104,7 +104,10 @@ def _telling_of_others(number):
     lost = (errors.UnavailableError, errors.AbortedError, errors.CancelledError, RuntimeError)
     try:
         yield
-    except lost as error:
+    except (*lost, ValueError) as error:
+        # JAX has ValueErrors of its runtime, which begin with the name of a status.
+        if isinstance(error, ValueError) and not re.match("[A-Z_]+: ", str(error)):
+            raise
         # JAX would wait for the others before this process ends, and then abort it.
         atexit.register(os._exit, 1)
         reason = " ".join(str(error).split()) or type(error).__name__
