@@ -184,13 +184,18 @@ def environment(wheel, tmp_path_factory):
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"
     install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel]
-    subprocess.run(install, check=True)
+    subprocess.run(install, env=without_source(), check=True)
     (site,) = folder.glob("lib/python*/site-packages")
     # Only what lies there: no .pth file of that folder, as editable installations have, counts.
     paths = [path for path in sys.path if path.endswith("site-packages")]
     (site / "others.pth").write_text("\n".join(paths))
     (site / "sitecustomize.py").write_text(NO_NETWORK)
     return folder / "bin"
+
+
+def without_source():
+    """Return the variables of this process, without a path to the source, which would be found."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 NO_NETWORK = """
@@ -207,9 +212,8 @@ socket.getaddrinfo = socket.create_connection = refuse
 def test_the_wheel_alone_runs_its_commands_without_a_network(environment, tmp_path):
     def run(name, *arguments):
         command = [environment / name, *map(str, arguments)]
-        variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         result = subprocess.run(
-            command, cwd=tmp_path, env=variables, capture_output=True, text=True
+            command, cwd=tmp_path, env=without_source(), capture_output=True, text=True
         )
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
