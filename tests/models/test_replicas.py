@@ -40,9 +40,10 @@ def build():
         reconstruction_hidden_dim=8,
         reconstruction_bottleneck_dim=4,
     )
-    # Keras does without XLA under a strategy of TensorFlow; it rounds in another way, which Adam
-    # blows up where gradients are 0 but for rounding, as those of the biases of keys.
-    optimizer, jit_compile = AdamW(1e-3, weight_decay=0.04), keras.config.backend() == "jax"
+    # Keras does without XLA under a strategy of TensorFlow, and it rounds in another way. Biases of
+    # keys have gradients of 0 but for rounding, which an epsilon next to 0 would blow up.
+    jit_compile = keras.config.backend() == "jax"
+    optimizer = AdamW(1e-3, weight_decay=0.04, epsilon=1e-6)
     pretrainer.compile(optimizer, teacher_momentum=0.9, jit_compile=jit_compile)
     return pretrainer
 
