@@ -6,6 +6,22 @@ import subprocess
 import sys
 import time
 
+# Settings of the recipe that pre-trains.
+SMALL_PRETRAINER = {
+    "size": "tiny",
+    "hidden-dim": 16,
+    "num-layers": 2,
+    "num-heads": 2,
+    "batch-size": 4,
+    "crop-seconds": 0.3,
+    "num-class-prototypes": 16,
+    "num-patch-prototypes": 8,
+    "projection-hidden-dim": 16,
+    "projection-bottleneck-dim": 8,
+    "reconstruction-hidden-dim": 16,
+    "reconstruction-bottleneck-dim": 8,
+}
+
 
 def start_recipe(recipe, source, output, settings):
     """Start a recipe with an output folder, beside which it leaves a log."""

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_asit.replicas import num_workers
+from keras_asit.replicas import num_workers, rows_of_replicas, torch_distributed
 
 
 class Processes:
@@ -75,18 +75,14 @@ def _tensorflow(model):
 
 
 def _torch(model):
-    import torch
-    from torch import distributed
-
-    if not distributed.is_available() or not distributed.is_initialized():
+    distributed = torch_distributed()
+    if not distributed:
         return None
-    # NCCL knows tensors on GPUs only, and Keras's are on its device.
-    device = model.variables[0].value.device
+    import torch
 
     def gather(numbers):
-        numbers = torch.from_numpy(numbers).to(device)
-        rows = [torch.zeros_like(numbers) for _ in range(distributed.get_world_size())]
-        distributed.all_gather(rows, numbers)
-        return torch.stack(rows).cpu()
+        # NCCL knows tensors on GPUs only, and Keras's are on its device.
+        numbers = torch.from_numpy(numbers).to(model.variables[0].value.device)
+        return rows_of_replicas(numbers[None]).cpu()
 
     return distributed.get_world_size(), distributed.get_rank(), gather

@@ -10,28 +10,12 @@ import keras
 import numpy as np
 import pytest
 import soundfile
-from killed_recipes import killed_again_and_again, start_recipe
+from killed_recipes import SMALL_PRETRAINER, killed_again_and_again, start_recipe
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "pretrain.py"
 KILLS = 20
 EPOCHS = 30
-SMALL = {
-    "size": "tiny",
-    "hidden-dim": 16,
-    "num-layers": 2,
-    "num-heads": 2,
-    "batch-size": 4,
-    "crop-seconds": 0.3,
-    "num-class-prototypes": 16,
-    "num-patch-prototypes": 8,
-    "projection-hidden-dim": 16,
-    "projection-bottleneck-dim": 8,
-    "reconstruction-hidden-dim": 16,
-    "reconstruction-bottleneck-dim": 8,
-    "epochs": EPOCHS,
-    "log-every": 1,
-    "save-every": 2,
-}
+SMALL = {**SMALL_PRETRAINER, "epochs": EPOCHS, "log-every": 1, "save-every": 2}
 
 
 @pytest.fixture
