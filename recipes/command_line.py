@@ -34,6 +34,8 @@ POOLINGS = (
 )
 DEFAULT_POOLING = "mel_rows_and_deviation"
 ROWS = ("mean", "maximum", "window")
+# A run may have been interrupted before its first checkpoint.
+FROM_CHECKPOINT = "The same command goes on from the last checkpoint, if there is one."
 WINDOW_SECONDS, SHIFT_SECONDS = 0.025, 0.01
 
 
@@ -44,6 +46,12 @@ def recipe_parser(doc):
         doc = re.sub(r"python recipes/\w+\.py", name, doc)
     return argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def add_verbose(parser):
+    parser.add_argument(
+        "--verbose", type=int, default=1, help="as in Keras: 1 progress bar, 2 a line an epoch"
     )
 
 

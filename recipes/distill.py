@@ -24,6 +24,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from command_line import (
+    FROM_CHECKPOINT,
     add_patch,
     ending_in_one_line,
     integer_from_zero,
@@ -48,7 +49,7 @@ DECIBEL = math.log(10) / 10
 
 def main():
     arguments = parse_arguments()
-    with ending_in_one_line("The same command goes on from the last checkpoint."):
+    with ending_in_one_line(FROM_CHECKPOINT):
         distill(arguments)
 
 

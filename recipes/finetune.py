@@ -19,6 +19,7 @@ import warnings
 import lazy_loader
 import numpy as np
 from command_line import (
+    FROM_CHECKPOINT,
     POOLINGS,
     WINDOW_SECONDS,
     ending_in_one_line,
@@ -174,8 +175,7 @@ def main():
     arguments = parse_arguments()
     # Keras warns when the first epoch tells it how many batches there are.
     warnings.filterwarnings("ignore", message="Your input ran out of data")
-    going_on = "The same command goes on from the last checkpoint."
-    with ending_in_one_line(going_on), on_devices(arguments):
+    with ending_in_one_line(FROM_CHECKPOINT), on_devices(arguments):
         finetune_all(arguments)
 
 

@@ -19,6 +19,7 @@ import warnings
 import lazy_loader
 import numpy as np
 from command_line import (
+    FROM_CHECKPOINT,
     WINDOW_SECONDS,
     ending_in_one_line,
     is_installed,
@@ -74,7 +75,7 @@ def main():
     # that sed_scores_eval needs.
     warnings.filterwarnings("ignore", message="Your input ran out of data")
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
-    with ending_in_one_line("The same command goes on from the last checkpoint."):
+    with ending_in_one_line(FROM_CHECKPOINT):
         # Before anything long: this is where it would end in vain.
         keras_asit._extras.check_extra("events", "sed_scores_eval")
         with on_devices(arguments):

@@ -12,6 +12,7 @@ import lazy_loader
 import numpy as np
 from command_line import (
     SIZES,
+    add_verbose,
     dimensions,
     finite_number,
     integer_from_zero,
@@ -246,7 +247,7 @@ def add_run_flags(parser, output):
     add("--output", type=Path, default=Path(output), help="(default: %(default)s)")
     add("--seed", type=int, default=1, help="of everything random (default: %(default)s)")
     add_license(parser)
-    add("--verbose", type=int, default=1, help="as in Keras: 1 progress bar, 2 a line an epoch")
+    add_verbose(parser)
     add("--save-every", type=positive_integer, default=1000, help="batches; and after each epoch")
     add("--keep", type=positive_integer, default=2, help="checkpoints (default: %(default)s)")
     add_device_flags(parser)
