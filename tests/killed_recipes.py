@@ -1,10 +1,9 @@
-"""Recipes in processes of their own, killed again and again."""
+"""Recipes that are killed again and again."""
 
 import os
-import signal
-import subprocess
-import sys
 import time
+
+from recipe_processes import start_process
 
 # Settings of the recipe that pre-trains.
 SMALL_PRETRAINER = {
@@ -25,10 +24,9 @@ SMALL_PRETRAINER = {
 
 def start_recipe(recipe, source, output, settings):
     """Start a recipe with an output folder, beside which it leaves a log."""
-    flags = [text for name, value in settings.items() for text in (f"--{name}", str(value))]
-    command = [sys.executable, recipe, source, *flags, "--output", output]
-    with open(output.with_suffix(".log"), "a") as log:
-        return subprocess.Popen(command, cwd=recipe.parents[1], stdout=log, stderr=log)
+    flags = [text for name, value in settings.items() for text in (f"--{name}", value)]
+    command = [recipe, source, *flags, "--output", output]
+    return start_process(command, output.with_suffix(".log"))
 
 
 def killed_again_and_again(start, output, kills, wait):
@@ -36,7 +34,7 @@ def killed_again_and_again(start, output, kills, wait):
     for kill in range(1, kills + 1):
         process = start(output)
         wait(process)
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
         yield kill
     assert start(output).wait() == 0

@@ -9,19 +9,23 @@ def attend(query_key_value, num_heads):
 
     Queries, keys and values are side by side, `(batch, tokens, 3 * width)`.
     """
-    return (by_kernel if has_kernel() else by_products)(query_key_value, num_heads)
+    return choose()(query_key_value, num_heads)
 
 
-def has_kernel() -> bool:
-    """Return whether Keras has one fused kernel for it: under PyTorch, and on JAX's accelerators.
+def choose():
+    """Return what is fastest here.
 
-    Under PyTorch it is faster on a CPU too, and keeps no scores for the gradient.
+    Keras has a fused kernel on JAX's accelerators and under PyTorch, where it is faster on a CPU
+    too, and keeps no scores for the gradient. The scores of one clip stay in the caches of a CPU,
+    of which JAX makes use only if told to; several devices would each compute all clips then.
     """
     if keras.config.backend() == "jax":
         import jax
 
-        return jax.default_backend() != "cpu"
-    return keras.config.backend() == "torch"
+        if jax.default_backend() != "cpu":
+            return by_kernel
+        return by_clips if jax.device_count() == 1 else by_products
+    return by_kernel if keras.config.backend() == "torch" else by_products
 
 
 def by_kernel(query_key_value, num_heads):
@@ -38,6 +42,13 @@ def by_products(query_key_value, num_heads):
     scores = ops.matmul(query * query.shape[-1] ** -0.5, ops.transpose(key, (0, 1, 3, 2)))
     attended = ops.matmul(ops.softmax(scores, axis=-1), value)
     return _join_heads(ops.transpose(attended, (0, 2, 1, 3)))
+
+
+def by_clips(query_key_value, num_heads):
+    def of_clip(clip):
+        return ops.squeeze(by_products(ops.expand_dims(clip, 0), num_heads), 0)
+
+    return ops.map(of_clip, query_key_value)
 
 
 def _split_heads(x, num_heads):

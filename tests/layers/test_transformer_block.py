@@ -39,10 +39,11 @@ def test_attention_mixes_tokens_of_one_sample_only():
     np.testing.assert_array_equal(changed, [[False] * 5, [True] * 5, [False] * 5])
 
 
-def test_both_ways_of_attention_are_the_same():
+def test_all_ways_of_attention_are_the_same():
     query_key_value = 3 * random_tokens(2, 7, 36)
     expected = attention.by_products(query_key_value, num_heads=3)
-    assert_close(attention.by_kernel(query_key_value, num_heads=3), expected, atol=1e-5)
+    for attend in (attention.by_kernel, attention.by_clips):
+        assert_close(attend(query_key_value, num_heads=3), expected, atol=1e-5)
 
 
 def make_block_without_mlp(**kwargs):

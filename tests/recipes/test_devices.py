@@ -61,16 +61,21 @@ def assert_same_table(path, other):
         np.testing.assert_allclose(one[name], two[name], **TOLERANCE, err_msg=name)
 
 
+@pytest.fixture(scope="module")
+def one(recordings, tmp_path_factory):
+    """What one device in one process leaves."""
+    output = tmp_path_factory.mktemp("one") / "run"
+    assert start_recipe(RECIPE, recordings, output, SMALL).wait() == 0
+    return output
+
+
 @pytest.mark.slow
-def test_two_devices_leave_what_one_leaves(recordings, tmp_path):
-    runs = [
-        start_recipe(RECIPE, recordings, tmp_path / str(number), {**SMALL, "devices": number})
-        for number in (1, 2)
-    ]
-    assert [run.wait() for run in runs] == [0, 0]
-    assert_same_table(tmp_path / "1" / "losses.csv", tmp_path / "2" / "losses.csv")
-    assert (tmp_path / "2" / "report.html").exists()
-    loss = keras.saving.load_model(tmp_path / "2" / "pretrainer.keras").evaluate(
+def test_two_devices_leave_what_one_leaves(one, recordings, tmp_path):
+    two = tmp_path / "two"
+    assert start_recipe(RECIPE, recordings, two, {**SMALL, "devices": 2}).wait() == 0
+    assert_same_table(one / "losses.csv", two / "losses.csv")
+    assert (two / "report.html").exists()
+    loss = keras.saving.load_model(two / "pretrainer.keras").evaluate(
         {"clean": np.zeros((2, 2, 16, 128), "float32")}, return_dict=True, verbose=0
     )
     assert np.isfinite(loss["loss"])
@@ -88,10 +93,8 @@ def test_classifiers_of_two_devices_are_those_of_one(tmp_path):
 
 
 @pytest.mark.slow
-def test_where_a_process_is_killed_the_other_ends_and_any_number_goes_on(recordings, tmp_path):
-    one, two = tmp_path / "one", tmp_path / "two"
-    assert start_recipe(RECIPE, recordings, one, SMALL).wait() == 0
-
+def test_where_a_process_is_killed_the_other_ends_and_any_number_goes_on(one, recordings, tmp_path):
+    two = tmp_path / "two"
     processes = begun_in_two_processes(recordings, two)
     processes[1].kill()
     assert processes[0].wait(timeout=60) != 0
@@ -104,12 +107,11 @@ def test_where_a_process_is_killed_the_other_ends_and_any_number_goes_on(recordi
 
 
 @pytest.mark.slow
-def test_one_process_goes_on_with_what_two_began(recordings, tmp_path):
-    one, two = tmp_path / "one", tmp_path / "two"
-    assert start_recipe(RECIPE, recordings, one, SMALL).wait() == 0
+def test_one_process_goes_on_with_what_two_began(one, recordings, tmp_path):
+    two = tmp_path / "two"
     processes = begun_in_two_processes(recordings, two)
     for process in processes:
-        process.terminate()
+        process.kill(signal.SIGTERM)
     assert [process.wait(timeout=60) for process in processes] == [128 + signal.SIGTERM] * 2
     assert start_recipe(RECIPE, recordings, two, SMALL).wait() == 0
     assert_same_table(one / "losses.csv", two / "losses.csv")

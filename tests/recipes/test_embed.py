@@ -2,15 +2,13 @@
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from recipe_processes import start_process
 
 from keras_asit import hear
 from keras_asit.data import decode_audio
@@ -31,10 +29,6 @@ def recordings(tmp_path_factory):
     return folder
 
 
-def command(*arguments):
-    return [sys.executable, str(RECIPE), *map(str, arguments)]
-
-
 def waveform_of(path):
     return decode_audio(path)[None]
 
@@ -45,13 +39,11 @@ def test_a_killed_run_goes_on_without_losing_repeating_or_recomputing(
 ):
     output = tmp_path / "embeddings.parquet"
     arguments = [recordings, "--preset", preset, "--output", output, "--part-size", 2]
-    process = subprocess.Popen(
-        command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = start_process([RECIPE, *arguments], tmp_path / "log")
     parts = tmp_path / "embeddings.parquet.parts"
     while process.poll() is None and not list(parts.glob("00*.npz")):
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
     assert not output.exists()
     # Whoever computed the first part again would not find what this puts in it.

@@ -4,8 +4,6 @@ import csv
 import json
 import runpy
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from recipe_processes import start_process
 from tensorflow_io_operators import needs_operators, operators_load
 
 from keras_asit.data import audio_dataset, read_record_index, write_records
@@ -82,16 +81,11 @@ def test_goes_on_without_optional_packages_and_names_each_once(
 @pytest.mark.slow
 def test_goes_on_from_the_last_epoch_after_being_killed(recordings, run_here, tmp_path):
     arguments = [recordings, *SMALL, "--epochs", 4, "--output", tmp_path]
-    process = subprocess.Popen(
-        [sys.executable, str(RECIPE), *map(str, arguments)],
-        cwd=RECIPE.parents[1],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = start_process([RECIPE, *arguments], tmp_path / "log")
     checkpoints = tmp_path / "checkpoints"
     while process.poll() is None and not list(checkpoints.glob("checkpoint-000001-*")):
         time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
 
     printed = run_here(*arguments)

@@ -1,0 +1,86 @@
+"""Recipes in processes of their own, forked from one that has imported what takes seconds."""
+
+import functools
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def start_process(command, log):
+    """Start a recipe, `[path, *flags]`, whose lines go to the end of a file."""
+    command = [str(part) for part in command]
+    return Process(_ask({"command": command, "log": str(Path(log).absolute())}))
+
+
+class Process:
+    """What tests need of `subprocess.Popen`."""
+
+    def __init__(self, number):
+        self.number = number
+        self.status = None
+
+    def poll(self):
+        if self.status is None:
+            self.status = _ask({"number": self.number})
+        return self.status
+
+    def wait(self, timeout=float("inf")):
+        deadline = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"process {self.number} has not ended in {timeout} s")
+            time.sleep(0.01)
+        return self.status
+
+    def kill(self, number=signal.SIGKILL):
+        if self.poll() is None:
+            os.kill(self.number, number)
+
+
+def _ask(request):
+    server = _server()
+    server.stdin.write(json.dumps(request) + "\n")
+    server.stdin.flush()
+    return json.loads(server.stdout.readline())
+
+
+@functools.cache
+def _server():
+    command = [sys.executable, __file__]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=Path(__file__).parents[1], text=True, **pipes)
+
+
+def serve():
+    """Answer requests: for a process with its number, for its status with that or nothing."""
+    import keras_asit.models  # noqa: F401
+
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "command" in request:
+            answer = os.fork()
+            if not answer:
+                return run(**request)
+        else:
+            number, status = os.waitpid(request["number"], os.WNOHANG)
+            answer = os.waitstatus_to_exitcode(status) if number else None
+        print(json.dumps(answer), flush=True)
+
+
+def run(command, log):
+    with open(os.devnull) as empty, open(log, "a") as file:
+        for stream, descriptor in ((empty, 0), (file, 1), (file, 2)):
+            os.dup2(stream.fileno(), descriptor)
+    sys.argv = command
+    # As Python does: the folder of the recipe instead of that of this file.
+    sys.path[0] = str(Path(command[0]).parent)
+    runpy.run_path(command[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    serve()
