@@ -1,12 +1,12 @@
 """Time and memory of a pre-training step, of ours and of the original code.
 
-    KERAS_BACKEND=jax python recipes/benchmarks/training_step.py --size tiny --clips 8 \\
+    python recipes/benchmarks/training_step.py --size tiny --clips 8 --backends jax torch \\
         --original ASiT
 
 The original is a clone of https://github.com/Sara-Ahmed/ASiT, whose networks, losses, clipping and
 groups of parameters are run in PyTorch on the CPU, with the masks given; ours draws them. Each has
-a process of its own; they take turns, of which the fastest counts. Printed are the seconds of a
-step; its model FLOPs as a share of numpy's float32 product of two 2048 x 2048 matrices; and the
+a process of its own; they take turns of three steps, of which the fastest counts. Printed are the
+seconds of a step; its model FLOPs as a share of numpy's float32 product of two 2048 x 2048 matrices; and the
 peak of the resident memory above what it was after the imports. Linux only.
 """
 
@@ -25,56 +25,69 @@ SPECTROGRAM_SHAPE = (592, 128)
 WIDTHS = {"tiny": 192, "small": 384, "base": 768}
 # The teacher's at first and at last, the epochs between, and all of them.
 TEMPERATURES = (0.04, 0.07, 30, 100)
+STEPS_OF_A_TURN = 3
 
 
 def main():
     arguments = parse_arguments()
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    workers = {f"ours, {backend}": start(build_ours, arguments)}
+    ours = [f"ours, {backend}" for backend in arguments.backends]
+    workers = {
+        name: start(build_ours, arguments, backend)
+        for name, backend in zip(ours, arguments.backends)
+    }
     if arguments.original:
         workers["original"] = start(build_original, arguments)
     seconds, rates = {name: [] for name in workers}, []
-    # One turn more: the first compiles.
-    for _ in range(1 + arguments.steps):
+    for _ in range(arguments.turns):
         rates.append(matrix_product_rate())
         for name, worker in workers.items():
-            seconds[name].append(worker.submit(time_step).result())
+            seconds[name].extend(worker.submit(time_steps).result())
     peaks = {name: worker.submit(peak_memory).result() for name, worker in workers.items()}
-    ours = next(iter(workers.values()))
-    flops, masking = ours.submit(step_flops).result(), ours.submit(time_masking).result()
+    flops = workers[ours[0]].submit(step_flops).result()
+    maskings = [workers[name].submit(time_masking).result() for name in ours]
 
     rate = max(rates)
     print(f"{arguments.size}, {arguments.clips} clips, {flops / 1e9:.0f} GFLOP a step", end="; ")
     print(f"matrix product {rate / 1e9:.1f} GFLOP/s")
-    print(f"{'':20}{'step':>10}{'of the rate':>14}{'first step':>12}{'peak memory':>14}")
+    titles = ("step", "of the rate", "first step", "peak memory", "times original", "its memory")
+    print(f"{'':20}", *(f"{title:>14}" for title in titles), sep="")
+    *_, theirs = seconds.values()
+    *_, their_peak = peaks.values()
     for name, (first, *others) in seconds.items():
         step, peak = min(others), peaks[name]
-        print(f"{name:20}{step:8.2f} s{flops / step / rate:14.0%}", end="")
-        print(f"{first:10.1f} s{peak / 2**30:10.2f} GiB")
-    if arguments.original:
-        (ours, theirs), (our_peak, their_peak) = seconds.values(), peaks.values()
-        ratio = min(ours[1:]) / min(theirs[1:])
-        print(f"{'times the original':20}{ratio:10.2f}{our_peak / their_peak:40.2f}")
-    print(f"masking takes {masking / min(seconds[f'ours, {backend}'][1:]):.1%} of the step")
+        cells = f"{step:12.2f} s{flops / step / rate:14.0%}{first:12.1f} s{peak / 2**30:10.2f} GiB"
+        if arguments.original:
+            cells += f"{step / min(theirs[1:]):14.2f}{peak / their_peak:14.2f}"
+        print(f"{name:20}{cells}")
+    shares = [f"{time / min(seconds[name][1:]):.1%}" for name, time in zip(ours, maskings)]
+    print(f"masking takes {', '.join(shares)} of the step")
 
 
-def start(build, arguments):
-    """Return a process that has built a step, which `time_step` runs."""
+def start(build, arguments, backend="torch"):
+    """Return a process that has built a step, which `time_steps` runs."""
     worker = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-    worker.submit(prepare, build, arguments).result()
+    worker.submit(prepare, build, arguments, backend).result()
     return worker
 
 
-def prepare(build, arguments):
+def prepare(build, arguments, backend):
     global built
+    os.environ["KERAS_BACKEND"] = backend
     clean = np.random.default_rng(1).normal(size=(arguments.clips, 2, *SPECTROGRAM_SHAPE))
     built = build(clean.astype("float32"), arguments)
 
 
-def time_step():
-    start = time.perf_counter()
-    built["step"]()
-    return time.perf_counter() - start
+def time_steps():
+    """Return the seconds of a turn's steps, one after the other, as in a training.
+
+    The first meets memory and caches that others have had meanwhile.
+    """
+    seconds = []
+    for _ in range(STEPS_OF_A_TURN):
+        start = time.perf_counter()
+        built["step"]()
+        seconds.append(time.perf_counter() - start)
+    return seconds
 
 
 def peak_memory():
@@ -97,7 +110,9 @@ def build_ours(clean, arguments):
         rematerialize=arguments.rematerialize,
         dtype=arguments.precision,
     )
-    pretrainer = keras_asit.models.ASiTPretrainer(backbone)
+    pretrainer = keras_asit.models.ASiTPretrainer(
+        backbone, num_patch_prototypes=arguments.patch_prototypes
+    )
     optimizer = keras_asit.optimizers.AdamW(1e-4, weight_decay=0.04, clipnorm=3.0)
     pretrainer.compile(optimizer, accumulate=arguments.accumulate)
 
@@ -241,12 +256,15 @@ def parse_arguments():
     add = parser.add_argument
     add("--size", choices=WIDTHS, default="base", help="(default: base)")
     add("--clips", type=int, default=2, help="in a batch, of two views each (default: 2)")
-    add("--steps", type=int, default=3, help="timed (default: %(default)s)")
+    add("--turns", type=int, default=3, help="of each (default: %(default)s)")
+    backends = ["tensorflow", "jax", "torch"]
+    add("--backends", nargs="+", choices=backends, default=backends, help="of ours (default: all)")
     add("--original", type=Path, metavar="FOLDER", help="a clone (default: ours alone)")
     precisions = ["float32", "mixed_bfloat16", "mixed_float16"]
     add("--precision", choices=precisions, default="float32", help="of ours (default: float32)")
     add("--rematerialize", action="store_true", help="in ours")
     add("--accumulate", type=int, default=1, help="parts of the batch in ours (default: 1)")
+    add("--patch-prototypes", type=int, default=1024, help="in ours (default: 1024)")
     return parser.parse_args()
 
 
