@@ -1,22 +1,27 @@
 """Attention of tokens among each other, in the way that suits where it runs."""
 
+import functools
+
 import keras
 from keras import ops
 
+from keras_asit.layers.mlp import recomputed
 
-def attend(query_key_value, num_heads):
+
+def attend(query_key_value, num_heads, training=False):
     """Return softmax attention in so many heads, `(batch, tokens, width)`.
 
-    Queries, keys and values are side by side, `(batch, tokens, 3 * width)`.
+    Queries, keys and values are side by side, `(batch, tokens, 3 * width)`. They are all that
+    training keeps for the gradient.
     """
-    return choose()(query_key_value, num_heads)
+    return choose()(query_key_value, num_heads, training)
 
 
 def choose():
     """Return what is fastest here.
 
     Keras has a fused kernel on JAX's accelerators and under PyTorch, where it is faster on a CPU
-    too, and keeps no scores for the gradient. The scores of one clip stay in the caches of a CPU,
+    too. The scores of one clip stay in the caches of a CPU,
     of which JAX makes use only if told to; several devices would each compute all clips then.
     """
     if keras.config.backend() == "jax":
@@ -28,13 +33,24 @@ def choose():
     return by_kernel if keras.config.backend() == "torch" else by_products
 
 
-def by_kernel(query_key_value, num_heads):
+def by_kernel(query_key_value, num_heads, training=False):
     heads = _split_heads(query_key_value, num_heads)
     attended = ops.dot_product_attention(*ops.split(heads, 3, axis=2))
     return _join_heads(attended)
 
 
-def by_products(query_key_value, num_heads):
+def by_clips(query_key_value, num_heads, training=False):
+    def of_clip(clip):
+        return ops.squeeze(by_products(ops.expand_dims(clip, 0), num_heads, training), 0)
+
+    return ops.map(of_clip, query_key_value)
+
+
+def by_products(query_key_value, num_heads, training=False):
+    return recomputed(functools.partial(_multiply, num_heads=num_heads), training)(query_key_value)
+
+
+def _multiply(query_key_value, num_heads):
     # Of (batch, heads, tokens, depth), brought there all at once.
     heads = ops.transpose(_split_heads(query_key_value, num_heads), (0, 2, 1, 3))
     query, key, value = ops.split(heads, 3, axis=1)
@@ -42,13 +58,6 @@ def by_products(query_key_value, num_heads):
     scores = ops.matmul(query * query.shape[-1] ** -0.5, ops.transpose(key, (0, 1, 3, 2)))
     attended = ops.matmul(ops.softmax(scores, axis=-1), value)
     return _join_heads(ops.transpose(attended, (0, 2, 1, 3)))
-
-
-def by_clips(query_key_value, num_heads):
-    def of_clip(clip):
-        return ops.squeeze(by_products(ops.expand_dims(clip, 0), num_heads), 0)
-
-    return ops.map(of_clip, query_key_value)
 
 
 def _split_heads(x, num_heads):

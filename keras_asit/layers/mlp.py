@@ -8,9 +8,9 @@ def weight_initializer():
     return keras.initializers.TruncatedNormal(stddev=0.02)
 
 
-def dense(units, activation=None, **kwargs):
+def dense(units, **kwargs):
     """Return a dense layer whose kernel starts as all of ASiT's do."""
-    return keras.layers.Dense(units, activation, kernel_initializer=weight_initializer(), **kwargs)
+    return keras.layers.Dense(units, kernel_initializer=weight_initializer(), **kwargs)
 
 
 class MLP(keras.layers.Layer):
@@ -18,10 +18,10 @@ class MLP(keras.layers.Layer):
 
     def __init__(self, widths, *, activate_last=False, **kwargs):
         super().__init__(**kwargs)
-        activations = ["gelu"] * (len(widths) - 1) + ["gelu" if activate_last else None]
+        self.activate_last = activate_last
         self.dense_layers = [
-            dense(units, activation, dtype=self.dtype_policy, name=f"dense_{index}")
-            for index, (units, activation) in enumerate(zip(widths, activations), start=1)
+            dense(units, dtype=self.dtype_policy, name=f"dense_{index}")
+            for index, units in enumerate(widths, start=1)
         ]
 
     def build(self, input_shape):
@@ -29,7 +29,20 @@ class MLP(keras.layers.Layer):
             layer.build(input_shape)
             input_shape = layer.compute_output_shape(input_shape)
 
-    def call(self, x):
-        for layer in self.dense_layers:
-            x = layer(x)
-        return x
+    def call(self, x, training=None):
+        x = self.dense_layers[0](x)
+        for layer in self.dense_layers[1:]:
+            x = recomputed(lambda x, layer=layer: layer(gelu(x)), training)(x)
+        return recomputed(gelu, training)(x) if self.activate_last else x
+
+
+def gelu(x):
+    return keras.ops.gelu(x, approximate=False)
+
+
+def recomputed(function, training):
+    """Return a function that, in training, keeps nothing but its input for the gradient.
+
+    PyTorch's own operations keep little else; XLA keeps what it computes between.
+    """
+    return keras.remat(function) if training and keras.config.backend() != "torch" else function

@@ -1,5 +1,7 @@
 """One pre-norm transformer encoder block."""
 
+import functools
+
 import keras
 from keras import ops
 
@@ -87,7 +89,7 @@ class TransformerBlock(keras.layers.Layer):
         if training and self.drop_path_rate:
             # Drawn here, since what is computed once more must not be drawn once more.
             scales = [self._draw_scales(tokens) for _ in range(2)]
-        add_branches = self._add_branches
+        add_branches = functools.partial(self._add_branches, training=training)
         if training and self.rematerialize:
             add_branches = keras.remat(add_branches)
         return add_branches(tokens, *scales)
@@ -98,14 +100,15 @@ class TransformerBlock(keras.layers.Layer):
         kept = ops.cast(chances >= self.drop_path_rate, tokens.dtype)
         return kept / (1 - self.drop_path_rate)
 
-    def _add_branches(self, tokens, *scales):
-        attended = self._attend(self.attention_norm(tokens))
+    def _add_branches(self, tokens, *scales, training=None):
+        attended = self._attend(self.attention_norm(tokens), training)
         tokens = tokens + (attended * scales[0] if scales else attended)
         transformed = self.mlp(self.mlp_norm(tokens))
         return tokens + (transformed * scales[1] if scales else transformed)
 
-    def _attend(self, tokens):
-        return self.attention_output(attend(self.query_key_value(tokens), self.num_heads))
+    def _attend(self, tokens, training):
+        attended = attend(self.query_key_value(tokens), self.num_heads, training)
+        return self.attention_output(attended)
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -6,8 +6,8 @@
 The original is a clone of https://github.com/Sara-Ahmed/ASiT, whose networks, losses, clipping and
 groups of parameters are run in PyTorch on the CPU, with the masks given; ours draws them. Each has
 a process of its own; they take turns of three steps, of which the fastest counts. Printed are the
-seconds of a step; its model FLOPs as a share of numpy's float32 product of two 2048 x 2048 matrices; and the
-peak of the resident memory above what it was after the imports. Linux only.
+seconds of a step; its model FLOPs as a share of numpy's float32 product of two 2048 x 2048
+matrices; and the peak of the resident memory above what it was after the imports. Linux only.
 """
 
 import argparse
