@@ -29,7 +29,7 @@ def choose():
 
         if jax.default_backend() != "cpu":
             return by_kernel
-        return by_clips if jax.device_count() == 1 else by_products
+        return _compiled_by_clips() if jax.device_count() == 1 else by_products
     return by_kernel if keras.config.backend() == "torch" else by_products
 
 
@@ -44,6 +44,14 @@ def by_clips(query_key_value, num_heads, training=False):
         return ops.squeeze(by_products(ops.expand_dims(clip, 0), num_heads, training), 0)
 
     return ops.map(of_clip, query_key_value)
+
+
+@functools.cache
+def _compiled_by_clips():
+    """Return what outside of a compiled step would be compiled at every call."""
+    import jax
+
+    return jax.jit(by_clips, static_argnums=(1, 2))
 
 
 def by_products(query_key_value, num_heads, training=False):

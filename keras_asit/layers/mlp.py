@@ -30,10 +30,12 @@ class MLP(keras.layers.Layer):
             input_shape = layer.compute_output_shape(input_shape)
 
     def call(self, x, training=None):
-        x = self.dense_layers[0](x)
-        for layer in self.dense_layers[1:]:
-            x = recomputed(lambda x, layer=layer: layer(gelu(x)), training)(x)
-        return recomputed(gelu, training)(x) if self.activate_last else x
+        activate = recomputed(gelu, training)
+        *layers, last = self.dense_layers
+        for layer in layers:
+            x = activate(layer(x))
+        x = last(x)
+        return activate(x) if self.activate_last else x
 
 
 def gelu(x):
