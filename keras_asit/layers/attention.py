@@ -5,7 +5,11 @@ import functools
 import keras
 from keras import ops
 
-from keras_asit.layers.mlp import recomputed
+from keras_asit.layers.recomputation import (
+    clip_by_clip,
+    on_one_processor_of_jax,
+    recomputed,
+)
 
 
 def attend(query_key_value, num_heads, training=False):
@@ -21,16 +25,19 @@ def choose():
     """Return what is fastest here.
 
     Keras has a fused kernel on JAX's accelerators and under PyTorch, where it is faster on a CPU
-    too. The scores of one clip stay in the caches of a CPU,
-    of which JAX makes use only if told to; several devices would each compute all clips then.
+    too. The scores of one clip stay in the caches of a CPU, which JAX must be told to make use of.
     """
+    if on_one_processor_of_jax():
+        return _compiled_by_clips()
+    return by_kernel if _has_kernel() else by_products
+
+
+def _has_kernel():
     if keras.config.backend() == "jax":
         import jax
 
-        if jax.default_backend() != "cpu":
-            return by_kernel
-        return _compiled_by_clips() if jax.device_count() == 1 else by_products
-    return by_kernel if keras.config.backend() == "torch" else by_products
+        return jax.default_backend() != "cpu"
+    return keras.config.backend() == "torch"
 
 
 def by_kernel(query_key_value, num_heads, training=False):
@@ -40,10 +47,8 @@ def by_kernel(query_key_value, num_heads, training=False):
 
 
 def by_clips(query_key_value, num_heads, training=False):
-    def of_clip(clip):
-        return ops.squeeze(by_products(ops.expand_dims(clip, 0), num_heads, training), 0)
-
-    return ops.map(of_clip, query_key_value)
+    products = functools.partial(by_products, num_heads=num_heads, training=training)
+    return clip_by_clip(products)(query_key_value)
 
 
 @functools.cache

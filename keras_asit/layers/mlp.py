@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_asit.layers.recomputation import recomputed
+
 
 def weight_initializer():
     """Return a new initializer: one that is used again would draw the same numbers."""
@@ -40,11 +42,3 @@ class MLP(keras.layers.Layer):
 
 def gelu(x):
     return keras.ops.gelu(x, approximate=False)
-
-
-def recomputed(function, training):
-    """Return a function that, in training, keeps nothing but its input for the gradient.
-
-    PyTorch's own operations keep little else; XLA keeps what it computes between.
-    """
-    return keras.remat(function) if training and keras.config.backend() != "torch" else function

@@ -8,6 +8,7 @@ from keras import ops
 from keras_asit._arguments import arguments_of, as_seed, check_integers, check_number, check_shape
 from keras_asit.layers.attention import attend
 from keras_asit.layers.mlp import MLP, dense
+from keras_asit.layers.recomputation import rematerialized
 from keras_asit.replicas import draw_rows
 
 
@@ -91,7 +92,7 @@ class TransformerBlock(keras.layers.Layer):
             scales = [self._draw_scales(tokens) for _ in range(2)]
         add_branches = functools.partial(self._add_branches, training=training)
         if training and self.rematerialize:
-            add_branches = keras.remat(add_branches)
+            add_branches = rematerialized(add_branches)
         return add_branches(tokens, *scales)
 
     def _draw_scales(self, tokens):
