@@ -20,6 +20,7 @@ from feature_tasks import read_task
 from features import print_row
 
 from keras_asit.data import decode_audio
+from keras_asit.metrics import SecondMoment
 
 SAMPLE_RATE = 8000
 LENGTH, LOUDNESS = np.log(1.1), 1.0
@@ -90,9 +91,9 @@ def standardize(vectors):
 
 
 def effective_rank(vectors):
-    values = np.linalg.svd(vectors, compute_uv=False)
-    shares = values[values > 0] / values.sum()
-    return np.exp(-np.sum(shares * np.log(shares)))
+    moment = SecondMoment(vectors.shape[1])
+    moment.update_state(vectors)
+    return moment.effective_rank()
 
 
 def percent(share):
