@@ -86,7 +86,9 @@ def nearest(vectors, allowed):
 
 
 def standardize(vectors):
-    vectors = vectors.astype("float64") - vectors.mean(axis=0)
+    # In float32, the rounding of the mean would be all that a constant feature has.
+    vectors = vectors.astype("float64")
+    vectors -= vectors.mean(axis=0)
     return vectors / np.maximum(vectors.std(axis=0), 1e-6)
 
 

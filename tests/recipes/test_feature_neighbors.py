@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from feature_neighbors import Sounds, effective_rank
+from feature_neighbors import Sounds, effective_rank, standardize
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "benchmarks" / "feature_neighbors.py"
 
@@ -32,6 +32,13 @@ def test_shares_are_those_of_what_the_features_tell(tmp_path):
     assert digits == lengths
     # Of seven others, three say the same digit; of four by the other speaker, two.
     assert sounds.shares_of_all() == ["42.9", "42.9", "42.9", "42.9", "50.0"]
+
+
+def test_a_constant_feature_has_no_say():
+    vectors = np.full((2100, 2), -15.942385, "float32")
+    vectors[:, 1] = np.tile([-1, 1], 1050)
+    expected = np.stack([np.zeros(2100), np.tile([-1, 1], 1050)], axis=1)
+    np.testing.assert_allclose(standardize(vectors), expected, atol=1e-6)
 
 
 def test_effective_rank_counts_directions():
