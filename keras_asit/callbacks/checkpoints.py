@@ -157,6 +157,8 @@ class Checkpoints(keras.callbacks.Callback):
             [*callbacks, self], add_history=True, add_progbar=verbose != 0, model=model, **params
         )
         self._restore()
+        if verbose and not self._processes.index:
+            self._say_where()
         with noted_signals() as self._signals:
             run.begin()
             self._callback_states = [CallbackState(callback) for callback in callbacks]
@@ -294,6 +296,11 @@ class Checkpoints(keras.callbacks.Callback):
         self._start = Start(*(self._state[name] for name in ("epoch", "batch", "unreadable")))
         if not self._processes.index:
             self.folder.check_writable(sum(array.nbytes for array in self._arrays))
+
+    def _say_where(self):
+        if self._state is not None and not self._state["finished"]:
+            done = f"in epoch {self._start.epoch + 1} after batch {self._start.batch}"
+            print(f"Going on {done}, from {self.folder.folder}.", flush=True)
 
     def _read_newest(self):
         """Return arrays and state of the newest checkpoint, or `None`; all processes read it."""

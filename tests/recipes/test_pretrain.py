@@ -89,6 +89,7 @@ def test_goes_on_from_the_last_epoch_after_being_killed(recordings, run_here, tm
     process.wait()
 
     printed = run_here(*arguments)
+    assert f"Going on in epoch 2 after batch 0, from {checkpoints}." in printed
     assert "Epoch 1/4" not in printed
     assert [epoch for epoch, _ in losses(tmp_path)][-1] == 3
 
