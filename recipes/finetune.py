@@ -19,6 +19,7 @@ import warnings
 import lazy_loader
 import numpy as np
 from command_line import (
+    DEFAULT_POOLING,
     FROM_CHECKPOINT,
     POOLINGS,
     WINDOW_SECONDS,
@@ -369,7 +370,12 @@ def parse_arguments():
 
     group = add_model_flags(parser, OF_DATASET)
     add = group.add_argument
-    add("--pooling", choices=POOLINGS, default="cls_and_mean")
+    add(
+        "--pooling",
+        choices=POOLINGS,
+        default=DEFAULT_POOLING,
+        help="of tokens, for the head (default: %(default)s)",
+    )
     published(group, OF_DATASET, "--dropout", share, "before the head")
     add("--keep-head", action="store_true", help="start classes from the preset's, by their names")
 
