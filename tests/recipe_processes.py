@@ -1,6 +1,7 @@
 """Recipes in processes of their own, forked from one that has imported what takes seconds."""
 
 import functools
+import importlib
 import json
 import os
 import runpy
@@ -34,6 +35,7 @@ class Process:
         while self.poll() is None:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"process {self.number} has not ended in {timeout} s")
+            # Nothing waits for the child of another process, and until a time; as in `subprocess`.
             time.sleep(0.01)
         return self.status
 
@@ -58,7 +60,8 @@ def _server():
 
 def serve():
     """Answer requests: for a process with its number, for its status with that or nothing."""
-    import keras_asit.models  # noqa: F401
+    # Before any fork: this is what takes seconds.
+    importlib.import_module("keras_asit.models")
 
     for line in sys.stdin:
         request = json.loads(line)

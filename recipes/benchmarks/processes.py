@@ -7,6 +7,7 @@ after the first, and of the turns the fastest. Linux only.
 """
 
 import argparse
+import contextlib
 import csv
 import os
 import socket
@@ -21,6 +22,7 @@ import soundfile
 
 RECIPE = Path(__file__).parents[1] / "pretrain.py"
 SAMPLE_RATE, SECONDS = 16000, 6.5
+BATCHES_OF_A_PART = 5
 
 
 def main():
@@ -33,6 +35,10 @@ def main():
     parser.add_argument("--batches", type=int, default=15, help="of a run (default: %(default)s)")
     parser.add_argument("--turns", type=int, default=2, help="(default: %(default)s)")
     arguments = parser.parse_args()
+    if arguments.batches < 2 * BATCHES_OF_A_PART:
+        parser.error(
+            f"--batches must be at least {2 * BATCHES_OF_A_PART}: the first part is left out"
+        )
     with tempfile.TemporaryDirectory() as folder:
         compare(Path(folder), arguments)
 
@@ -62,8 +68,8 @@ def write_noise(folder, number):
 def run(recordings, output, number, arguments):
     """Train an epoch in so many processes, which divide the cores; return clips a second."""
     command = [sys.executable, RECIPE, recordings, "--output", output, "--size", arguments.size]
-    command += ["--batch-size", arguments.batch_size, "--epochs", 1, "--log-every", 5]
-    command += ["--verbose", 0]
+    command += ["--batch-size", arguments.batch_size, "--epochs", 1, "--verbose", 0]
+    command += ["--log-every", BATCHES_OF_A_PART]
     cores = sorted(os.sched_getaffinity(0))[: arguments.processes]
     shares = [cores[index::number] for index in range(number)]
     hosts = ",".join(f"127.0.0.1:{port}" for port in free_ports(number))
@@ -82,13 +88,12 @@ def run(recordings, output, number, arguments):
 
 
 def free_ports(number):
-    sockets = [socket.socket() for _ in range(number)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Return ports that no process listens to."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
 
 
 if __name__ == "__main__":

@@ -3,10 +3,8 @@
 Of a processor, each backend makes as many devices as are asked for.
 """
 
-import contextlib
 import csv
 import signal
-import socket
 import time
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 from killed_recipes import SMALL_PRETRAINER, checkpoints_of, start_recipe
+from processes import free_ports
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "pretrain.py"
 FINETUNE = RECIPE.with_name("finetune.py")
@@ -133,14 +132,6 @@ def begun_in_two_processes(recordings, output):
         # Nothing but the files of another process tells how far it is.
         time.sleep(0.01)
     return processes
-
-
-def free_ports(number):
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 @pytest.mark.parametrize(

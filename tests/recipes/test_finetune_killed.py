@@ -16,13 +16,13 @@ from killed_recipes import (
 )
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "finetune.py"
-KILLS = 4
+KILLS = 6
 SMALL = {
     "hidden-dim": 16,
     "num-layers": 2,
     "num-heads": 2,
     "seconds": 0.355,
-    "epochs": 8,
+    "epochs": 12,
     "batch-size": 4,
     "learning-rate": 3e-3,
     "dropout": 0.2,

@@ -44,7 +44,7 @@ def losses(output):
 def wait_some_batches(process, output, generator):
     rows = len(losses(output))
     # One in five is killed while it starts.
-    deadline = time.monotonic() + (generator.uniform(0, 8) if generator.random() < 0.2 else 300)
+    deadline = time.monotonic() + (generator.uniform(0, 20) if generator.random() < 0.2 else 300)
     while process.poll() is None and time.monotonic() < deadline:
         if len(losses(output)) != rows:
             time.sleep(generator.uniform(0, 2))
