@@ -12,16 +12,21 @@ from keras_asit.data.decoding import UNREADABLE, read_waveform
 from keras_asit.data.passes import Passes
 from keras_asit.data.records.format import RecordFormat, absolute, read_record_index
 
-# As many shards are under way at once, so that batches mix their clips.
-CYCLE = 8
+# So many shards are read at once, and their records mixed.
+GROUP = 4
+# Of a record in a shard: its length in 8 bytes, their checksum, the record, its checksum.
+LENGTH, CHECKSUM = 8, 4
+# A clip's number is its place in its shard, plus this times the shard.
+PLACES = 2**32
 
 
 class RecordPasses(Passes):
     """Passes over the records of a folder, or over the share of them that is a host's.
 
-    Shuffled, each pass has an order of shards of its own and within each shard an order of records;
-    eight shards take turns. Encoded files are resampled to `sample_rate`, log-mels must have
-    `num_mels`, and with `waveforms` clips must be such. `passes` are arguments of `Passes`.
+    Shuffled, each pass has an order of shards of its own, and the records of every four of them are
+    mixed. A host reads the bytes of its own records, and checks its share of the shards. Encoded
+    files are resampled to `sample_rate`, log-mels must have `num_mels`, and with `waveforms` clips
+    must be such. `passes` are arguments of `Passes`.
     """
 
     of = "records"
@@ -37,9 +42,11 @@ class RecordPasses(Passes):
         self.folder = absolute(folder)
         self.index = read_record_index(folder)
         self.sample_rate = sample_rate
-        self.whole = set()
+        self.checked = set()
+        # Where the records start, in the shards that have been opened.
+        self.starts = {}
         self._check(num_mels, waveforms)
-        self.counts = [shard["records"] for shard in self.index["shards"]]
+        self.counts = np.array([shard["records"] for shard in self.index["shards"]], "int64")
         super().__init__(self.counts, **passes)
 
     def _check(self, num_mels, waveforms):
@@ -67,82 +74,111 @@ class RecordPasses(Passes):
             )
 
     def clips(self):
-        def begin():
-            entries, _, left_out = self.begin()
-            return entries, np.int64(left_out)
-
         def one_pass(_):
-            entries, left_out = numpy_function(begin, [], [tf.int64, tf.int64])
-            entries = tf.ensure_shape(entries, [len(self.parts), 2])
-            examples = self._examples(entries)
-            if self.num_hosts > 1:
-                ours = examples.enumerate().filter(lambda place, _: self.is_ours(place))
-                left_out, examples = (
-                    left_out // self.num_hosts,
-                    ours.map(lambda _, example: example),
-                )
-            return examples.skip(tf.ensure_shape(left_out, []))
+            rows, bounds = numpy_function(self._begin, [], [tf.int64, tf.int64])
+            rows, bounds = tf.ensure_shape(rows, [None, 2]), tf.ensure_shape(bounds, [None])
+            groups = tf.data.Dataset.from_tensor_slices((bounds[:-1], bounds[1:]))
+            return groups.map(lambda first, stop: read(rows[first:stop], first))
+
+        def read(rows, first):
+            examples, ours = numpy_function(self._read_group, [rows, first], [tf.string, tf.int64])
+            return tf.ensure_shape(examples, [None]), tf.ensure_shape(ours, [None, 2])
 
         workers = self.num_workers or tf.data.AUTOTUNE
-        examples = tf.data.Dataset.range(1).flat_map(one_pass)
-        clips = examples.map(self._decode, workers, deterministic=True)
+        groups = tf.data.Dataset.range(1).flat_map(one_pass).prefetch(1)
+        clips = groups.unbatch().map(self._decode, workers, deterministic=True)
         if self.start.batch:
             return clips
         number = int(np.sum(self.is_ours(np.arange(self.num_clips))))
         return clips.apply(tf.data.experimental.assert_cardinality(number))
 
     def files(self, entries, unreadable, first, stop):
-        examples = self._examples(entries).skip(first).take(stop - first)
-        paths = examples.map(lambda example, _: _parse(example)["path"])
-        return [os.fsdecode(path) for path in paths.as_numpy_iterator()]
+        rows, _ = self._order(entries)
+        examples = self._read(rows[first:stop])
+        return [os.fsdecode(_parse(example)["path"].numpy()) for example in examples]
 
-    def _examples(self, entries):
-        """Return a dataset of the serialized records of one pass, each with its seed."""
-        counts = tf.constant(self.counts, tf.int64)
+    def _begin(self):
+        """Return the rows of a new pass, and where groups of them begin, and the last ends."""
+        entries, _, left_out = self.begin()
+        rows, groups = self._order(entries)
+        bounds = np.flatnonzero(np.diff(groups, prepend=-1, append=-1))
+        # What is left out are groups without rows at the beginning.
+        return rows, np.maximum(bounds, left_out)
 
-        def open_shard(entry):
-            path = numpy_function(self._verified, [entry[1]], tf.string)
-            count = counts[entry[1]]
-            order = tf.range(count)
-            if self.shuffle:
-                chances = tf.random.stateless_uniform([count], entry, dtype=tf.float64)
-                order = tf.cast(tf.argsort(chances), tf.int64)
+    def _order(self, entries):
+        """Return the rows of a pass, the pass's number and the clip's, and the group of each."""
+        counts = self.counts[entries[:, 1]]
+        rows = np.repeat(entries, counts, axis=0)
+        firsts = np.repeat(np.cumsum(counts) - counts, counts)
+        rows[:, 1] = rows[:, 1] * PLACES + np.arange(len(rows)) - firsts
+        groups = np.repeat(np.arange(len(entries)) // GROUP, counts)
+        if self.shuffle:
+            chances = np.random.default_rng(entries[0, 0]).random(len(rows))
+            rows = rows[np.lexsort([chances, groups])]
+        return rows, groups
 
-            def reorder(examples):
-                # Places in a shard are below 2**32 by far.
-                return tf.data.Dataset.from_tensor_slices(order).map(
-                    lambda place: (examples[place], tf.stack([entry[0], entry[1] * 2**32 + place]))
-                )
+    def _read_group(self, rows, first):
+        """Return this host's records of a group, whose first place in the pass is `first`.
 
-            return tf.data.TFRecordDataset(path).batch(count).flat_map(reorder)
+        No host trains on a batch before all have read it: they share the checks of the shards.
+        """
+        for shard in np.unique(rows[:, 1] // PLACES):
+            if shard % self.num_hosts == self.host_index:
+                self._check_shard(shard)
+        ours = rows[self.is_ours(first + np.arange(len(rows)))]
+        return self._read(ours), ours
 
-        cycle = min(CYCLE, len(self.parts)) if self.shuffle else 1
-        shards = tf.data.Dataset.from_tensor_slices(entries)
-        records = shards.interleave(open_shard, cycle, 1, cycle, deterministic=True)
-        return records.take(self.num_clips)
+    def _check_shard(self, shard):
+        """Raise `ValueError` unless a shard has the checksum of the index."""
+        path = self._path(shard)
+        if shard in self.checked:
+            return
+        try:
+            checksum = sha256_of(path)
+        except OSError as error:
+            raise ValueError(f"Shard {path} cannot be read: {error}") from None
+        if checksum != self.index["shards"][shard]["sha256"]:
+            raise ValueError(
+                f"Shard {path} is damaged: its checksum is not that of the index. Call "
+                "`write_records` again to repair it."
+            )
+        self.checked.add(shard)
 
-    def _verified(self, shard):
-        """Return the path of a shard, once its checksum is that of the index."""
-        path = self.folder / self.index["shards"][shard]["name"]
-        if shard not in self.whole:
-            try:
-                checksum = sha256_of(path)
-            except OSError as error:
-                raise ValueError(f"Shard {path} cannot be read: {error}") from None
-            if checksum != self.index["shards"][shard]["sha256"]:
-                raise ValueError(
-                    f"Shard {path} is damaged: its checksum is not that of the index. Call "
-                    "`write_records` again to repair it."
-                )
-            self.whole.add(shard)
-        return os.fsencode(path)
+    def _read(self, rows):
+        """Return the serialized records of clips, read in the order of the shards."""
+        shards, places = np.divmod(rows[:, 1], PLACES)
+        examples = np.empty(len(rows), object)
+        for shard in np.unique(shards):
+            indices = np.flatnonzero(shards == shard)
+            with open(self._path(shard), "rb") as file:
+                starts = self._find_records(file, shard)
+                for index in indices[np.argsort(places[indices])]:
+                    file.seek(starts[places[index]])
+                    length = int.from_bytes(file.read(LENGTH), "little")
+                    file.seek(CHECKSUM, os.SEEK_CUR)
+                    examples[index] = file.read(length)
+        return examples
+
+    def _path(self, shard):
+        return self.folder / self.index["shards"][shard]["name"]
+
+    def _find_records(self, file, shard):
+        """Return where the records of a shard start."""
+        if shard not in self.starts:
+            starts = [0]
+            for _ in range(self.counts[shard] - 1):
+                file.seek(starts[-1])
+                length = int.from_bytes(file.read(LENGTH), "little")
+                starts.append(starts[-1] + LENGTH + length + 2 * CHECKSUM)
+            self.starts[shard] = np.array(starts)
+        return self.starts[shard]
 
     def _decode(self, example, seed):
         """Return the clip of a serialized record."""
         clip = _parse(example)
         audio, content = clip["audio"], self.index["content"]
         if content == "encoded":
-            audio = numpy_function(self._read, [audio, clip["path"]], tf.float32)
+            audio = numpy_function(self._read_encoded, [audio, clip["path"]], tf.float32)
             audio = tf.ensure_shape(audio, [None])
             clip["samples"] = tf.size(audio, tf.int64)
         elif content == "waveform":
@@ -152,7 +188,7 @@ class RecordPasses(Passes):
             audio = tf.reshape(audio, [-1, self.index["front_end"]["num_mels"]])
         return {**clip, "audio": audio, "seed": seed}
 
-    def _read(self, audio, path):
+    def _read_encoded(self, audio, path):
         try:
             return read_waveform(io.BytesIO(audio), self.sample_rate)
         except UNREADABLE as error:

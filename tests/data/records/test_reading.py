@@ -1,6 +1,7 @@
 """Datasets of records: the batches that files give."""
 
 import functools
+import io
 import json
 
 import keras
@@ -18,6 +19,7 @@ from keras_asit.data import (
     read_record_index,
     write_records,
 )
+from keras_asit.data.records import reading
 from keras_asit.models import ASiTAudioConverter
 
 CONTENTS = ("waveform", "encoded", "log_mel")
@@ -228,6 +230,30 @@ def test_hosts_share_each_batch_of_one_host(records):
     np.testing.assert_array_equal(np.concatenate(four), one[len(one) // 2 + 1])
 
 
+def test_what_is_not_needed_is_not_read(records, monkeypatch):
+    read_bytes = []
+
+    class CountedFile(io.FileIO):
+        def read(self, size=-1):
+            content = super().read(size)
+            read_bytes.append(len(content))
+            return content
+
+    monkeypatch.setattr(reading, "open", lambda path, mode: CountedFile(path), raising=False)
+
+    def bytes_of_a_pass(**arguments):
+        read_bytes.clear()
+        for _ in read(records / "log_mel", batch_size=4, seed=1, **arguments):
+            pass
+        return sum(read_bytes)
+
+    whole = bytes_of_a_pass()
+    two = [bytes_of_a_pass(num_hosts=2, host_index=index) for index in range(2)]
+    assert max(two) < 0.8 * whole
+    assert sum(two) < 1.1 * whole
+    assert bytes_of_a_pass(start=Start(epoch=0, batch=2)) < 0.8 * whole
+
+
 def test_clips_that_do_not_fill_a_batch_are_left_out_or_make_a_smaller_one(records):
     sizes = [len(batch["clean"]) for batch in read(records / "log_mel", batch_size=5)]
     assert sizes == [5, 5]
@@ -276,6 +302,12 @@ def test_a_damaged_shard_is_named(tmp_path, noise):
     shard.write_bytes(content)
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"Shard {shard} is damaged"):
         list(read(tmp_path / "records"))
+
+    # Of two hosts, that which checks the shard ends, and with it the training.
+    clean = read(tmp_path / "records", num_hosts=2, host_index=0)
+    assert len(list(clean)) == 6
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"Shard {shard} is damaged"):
+        list(read(tmp_path / "records", num_hosts=2, host_index=1))
 
 
 def test_missing_and_shortened_shards_are_named_at_once(tmp_path, noise):
