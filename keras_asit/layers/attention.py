@@ -7,7 +7,8 @@ from keras import ops
 
 from keras_asit.layers.recomputation import (
     clip_by_clip,
-    on_one_processor_of_jax,
+    num_batch_devices,
+    on_processors_of_jax,
     recomputed,
 )
 
@@ -27,8 +28,8 @@ def choose():
     Keras has a fused kernel on JAX's accelerators and under PyTorch, where it is faster on a CPU
     too. The scores of one clip stay in the caches of a CPU, which JAX must be told to make use of.
     """
-    if on_one_processor_of_jax():
-        return _compiled_by_clips()
+    if on_processors_of_jax():
+        return _compiled_by_clips(num_batch_devices())
     return by_kernel if _has_kernel() else by_products
 
 
@@ -52,11 +53,12 @@ def by_clips(query_key_value, num_heads, training=False):
 
 
 @functools.cache
-def _compiled_by_clips():
-    """Return what outside of a compiled step would be compiled at every call."""
+def _compiled_by_clips(devices):
+    """Return, for so many devices, what outside of a compiled step would be compiled each time."""
     import jax
 
-    return jax.jit(by_clips, static_argnums=(1, 2))
+    # A function of its own, for JAX keeps what it has compiled of one.
+    return jax.jit(functools.partial(by_clips), static_argnums=(1, 2))
 
 
 def by_products(query_key_value, num_heads, training=False):

@@ -8,7 +8,12 @@ from keras import ops
 from keras_asit._arguments import arguments_of, as_seed, check_integers, check_number, check_shape
 from keras_asit.layers.attention import attend
 from keras_asit.layers.mlp import MLP, dense
-from keras_asit.layers.recomputation import rematerialized
+from keras_asit.layers.recomputation import (
+    clip_by_clip,
+    on_processors_of_jax,
+    recomputed,
+    rematerialized,
+)
 from keras_asit.replicas import draw_rows
 
 
@@ -102,9 +107,11 @@ class TransformerBlock(keras.layers.Layer):
         return kept / (1 - self.drop_path_rate)
 
     def _add_branches(self, tokens, *scales, training=None):
-        attended = self._attend(self.attention_norm(tokens), training)
+        tokens, normalized = _normalize(tokens, self.attention_norm, training)
+        attended = self._attend(normalized, training)
         tokens = tokens + (attended * scales[0] if scales else attended)
-        transformed = self.mlp(self.mlp_norm(tokens))
+        tokens, normalized = _normalize(tokens, self.mlp_norm, training)
+        transformed = self.mlp(normalized)
         return tokens + (transformed * scales[1] if scales else transformed)
 
     def _attend(self, tokens, training):
@@ -116,3 +123,15 @@ class TransformerBlock(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), **arguments_of(TransformerBlock, self)}
+
+
+def _normalize(tokens, norm, training):
+    """Return tokens, and what a layer normalization makes of them."""
+    if not (training and on_processors_of_jax()):
+        return tokens, norm(tokens)
+    # The gradient of the tokens is a sum. In a chain of blocks, JAX's compiler for processors would
+    # compute it, over all blocks behind, wherever it is needed, unless a loop ends with it.
+    standardize = functools.partial(ops.layer_normalization, epsilon=norm.epsilon)
+    standardize = recomputed(standardize, training)
+    tokens, standardized = clip_by_clip(lambda clips: (clips, standardize(clips)))(tokens)
+    return tokens, standardized * norm.gamma + norm.beta
