@@ -1,4 +1,4 @@
-"""Time and memory of a pre-training step, of ours and of the original code.
+"""Time and memory of a pre-training step, time of a prediction, of ours and of the original code.
 
     python recipes/benchmarks/training_step.py --size tiny --clips 8 --backends jax torch \\
         --original ASiT
@@ -7,7 +7,8 @@ The original is a clone of https://github.com/Sara-Ahmed/ASiT, whose networks, l
 groups of parameters are run in PyTorch on the CPU, with the masks given; ours draws them. Each has
 a process of its own; they take turns of three steps, of which the fastest counts. Printed are the
 seconds of a step; its model FLOPs as a share of numpy's float32 product of two 2048 x 2048
-matrices; and the peak of the resident memory above what it was after the imports. Linux only.
+matrices; the peak of the resident memory in training above what it was after the imports; and how
+many views a second become tokens. Linux only.
 """
 
 import argparse
@@ -30,11 +31,32 @@ STEPS_OF_A_TURN = 3
 
 def main():
     arguments = parse_arguments()
-    ours = [f"ours, {backend}" for backend in arguments.backends]
-    workers = {
-        name: start(build_ours, arguments, backend)
-        for name, backend in zip(ours, arguments.backends)
-    }
+    results = measure(arguments)
+    rate, flops, original = results["rate"], results["flops"], results["rows"].get("original")
+    print(f"{arguments.size}, {arguments.clips} clips, {flops / 1e9:.0f} GFLOP a step", end="; ")
+    print(f"matrix product {rate / 1e9:.1f} GFLOP/s")
+    titles = ["step", "of the rate", "first step", "peak memory", "prediction"]
+    if original:
+        titles += ["times original", "its memory"]
+    print(f"{'':20}", *(f"{title:>16}" for title in titles), sep="")
+    for name, row in results["rows"].items():
+        cells = f"{row['step']:14.2f} s{flops / row['step'] / rate:16.0%}{row['first']:14.1f} s"
+        cells += f"{row['peak'] / 2**30:12.2f} GiB{row['prediction']:9.1f} views/s"
+        if original:
+            cells += f"{row['step'] / original['step']:16.2f}{row['peak'] / original['peak']:16.2f}"
+        print(f"{name:20}{cells}")
+    shares = [
+        f"{row['masking'] / row['step']:.1%}"
+        for row in results["rows"].values()
+        if "masking" in row
+    ]
+    print(f"masking takes {', '.join(shares)} of the step")
+
+
+def measure(arguments):
+    """Return the matrix product's rate, a step's FLOPs, and a row of numbers for each code."""
+    ours = {f"ours, {backend}": backend for backend in arguments.backends}
+    workers = {name: start(build_ours, arguments, ours[name]) for name in ours}
     if arguments.original:
         workers["original"] = start(build_original, arguments)
     seconds, rates = {name: [] for name in workers}, []
@@ -43,24 +65,25 @@ def main():
         for name, worker in workers.items():
             seconds[name].extend(worker.submit(time_steps).result())
     peaks = {name: worker.submit(peak_memory).result() for name, worker in workers.items()}
-    flops = workers[ours[0]].submit(step_flops).result()
-    maskings = [workers[name].submit(time_masking).result() for name in ours]
-
-    rate = max(rates)
-    print(f"{arguments.size}, {arguments.clips} clips, {flops / 1e9:.0f} GFLOP a step", end="; ")
-    print(f"matrix product {rate / 1e9:.1f} GFLOP/s")
-    titles = ("step", "of the rate", "first step", "peak memory", "times original", "its memory")
-    print(f"{'':20}", *(f"{title:>14}" for title in titles), sep="")
-    *_, theirs = seconds.values()
-    *_, their_peak = peaks.values()
-    for name, (first, *others) in seconds.items():
-        step, peak = min(others), peaks[name]
-        cells = f"{step:12.2f} s{flops / step / rate:14.0%}{first:12.1f} s{peak / 2**30:10.2f} GiB"
-        if arguments.original:
-            cells += f"{step / min(theirs[1:]):14.2f}{peak / their_peak:14.2f}"
-        print(f"{name:20}{cells}")
-    shares = [f"{time / min(seconds[name][1:]):.1%}" for name, time in zip(ours, maskings)]
-    print(f"masking takes {', '.join(shares)} of the step")
+    predictions = {name: [] for name in workers}
+    for _ in range(arguments.turns):
+        for name, worker in workers.items():
+            predictions[name].extend(worker.submit(time_predictions).result())
+    rows = {
+        name: {
+            "step": min(seconds[name][1:]),
+            "first": seconds[name][0],
+            "peak": peaks[name],
+            "prediction": 2 * arguments.clips / min(predictions[name][1:]),
+        }
+        for name in workers
+    }
+    for name in ours:
+        rows[name]["masking"] = workers[name].submit(time_masking).result()
+    flops = workers[next(iter(ours))].submit(step_flops).result()
+    for worker in workers.values():
+        worker.shutdown()
+    return {"rate": max(rates), "flops": flops, "rows": rows}
 
 
 def start(build, arguments, backend="torch"):
@@ -82,12 +105,18 @@ def time_steps():
 
     The first meets memory and caches that others have had meanwhile.
     """
-    seconds = []
-    for _ in range(STEPS_OF_A_TURN):
-        start = time.perf_counter()
-        built["step"]()
-        seconds.append(time.perf_counter() - start)
-    return seconds
+    return [time_of(built["step"]) for _ in range(STEPS_OF_A_TURN)]
+
+
+def time_predictions():
+    """Return the seconds in which a turn's batches of views become tokens."""
+    return [time_of(built["predict"]) for _ in range(STEPS_OF_A_TURN)]
+
+
+def time_of(function):
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
 
 
 def peak_memory():
@@ -119,7 +148,14 @@ def build_ours(clean, arguments):
     def step():
         pretrainer.train_on_batch({"clean": clean})
 
-    return {"step": step, "memory": memory, "pretrainer": pretrainer, "clean": clean}
+    views = clean.reshape(-1, *SPECTROGRAM_SHAPE)
+    return {
+        "step": step,
+        "predict": lambda: backbone.predict_on_batch(views),
+        "memory": memory,
+        "pretrainer": pretrainer,
+        "clean": clean,
+    }
 
 
 def build_original(clean, arguments):
@@ -167,7 +203,12 @@ def build_original(clean, arguments):
             for average, weight in zip(teacher.parameters(), student.parameters()):
                 average.mul_(0.996).add_(weight, alpha=0.004)
 
-    return {"step": step, "memory": memory}
+    def predict():
+        teacher.eval()
+        with torch.inference_mode():
+            return teacher["backbone"](clean).numpy()
+
+    return {"step": step, "predict": predict, "memory": memory}
 
 
 def build_original_network(networks, width, drop_path_rate):
@@ -198,23 +239,13 @@ def time_masking(repetitions=5):
     clean, inputs = built["clean"], keras.Input(built["clean"].shape[1:])
     model = keras.Model(inputs, built["pretrainer"].masking(inputs))
     model.predict_on_batch(clean)
-    seconds = []
-    for _ in range(repetitions):
-        start = time.perf_counter()
-        model.predict_on_batch(clean)
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
+    return min(time_of(lambda: model.predict_on_batch(clean)) for _ in range(repetitions))
 
 
 def matrix_product_rate(size=2048, repetitions=3):
     """Return numpy's best floating-point operations per second."""
     left, right = np.random.default_rng(1).normal(size=(2, size, size)).astype("float32")
-    seconds = []
-    for _ in range(repetitions):
-        start = time.perf_counter()
-        left @ right
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / min(seconds)
+    return 2 * size**3 / min(time_of(lambda: left @ right) for _ in range(repetitions))
 
 
 def step_flops():
@@ -249,7 +280,7 @@ def kernel_size(mlp):
     return sum(np.prod(layer.kernel.shape) for layer in mlp.dense_layers)
 
 
-def parse_arguments():
+def parse_arguments(flags=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -265,7 +296,7 @@ def parse_arguments():
     add("--rematerialize", action="store_true", help="in ours")
     add("--accumulate", type=int, default=1, help="parts of the batch in ours (default: 1)")
     add("--patch-prototypes", type=int, default=1024, help="in ours (default: 1024)")
-    return parser.parse_args()
+    return parser.parse_args(flags)
 
 
 if __name__ == "__main__":
