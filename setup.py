@@ -105,6 +105,7 @@ setup(
     python_requires=">=3.11",
     install_requires=[
         "audioread>=3.0",
+        "google-crc32c>=1.6",
         "huggingface-hub>=0.23",
         "keras>=3.15",
         "keras-hub>=0.31",

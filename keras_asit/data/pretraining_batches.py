@@ -61,8 +61,8 @@ def pretraining_dataset(
         roll_probability: float in [0, 1]. Defaults to `0.5`.
         spectrograms: bool. Whether views are spectrograms, or the waveforms of the same crops
             (for `ASiTPretrainer` to convert on the device; not from log-mels). Defaults to `True`.
-        shuffle: bool. Whether each pass has a random order of its own; of records, of shards,
-            eight of which take turns, and of the clips in each. Defaults to `True`.
+        shuffle: bool. Whether each pass has a random order of its own; of records, the clips
+            of every four shards are mixed. Defaults to `True`.
         seed, num_workers: as in `keras_asit.data.audio_dataset`.
         drop_remainder: bool. Whether clips that do not fill a last batch are left out.
             Defaults to `True`.

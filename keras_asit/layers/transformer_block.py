@@ -97,6 +97,11 @@ class TransformerBlock(keras.layers.Layer):
             scales = [self._draw_scales(tokens) for _ in range(2)]
         add_branches = functools.partial(self._add_branches, training=training)
         if training and self.rematerialize:
+            if any(getattr(each, "overwrite_with_gradient", False) for each in self.variables):
+                raise ValueError(
+                    "A block that is computed again for its gradient cannot train in float8, whose "
+                    "scales are kept as gradients. Give `rematerialize=False`, or do not quantize."
+                )
             add_branches = rematerialized(add_branches)
         return add_branches(tokens, *scales)
 

@@ -39,6 +39,9 @@ def main():
         parser.error(
             f"--batches must be at least {2 * BATCHES_OF_A_PART}: the first part is left out"
         )
+    cores = len(os.sched_getaffinity(0))
+    if not 2 <= arguments.processes <= cores:
+        parser.error(f"--processes must be from 2 to the number of cores, here {cores}")
     with tempfile.TemporaryDirectory() as folder:
         compare(Path(folder), arguments)
 

@@ -41,7 +41,7 @@ def main():
     print(f"{'':20}", *(f"{title:>16}" for title in titles), sep="")
     for name, row in results["rows"].items():
         cells = f"{row['step']:14.2f} s{flops / row['step'] / rate:16.0%}{row['first']:14.1f} s"
-        cells += f"{row['peak'] / 2**30:12.2f} GiB{row['prediction']:9.1f} views/s"
+        cells += f"{row['peak'] / 2**30:12.2f} GiB{row['prediction']:8.1f} views/s"
         if original:
             cells += f"{row['step'] / original['step']:16.2f}{row['peak'] / original['peak']:16.2f}"
         print(f"{name:20}{cells}")

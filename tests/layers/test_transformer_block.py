@@ -135,3 +135,13 @@ def test_bad_arguments_are_refused(arguments, message):
 def test_other_ranks_are_refused(shape):
     with pytest.raises(ValueError, match=r"\(batch, tokens, width\)"):
         TransformerBlock(num_heads=2, mlp_dim=16)(ops.zeros(shape))
+
+
+def test_what_is_computed_again_does_not_train_in_float8():
+    block = TransformerBlock(3, 48, rematerialize=True)
+    block.build((None, 5, 24))
+    block.mlp.dense_layers[0].quantize("float8")
+    tokens = np.ones((2, 5, 24), "float32")
+    assert block(tokens).shape == (2, 5, 24)
+    with pytest.raises(ValueError, match="cannot train in float8"):
+        block(tokens, training=True)

@@ -2,7 +2,9 @@
 
 import io
 import os
+import struct
 
+import google_crc32c
 import numpy as np
 import tensorflow as tf
 
@@ -14,8 +16,8 @@ from keras_asit.data.records.format import RecordFormat, absolute, read_record_i
 
 # So many shards are read at once, and their records mixed.
 GROUP = 4
-# Of a record in a shard: its length in 8 bytes, their checksum, the record, its checksum.
-LENGTH, CHECKSUM = 8, 4
+# Before a record in a shard: its length, and the checksum of that. Behind it: its own checksum.
+LENGTH, CHECKSUM = struct.Struct("<Q"), struct.Struct("<I")
 # A clip's number is its place in its shard, plus this times the shard.
 PLACES = 2**32
 
@@ -24,9 +26,10 @@ class RecordPasses(Passes):
     """Passes over the records of a folder, or over the share of them that is a host's.
 
     Shuffled, each pass has an order of shards of its own, and the records of every four of them are
-    mixed. A host reads the bytes of its own records, and checks its share of the shards. Encoded
-    files are resampled to `sample_rate`, log-mels must have `num_mels`, and with `waveforms` clips
-    must be such. `passes` are arguments of `Passes`.
+    mixed. A host reads the bytes of its own records, whose checksums it checks each time, and
+    compares its share of the shards with the index once. Encoded files are resampled to
+    `sample_rate`, log-mels must have `num_mels`, and with `waveforms` clips must be such. `passes`
+    are arguments of `Passes`.
     """
 
     of = "records"
@@ -42,7 +45,7 @@ class RecordPasses(Passes):
         self.folder = absolute(folder)
         self.index = read_record_index(folder)
         self.sample_rate = sample_rate
-        self.checked = set()
+        self.compared = set()
         # Where the records start, in the shards that have been opened.
         self.starts = {}
         self._check(num_mels, waveforms)
@@ -102,7 +105,7 @@ class RecordPasses(Passes):
         entries, _, left_out = self.begin()
         rows, groups = self._order(entries)
         bounds = np.flatnonzero(np.diff(groups, prepend=-1, append=-1))
-        # What is left out are groups without rows at the beginning.
+        # Groups before what is left out become empty.
         return rows, np.maximum(bounds, left_out)
 
     def _order(self, entries):
@@ -111,38 +114,33 @@ class RecordPasses(Passes):
         rows = np.repeat(entries, counts, axis=0)
         firsts = np.repeat(np.cumsum(counts) - counts, counts)
         rows[:, 1] = rows[:, 1] * PLACES + np.arange(len(rows)) - firsts
-        groups = np.repeat(np.arange(len(entries)) // GROUP, counts)
+        shards_of_group = GROUP if self.shuffle else 1
+        groups = np.repeat(np.arange(len(entries)) // shards_of_group, counts)
         if self.shuffle:
             chances = np.random.default_rng(entries[0, 0]).random(len(rows))
             rows = rows[np.lexsort([chances, groups])]
         return rows, groups
 
     def _read_group(self, rows, first):
-        """Return this host's records of a group, whose first place in the pass is `first`.
-
-        No host trains on a batch before all have read it: they share the checks of the shards.
-        """
+        """Return this host's records of a group, whose first place in the pass is `first`."""
         for shard in np.unique(rows[:, 1] // PLACES):
             if shard % self.num_hosts == self.host_index:
-                self._check_shard(shard)
+                self._compare(shard)
         ours = rows[self.is_ours(first + np.arange(len(rows)))]
         return self._read(ours), ours
 
-    def _check_shard(self, shard):
-        """Raise `ValueError` unless a shard has the checksum of the index."""
-        path = self._path(shard)
-        if shard in self.checked:
+    def _compare(self, shard):
+        """Raise `ValueError` unless a shard is the one that the index was written for."""
+        if shard in self.compared:
             return
+        path = self._path(shard)
         try:
             checksum = sha256_of(path)
         except OSError as error:
             raise ValueError(f"Shard {path} cannot be read: {error}") from None
         if checksum != self.index["shards"][shard]["sha256"]:
-            raise ValueError(
-                f"Shard {path} is damaged: its checksum is not that of the index. Call "
-                "`write_records` again to repair it."
-            )
-        self.checked.add(shard)
+            raise _damaged(path, "its checksum is not that of the index")
+        self.compared.add(shard)
 
     def _read(self, rows):
         """Return the serialized records of clips, read in the order of the shards."""
@@ -154,9 +152,7 @@ class RecordPasses(Passes):
                 starts = self._find_records(file, shard)
                 for index in indices[np.argsort(places[indices])]:
                     file.seek(starts[places[index]])
-                    length = int.from_bytes(file.read(LENGTH), "little")
-                    file.seek(CHECKSUM, os.SEEK_CUR)
-                    examples[index] = file.read(length)
+                    examples[index] = _read_checked(file, _read_length(file))
         return examples
 
     def _path(self, shard):
@@ -168,8 +164,8 @@ class RecordPasses(Passes):
             starts = [0]
             for _ in range(self.counts[shard] - 1):
                 file.seek(starts[-1])
-                length = int.from_bytes(file.read(LENGTH), "little")
-                starts.append(starts[-1] + LENGTH + length + 2 * CHECKSUM)
+                length = _read_length(file)
+                starts.append(file.tell() + length + CHECKSUM.size)
             self.starts[shard] = np.array(starts)
         return self.starts[shard]
 
@@ -194,6 +190,33 @@ class RecordPasses(Passes):
         except UNREADABLE as error:
             path = os.fsdecode(path)
             raise ValueError(f"Record of {path} cannot be decoded: {error}") from None
+
+
+def _read_length(file):
+    """Return the length of the record that begins here, and stop where its content does."""
+    return LENGTH.unpack(_read_checked(file, LENGTH.size))[0]
+
+
+def _read_checked(file, length):
+    """Return so many bytes, once they have the checksum behind them."""
+    # A length that is a mistake would be allocated.
+    if length <= os.fstat(file.fileno()).st_size:
+        content, checksum = file.read(length), file.read(CHECKSUM.size)
+        if checksum == CHECKSUM.pack(_masked(google_crc32c.value(content))):
+            return content
+    raise _damaged(file.name, "a checksum within it is wrong, or it has been written anew")
+
+
+def _masked(checksum):
+    """Return a checksum as TFRecord files have it."""
+    return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _damaged(path, reason):
+    return ValueError(
+        f"Shard {path} is damaged: {reason}. Call `write_records` again to repair it, and read it "
+        "again."
+    )
 
 
 def _parse(example):

@@ -69,9 +69,9 @@ def write_records(
             chosen when reading. Defaults to `None`: 16 kHz and 128 mel bins.
         max_seconds: float. A longer recording is stored in pieces of the same length, each of
             which is a clip of its own from then on. Not for `"encoded"`. Defaults to `60.0`.
-        clips_per_shard: int. Files of a shard. Reading holds up to twelve shards in memory: of
-            waveforms at 16 kHz, 64 clips of 10 s need 0.25 GB, but 64 files of 20 minutes 30 GB.
-            Lower it for long recordings. Defaults to `64`.
+        clips_per_shard: int. Files of a shard. Reading in shuffled order holds about thirteen
+            shards in memory: of waveforms at 16 kHz, 64 clips of 10 s need 0.3 GB, but 64 files of
+            20 minutes 32 GB. Lower it for long recordings. Defaults to `64`.
         num_workers: int. Number of processes, which import the calling script: it needs
             `if __name__ == "__main__":`, unless `1` leaves all to this one. Defaults to `None`:
             one a processor.

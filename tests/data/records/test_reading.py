@@ -310,6 +310,35 @@ def test_a_damaged_shard_is_named(tmp_path, noise):
         list(read(tmp_path / "records", num_hosts=2, host_index=1))
 
 
+def flip_content(content):
+    content[len(content) // 2] ^= 1
+
+
+def flip_length(content):
+    content[6] ^= 64
+
+
+def cut(content):
+    del content[len(content) // 2 :]
+
+
+@pytest.mark.parametrize("damage", [flip_content, flip_length, cut])
+@pytest.mark.parametrize("hosts", [{}, {"num_hosts": 2, "host_index": 0}])
+def test_damage_behind_the_first_pass_is_named(damage, hosts, tmp_path, noise):
+    write(noise, tmp_path / "records", content="log_mel")
+    dataset = read(tmp_path / "records", seed=1, **hosts)
+    list(dataset)
+    shards = sorted((tmp_path / "records").glob("*.tfrecord"))
+    for shard in shards:
+        content = bytearray(shard.read_bytes())
+        damage(content)
+        shard.write_bytes(content)
+    # Which shard comes first, chance decides.
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"Shard \S+\.tfrecord is damaged"):
+        for _ in range(2):
+            list(dataset)
+
+
 def test_missing_and_shortened_shards_are_named_at_once(tmp_path, noise):
     write(noise, tmp_path / "records")
     first, second, *_ = sorted((tmp_path / "records").glob("*.tfrecord"))
