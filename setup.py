@@ -112,7 +112,8 @@ setup(
         "lazy-loader>=0.4",
         "librosa>=0.11",
         "numpy>=1.26",
-        "soundfile>=0.13",
+        # From this version on, why a file cannot be opened is told right among threads.
+        "soundfile>=0.14",
         "soxr>=0.5",
         "tensorflow>=2.17",
     ],

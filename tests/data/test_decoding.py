@@ -3,6 +3,7 @@
 import io
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -147,6 +148,21 @@ def test_what_libsndfile_does_not_read_is_decoded_by_ffmpeg(convert, name):
     assert (record["verdict"], record["channels"]) == ("ok", 2)
     with pytest.raises(RuntimeError, match="Format not recognised"):
         decoding.open_audio(path, fallback=False)
+
+
+def test_threads_do_not_take_each_others_reason(write_noise, bad_files):
+    good = write_noise("good.wav", seconds=0.1)
+    nonsense = next(path for path, why in bad_files.items() if why == "Format not recognised")
+
+    def why(path):
+        try:
+            decode_audio(path)
+        except RuntimeError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(8) as threads:
+        reasons = set(threads.map(why, [good, nonsense] * 500))
+    assert reasons == {None, f"{nonsense} cannot be decoded: Format not recognised."}
 
 
 @needs_ffmpeg
