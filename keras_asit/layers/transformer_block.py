@@ -95,7 +95,9 @@ class TransformerBlock(keras.layers.Layer):
         if training and self.drop_path_rate:
             # Drawn here, since what is computed once more must not be drawn once more.
             scales = [self._draw_scales(tokens) for _ in range(2)]
-        add_branches = functools.partial(self._add_branches, training=training)
+        # Of what is computed again as a whole, no part need be computed again by itself.
+        recompute_parts = training and not self.rematerialize
+        add_branches = functools.partial(self._add_branches, training=recompute_parts)
         if training and self.rematerialize:
             if any(getattr(each, "overwrite_with_gradient", False) for each in self.variables):
                 raise ValueError(
@@ -111,12 +113,12 @@ class TransformerBlock(keras.layers.Layer):
         kept = ops.cast(chances >= self.drop_path_rate, tokens.dtype)
         return kept / (1 - self.drop_path_rate)
 
-    def _add_branches(self, tokens, *scales, training=None):
+    def _add_branches(self, tokens, *scales, training):
         tokens, normalized = _normalize(tokens, self.attention_norm, training)
         attended = self._attend(normalized, training)
         tokens = tokens + (attended * scales[0] if scales else attended)
         tokens, normalized = _normalize(tokens, self.mlp_norm, training)
-        transformed = self.mlp(normalized)
+        transformed = self.mlp(normalized, training=training)
         return tokens + (transformed * scales[1] if scales else transformed)
 
     def _attend(self, tokens, training):
@@ -136,7 +138,5 @@ def _normalize(tokens, norm, training):
         return tokens, norm(tokens)
     # The gradient of the tokens is a sum. In a chain of blocks, JAX's compiler for processors would
     # compute it, over all blocks behind, wherever it is needed, unless a loop ends with it.
-    standardize = functools.partial(ops.layer_normalization, epsilon=norm.epsilon)
-    standardize = recomputed(standardize, training)
-    tokens, standardized = clip_by_clip(lambda clips: (clips, standardize(clips)))(tokens)
-    return tokens, standardized * norm.gamma + norm.beta
+    tokens, copy = clip_by_clip(lambda clips: (clips, clips))(tokens)
+    return tokens, recomputed(norm, training)(copy)

@@ -91,6 +91,20 @@ def test_inference_drops_nothing():
     assert_close(block(tokens, training=False), expected(tokens), atol=1e-6)
 
 
+@pytest.mark.parametrize("rematerialize", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_training_computes_what_inference_does(dtype, rematerialize):
+    block = make_block(dtype=dtype, rematerialize=rematerialize)
+    tokens = ops.cast(random_tokens(4, 5, 8), dtype)
+    block.build(tokens.shape)
+    # Other scales than one tell in which precision they are multiplied by.
+    block.attention_norm.gamma.assign(np.random.uniform(0.5, 2, 8))
+    tolerance = {"float32": 1e-6, "bfloat16": 2**-7, "float16": 2**-10}[dtype]
+    inferred, trained = (block(tokens, training=training) for training in (False, True))
+    assert trained.dtype == inferred.dtype
+    assert_close(ops.cast(trained, "float32"), ops.cast(inferred, "float32"), atol=tolerance)
+
+
 def test_equal_seeds_drop_the_same_samples():
     tokens = random_tokens(64, 3, 8)
 
