@@ -22,11 +22,11 @@ SMALL_PRETRAINER = {
 }
 
 
-def start_recipe(recipe, source, output, settings):
+def start_recipe(recipe, source, output, settings, *, anew=False):
     """Start a recipe with an output folder, beside which it leaves a log."""
     flags = [text for name, value in settings.items() for text in (f"--{name}", value)]
     command = [recipe, source, *flags, "--output", output]
-    return start_process(command, output.with_suffix(".log"))
+    return start_process(command, output.with_suffix(".log"), anew=anew)
 
 
 def killed_again_and_again(start, output, kills, wait):
@@ -37,7 +37,7 @@ def killed_again_and_again(start, output, kills, wait):
         process.kill()
         process.wait()
         yield kill
-    assert start(output).wait() == 0
+    assert start(output, anew=True).wait() == 0
 
 
 def checkpoints_of(output):

@@ -4,6 +4,7 @@ import functools
 import importlib
 import json
 import os
+import random
 import runpy
 import signal
 import subprocess
@@ -11,11 +12,21 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 
-def start_process(command, log):
-    """Start a recipe, `[path, *flags]`, whose lines go to the end of a file."""
+
+def start_process(command, log, *, anew=False):
+    """Start a recipe, `[path, *flags]`, whose lines go to the end of a file.
+
+    One that starts `anew` is no fork, which has Python's hash seed in common with others.
+    """
     command = [str(part) for part in command]
-    return Process(_ask({"command": command, "log": str(Path(log).absolute())}))
+    if anew:
+        with open(log, "a") as file:
+            pipes = {"stdin": subprocess.DEVNULL, "stdout": file, "stderr": file}
+            return subprocess.Popen([sys.executable, *command], **pipes)
+    request = {"command": command, "log": str(Path(log).absolute()), "environ": dict(os.environ)}
+    return Process(_ask(request))
 
 
 class Process:
@@ -39,16 +50,25 @@ class Process:
             time.sleep(0.01)
         return self.status
 
-    def kill(self, number=signal.SIGKILL):
+    def send_signal(self, number):
         if self.poll() is None:
             os.kill(self.number, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
 
 
 def _ask(request):
     server = _server()
-    server.stdin.write(json.dumps(request) + "\n")
-    server.stdin.flush()
-    return json.loads(server.stdout.readline())
+    try:
+        server.stdin.write(json.dumps(request) + "\n")
+        server.stdin.flush()
+        return json.loads(server.stdout.readline())
+    except (OSError, ValueError):
+        _server.cache_clear()
+        raise RuntimeError(
+            f"What forks recipes does not answer, status {server.poll()}: see its lines above."
+        ) from None
 
 
 @functools.cache
@@ -60,6 +80,9 @@ def _server():
 
 def serve():
     """Answer requests: for a process with its number, for its status with that or nothing."""
+    answers = os.fdopen(os.dup(1), "w")
+    # What an import prints is no answer.
+    os.dup2(2, 1)
     # Before any fork: this is what takes seconds.
     importlib.import_module("keras_asit.models")
 
@@ -72,13 +95,18 @@ def serve():
         else:
             number, status = os.waitpid(request["number"], os.WNOHANG)
             answer = os.waitstatus_to_exitcode(status) if number else None
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(answer), file=answers, flush=True)
 
 
-def run(command, log):
+def run(command, log, environ):
     with open(os.devnull) as empty, open(log, "a") as file:
         for stream, descriptor in ((empty, 0), (file, 1), (file, 2)):
             os.dup2(stream.fileno(), descriptor)
+    os.environ.clear()
+    os.environ.update(environ)
+    # Forks are not to draw the same numbers.
+    random.seed()
+    np.random.seed()
     sys.argv = command
     # As Python does: the folder of the recipe instead of that of this file.
     sys.path[0] = str(Path(command[0]).parent)

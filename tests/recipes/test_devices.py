@@ -71,7 +71,7 @@ def one(recordings, tmp_path_factory):
 @pytest.mark.slow
 def test_two_devices_leave_what_one_leaves(one, recordings, tmp_path):
     two = tmp_path / "two"
-    assert start_recipe(RECIPE, recordings, two, {**SMALL, "devices": 2}).wait() == 0
+    assert start_recipe(RECIPE, recordings, two, {**SMALL, "devices": 2}, anew=True).wait() == 0
     assert_same_table(one / "losses.csv", two / "losses.csv")
     assert (two / "report.html").exists()
     loss = keras.saving.load_model(two / "pretrainer.keras").evaluate(
@@ -110,7 +110,7 @@ def test_one_process_goes_on_with_what_two_began(one, recordings, tmp_path):
     two = tmp_path / "two"
     processes = begun_in_two_processes(recordings, two)
     for process in processes:
-        process.kill(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
     assert [process.wait(timeout=60) for process in processes] == [128 + signal.SIGTERM] * 2
     assert start_recipe(RECIPE, recordings, two, SMALL).wait() == 0
     assert_same_table(one / "losses.csv", two / "losses.csv")
