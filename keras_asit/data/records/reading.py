@@ -2,22 +2,18 @@
 
 import io
 import os
-import struct
 
-import google_crc32c
 import numpy as np
 import tensorflow as tf
 
-from keras_asit._files import sha256_of
 from keras_asit._numpy_function import numpy_function
 from keras_asit.data.decoding import UNREADABLE, read_waveform
 from keras_asit.data.passes import Passes
 from keras_asit.data.records.format import RecordFormat, absolute, read_record_index
+from keras_asit.data.records.shard import Shard
 
 # So many shards are read at once, and their records mixed.
 GROUP = 4
-# Before a record in a shard: its length, and the checksum of that. Behind it: its own checksum.
-LENGTH, CHECKSUM = struct.Struct("<Q"), struct.Struct("<I")
 # A clip's number is its place in its shard, plus this times the shard.
 PLACES = 2**32
 
@@ -45,11 +41,12 @@ class RecordPasses(Passes):
         self.folder = absolute(folder)
         self.index = read_record_index(folder)
         self.sample_rate = sample_rate
-        self.compared = set()
-        # Where the records start, in the shards that have been opened.
-        self.starts = {}
         self._check(num_mels, waveforms)
-        self.counts = np.array([shard["records"] for shard in self.index["shards"]], "int64")
+        self.shards = [
+            Shard(self.folder, shard["name"], shard["sha256"], shard["records"])
+            for shard in self.index["shards"]
+        ]
+        self.counts = np.array([shard.num_records for shard in self.shards], "int64")
         super().__init__(self.counts, **passes)
 
     def _check(self, num_mels, waveforms):
@@ -112,8 +109,8 @@ class RecordPasses(Passes):
         """Return the rows of a pass, the pass's number and the clip's, and the group of each."""
         counts = self.counts[entries[:, 1]]
         rows = np.repeat(entries, counts, axis=0)
-        firsts = np.repeat(np.cumsum(counts) - counts, counts)
-        rows[:, 1] = rows[:, 1] * PLACES + np.arange(len(rows)) - firsts
+        begins = np.repeat(np.cumsum(counts) - counts, counts)
+        rows[:, 1] = rows[:, 1] * PLACES + np.arange(len(rows)) - begins
         shards_of_group = GROUP if self.shuffle else 1
         groups = np.repeat(np.arange(len(entries)) // shards_of_group, counts)
         if self.shuffle:
@@ -125,49 +122,18 @@ class RecordPasses(Passes):
         """Return this host's records of a group, whose first place in the pass is `first`."""
         for shard in np.unique(rows[:, 1] // PLACES):
             if shard % self.num_hosts == self.host_index:
-                self._compare(shard)
+                self.shards[shard].compare()
         ours = rows[self.is_ours(first + np.arange(len(rows)))]
         return self._read(ours), ours
 
-    def _compare(self, shard):
-        """Raise `ValueError` unless a shard is the one that the index was written for."""
-        if shard in self.compared:
-            return
-        path = self._path(shard)
-        try:
-            checksum = sha256_of(path)
-        except OSError as error:
-            raise ValueError(f"Shard {path} cannot be read: {error}") from None
-        if checksum != self.index["shards"][shard]["sha256"]:
-            raise _damaged(path, "its checksum is not that of the index")
-        self.compared.add(shard)
-
     def _read(self, rows):
-        """Return the serialized records of clips, read in the order of the shards."""
+        """Return the serialized records of clips."""
         shards, places = np.divmod(rows[:, 1], PLACES)
         examples = np.empty(len(rows), object)
         for shard in np.unique(shards):
-            indices = np.flatnonzero(shards == shard)
-            with open(self._path(shard), "rb") as file:
-                starts = self._find_records(file, shard)
-                for index in indices[np.argsort(places[indices])]:
-                    file.seek(starts[places[index]])
-                    examples[index] = _read_checked(file, _read_length(file))
+            of_shard = shards == shard
+            examples[of_shard] = self.shards[shard].read(places[of_shard])
         return examples
-
-    def _path(self, shard):
-        return self.folder / self.index["shards"][shard]["name"]
-
-    def _find_records(self, file, shard):
-        """Return where the records of a shard start."""
-        if shard not in self.starts:
-            starts = [0]
-            for _ in range(self.counts[shard] - 1):
-                file.seek(starts[-1])
-                length = _read_length(file)
-                starts.append(file.tell() + length + CHECKSUM.size)
-            self.starts[shard] = np.array(starts)
-        return self.starts[shard]
 
     def _decode(self, example, seed):
         """Return the clip of a serialized record."""
@@ -190,33 +156,6 @@ class RecordPasses(Passes):
         except UNREADABLE as error:
             path = os.fsdecode(path)
             raise ValueError(f"Record of {path} cannot be decoded: {error}") from None
-
-
-def _read_length(file):
-    """Return the length of the record that begins here, and stop where its content does."""
-    return LENGTH.unpack(_read_checked(file, LENGTH.size))[0]
-
-
-def _read_checked(file, length):
-    """Return so many bytes, once they have the checksum behind them."""
-    # A length that is a mistake would be allocated.
-    if length <= os.fstat(file.fileno()).st_size:
-        content, checksum = file.read(length), file.read(CHECKSUM.size)
-        if checksum == CHECKSUM.pack(_masked(google_crc32c.value(content))):
-            return content
-    raise _damaged(file.name, "a checksum within it is wrong, or it has been written anew")
-
-
-def _masked(checksum):
-    """Return a checksum as TFRecord files have it."""
-    return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def _damaged(path, reason):
-    return ValueError(
-        f"Shard {path} is damaged: {reason}. Call `write_records` again to repair it, and read it "
-        "again."
-    )
 
 
 def _parse(example):

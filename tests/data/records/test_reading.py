@@ -19,7 +19,6 @@ from keras_asit.data import (
     read_record_index,
     write_records,
 )
-from keras_asit.data.records import reading
 from keras_asit.models import ASiTAudioConverter
 
 CONTENTS = ("waveform", "encoded", "log_mel")
@@ -239,7 +238,9 @@ def test_what_is_not_needed_is_not_read(records, monkeypatch):
             read_bytes.append(len(content))
             return content
 
-    monkeypatch.setattr(reading, "open", lambda path, mode: CountedFile(path), raising=False)
+    monkeypatch.setattr(
+        "keras_asit.data.records.shard.open", lambda path, mode: CountedFile(path), raising=False
+    )
 
     def bytes_of_a_pass(**arguments):
         read_bytes.clear()
