@@ -18,29 +18,12 @@ import warnings
 
 import lazy_loader
 import numpy as np
-from command_line import (
-    DEFAULT_POOLING,
-    FROM_CHECKPOINT,
-    POOLINGS,
-    WINDOW_SECONDS,
-    ending_in_one_line,
-    integer_from_zero,
-    is_installed,
-    number_between,
-    number_from_zero,
-    overlap,
-    positive_integer,
-    recipe_parser,
-    share,
-)
+from command_line import FROM_CHECKPOINT, ending_in_one_line, is_installed
 from devices import on_devices
+from finetuning_flags import parse_arguments
 from splits import read_splits
 from training import (
     REPORT,
-    add_data_flags,
-    add_model_flags,
-    add_optimization_flags,
-    add_run_flags,
     build_backbone,
     build_converter,
     build_optimizer,
@@ -48,7 +31,6 @@ from training import (
     finish,
     finite_results,
     make_outputs,
-    published,
     shared,
     train,
     write_classes,
@@ -56,124 +38,13 @@ from training import (
 
 keras_asit = lazy_loader.load("keras_asit")
 
-# Gong et al., "AST", arXiv 2104.01778, section 3, and the scripts published with it; for
-# VoxCeleb1, Gong et al., "SSAST", arXiv 2110.09784, section 4.2.
-ANY = {
-    "epochs": 25,
-    "batch_size": 48,
-    "learning_rate": 1e-4,
-    "seconds": None,
-    "max_frames": 0,
-    "max_mels": 0,
-    "noise": 0.0,
-    "max_shift": 0,
-    "mixup": 0.0,
-    "loss": "categorical",
-    "decay_after": 5,
-    "decay_every": 1,
-    "decay_rate": 0.85,
-    "warmup_steps": 0,
-    "validation_share": 0.1,
-    "balanced": False,
-    "averaging": 0.0,
-    "schedule": "steps",
-    "weight_decay": 5e-7,
-    "dropout": 0.0,
-    "drop_path_rate": 0.0,
-    "mean": None,
-    "standard_deviation": None,
-}
-DATASETS = {
-    "any": ANY,
-    # Not published: found here by trial, for a small network from a random start.
-    "spoken-digits": {
-        **ANY,
-        "epochs": 70,
-        "learning_rate": 1e-3,
-        "seconds": 0.495,
-        "max_frames": 8,
-        "max_mels": 16,
-        "noise": 0.1,
-        "max_shift": 8,
-        "mixup": 0.2,
-        "schedule": "cosine",
-        "warmup_steps": 200,
-        "weight_decay": 0.05,
-        "dropout": 0.1,
-        "drop_path_rate": 0.1,
-        "validation_share": 0.0,
-    },
-    "esc50": {
-        **ANY,
-        "learning_rate": 1e-5,
-        "seconds": 5.135,
-        "max_frames": 96,
-        "max_mels": 24,
-        "validation_share": 0.0,
-        "mean": -6.6268077,
-        "standard_deviation": 5.358466,
-    },
-    "speech-commands": {
-        **ANY,
-        "epochs": 30,
-        "batch_size": 128,
-        "learning_rate": 2.5e-4,
-        "seconds": 1.295,
-        "max_frames": 48,
-        "max_mels": 48,
-        "noise": 0.1,
-        "max_shift": 10,
-        "mixup": 0.6,
-        "loss": "binary",
-        "mean": -6.845978,
-        "standard_deviation": 5.5654526,
-    },
-    "audioset": {
-        **ANY,
-        "batch_size": 12,
-        "learning_rate": 5e-5,
-        "seconds": 10.255,
-        "max_frames": 192,
-        "max_mels": 48,
-        "mixup": 0.5,
-        "loss": "binary",
-        "decay_after": 10,
-        "decay_every": 5,
-        "decay_rate": 0.5,
-        "warmup_steps": 1000,
-        "validation_share": 0.0,
-        "averaging": 0.999,
-    },
-    "audioset-full": {
-        **ANY,
-        "epochs": 5,
-        "batch_size": 12,
-        "learning_rate": 1e-5,
-        "seconds": 10.255,
-        "max_frames": 192,
-        "max_mels": 48,
-        "mixup": 0.5,
-        "loss": "binary",
-        "decay_after": 2,
-        "decay_every": 1,
-        "decay_rate": 0.5,
-        "warmup_steps": 1000,
-        "validation_share": 0.0,
-        "balanced": True,
-        "averaging": 0.999,
-    },
-    "voxceleb1": {**ANY, "epochs": 40, "seconds": 10.255, "max_frames": 48, "max_mels": 48},
-}
-
-
 CLASSIFIER = "classifier.keras"
 # Patches of any size fit into it.
 SHORTEST_SECONDS = 0.5
-OF_DATASET = "the data set's"
 
 
 def main():
-    arguments = parse_arguments()
+    arguments = parse_arguments(__doc__)
     # Keras warns when the first epoch tells it how many batches there are.
     warnings.filterwarnings("ignore", message="Your input ran out of data")
     with ending_in_one_line(FROM_CHECKPOINT), on_devices(arguments):
@@ -336,67 +207,6 @@ def measure(classifier, clips, arguments, output):
         table = keras_asit.evaluation.class_table(labels, probabilities, clips.class_names)
         write_classes(table, output)
     return finite_results("test", results, output)
-
-
-def parse_arguments():
-    parser = recipe_parser(__doc__)
-    add = parser.add_argument
-    add("source", metavar="SOUNDS", help="folder or manifest")
-    add("--dataset", choices=DATASETS, default="any", help="(default: %(default)s)")
-    add_run_flags(parser, "runs/finetune")
-
-    group = add_data_flags(parser, "SOUNDS", test="a fifth of each class")
-    add = group.add_argument
-    add("--fold", type=int, choices=range(1, 6), help="of ESC-50 (default: all five in turn)")
-    add("--split-file", help="VoxCeleb1's iden_split.txt (default: that in the folder)")
-    add("--task", choices=["digit", "speaker"], default="digit", help="of the spoken digits")
-    add("--labels-per-class", type=positive_integer, help="train on so few clips, drawn at random")
-    published(
-        group,
-        OF_DATASET,
-        "--validation-share",
-        share,
-        "of training clips; 0: the last epoch counts",
-    )
-    published(
-        group,
-        OF_DATASET,
-        "--seconds",
-        number_between(WINDOW_SECONDS),
-        "of a window (any: the longest clip's, at most the preset's)",
-    )
-    published(group, OF_DATASET, "--balanced", bool, "draw clips of rare classes more often")
-    group.add_argument("--overlap", type=overlap, default=0.0, help="of windows in the test")
-
-    group = add_model_flags(parser, OF_DATASET)
-    add = group.add_argument
-    add(
-        "--pooling",
-        choices=POOLINGS,
-        default=DEFAULT_POOLING,
-        help="of tokens, for the head (default: %(default)s)",
-    )
-    published(group, OF_DATASET, "--dropout", share, "before the head")
-    add("--keep-head", action="store_true", help="start classes from the preset's, by their names")
-
-    group = add_optimization_flags(parser, OF_DATASET)
-    losses = ["categorical", "binary"]
-    published(group, OF_DATASET, "--loss", str, "cross-entropy", choices=losses)
-    published(group, OF_DATASET, "--max-frames", integer_from_zero, "hidden by SpecAugment")
-    published(group, OF_DATASET, "--max-mels", integer_from_zero, "hidden by SpecAugment")
-    noise = "largest amplitude of noise in a spectrogram"
-    published(group, OF_DATASET, "--noise", number_from_zero, noise)
-    shift = "frames that a spectrogram is rolled by"
-    published(group, OF_DATASET, "--max-shift", integer_from_zero, shift)
-    group.add_argument("--label-smoothing", type=share, default=0.0, help="(default: %(default)s)")
-
-    arguments = parser.parse_args()
-    if arguments.keep_head and not arguments.preset:
-        parser.error("--keep-head needs --preset, that of a classifier")
-    for name, value in DATASETS[arguments.dataset].items():
-        if getattr(arguments, name) is None:
-            setattr(arguments, name, value)
-    return arguments
 
 
 if __name__ == "__main__":

@@ -23,9 +23,7 @@ from run_record import add_license
 
 keras_asit = lazy_loader.load("keras_asit")
 
-PATCH_FRAMES = 16
-# A view has one patch at least.
-view_seconds = number_between((PATCH_FRAMES - 1) * SHIFT_SECONDS + WINDOW_SECONDS)
+view_seconds = number_between(WINDOW_SECONDS)
 temperature = number_between(1e-6)
 
 
@@ -160,6 +158,12 @@ def parse_arguments(doc):
     for name, value in defaults.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
+    shortest = (arguments.patch[0] - 1) * SHIFT_SECONDS + WINDOW_SECONDS
+    crops = ["crop_seconds", *(["short_crop_seconds"] if arguments.num_short_crops else [])]
+    for name in crops:
+        if getattr(arguments, name) < shortest:
+            flag = "--" + name.replace("_", "-")
+            parser.error(f"{flag} must be at least {shortest:.3f}, for one patch of --patch")
     return arguments
 
 

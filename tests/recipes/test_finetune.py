@@ -89,6 +89,7 @@ def test_the_head_of_a_preset_is_kept_by_the_names_of_classes(run_here, complain
     for weight, expected in zip(kept.output_dense.get_weights(), source.output_dense.get_weights()):
         np.testing.assert_array_equal(weight, expected[..., order])
     assert "--keep-head needs --preset" in complaint(*flags)
+    assert "leave out --pooling" in complaint(*flags, "--preset", preset, "--pooling", "cls")
 
 
 @pytest.mark.slow

@@ -105,8 +105,10 @@ def test_goes_on_from_the_last_epoch_after_being_killed(recordings, run_here, tm
         (["--learning-rate", "-1"], "--learning-rate: must be finite and at least 0, not -1"),
         (["--weight-decay", "-1"], "--weight-decay: must be finite and at least 0, not -1"),
         (["--mean", "nan"], "--mean: must be finite, not nan"),
-        (["--adapt", "--crop-seconds", "0.1"], "--crop-seconds: must be finite and at least 0.175"),
-        (["--adapt", "--crop-seconds", "inf"], "at least 0.175, not inf"),
+        (["--adapt", "--crop-seconds", "0.1"], "--crop-seconds must be at least 0.175, for one"),
+        (["--crop-seconds", "0.2", "--patch", 32, 16], "--crop-seconds must be at least 0.335"),
+        ([*CROPS, "--short-crop-seconds", "0.1"], "--short-crop-seconds must be at least 0.175"),
+        (["--adapt", "--crop-seconds", "inf"], "at least 0.025, not inf"),
     ],
 )
 def test_says_in_one_line_what_is_wrong_with_a_flag(recordings, flags, message, complaint):
