@@ -1,5 +1,6 @@
 """AdamW whose weight decay may follow a schedule, and learning rates that fall with depth."""
 
+import contextlib
 import numbers
 from collections.abc import Sequence
 
@@ -93,6 +94,10 @@ class AdamW(keras.optimizers.AdamW):
         return grads if self.clipnorm else super()._clip_gradients(grads)
 
     def update_step(self, gradient, variable, learning_rate):
+        with _once_computed(gradient):
+            self._update(gradient, variable, learning_rate)
+
+    def _update(self, gradient, variable, learning_rate):
         # Keras adds epsilon before the bias of the second moment is corrected; algorithm 1 of
         # the Adam paper, and PyTorch, add it after.
         dtype, index = variable.dtype, self._get_variable_index(variable)
@@ -123,6 +128,18 @@ class AdamW(keras.optimizers.AdamW):
             schedule = deserialize(config["weight_decay"], custom_objects=custom_objects)
             config = {**config, "weight_decay": schedule}
         return super().from_config(config, custom_objects=custom_objects)
+
+
+def _once_computed(gradient):
+    """Return a context in which TensorFlow reads no variable before a gradient is there.
+
+    It would read all moments when a step begins, and have to copy each to change it.
+    """
+    if keras.config.backend() != "tensorflow":
+        return contextlib.nullcontext()
+    import tensorflow as tf
+
+    return tf.control_dependencies([gradient])
 
 
 def layerwise_decay(
