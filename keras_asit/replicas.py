@@ -26,18 +26,30 @@ def num_workers(strategy) -> int:
     return max(1, len(resolver.cluster_spec().as_dict().get("worker", []))) if resolver else 1
 
 
-def mean_over_replicas(value):
-    """Return the mean of a tensor over all replicas."""
+def num_processes() -> int:
+    """Return how many processes of PyTorch train together."""
+    distributed = torch_distributed()
+    return distributed.get_world_size() if distributed else 1
+
+
+def sum_over_replicas(value):
+    """Return the sum of a tensor over all replicas."""
     context, distributed = _tensorflow_context(), torch_distributed()
     if context:
         import tensorflow as tf
 
-        return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
     if distributed:
         value = value.clone()
         distributed.all_reduce(value)
-        return value / distributed.get_world_size()
     return value
+
+
+def mean_over_replicas(value):
+    """Return the mean of a tensor over all replicas."""
+    context = _tensorflow_context()
+    number = context.num_replicas_in_sync if context else num_processes()
+    return sum_over_replicas(value) / number if number > 1 else value
 
 
 def rows_of_replicas(rows):

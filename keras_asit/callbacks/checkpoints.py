@@ -23,7 +23,7 @@ from keras_asit.callbacks.continuation import (
 )
 from keras_asit.callbacks.processes import Processes
 from keras_asit.data import ReadLog, Start
-from keras_asit.replicas import mean_over_replicas
+from keras_asit.replicas import num_processes, sum_over_replicas
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -146,7 +146,7 @@ class Checkpoints(keras.callbacks.Callback):
                 f"{self.folder.folder} holds checkpoints of a model with other variables; build "
                 "the model that was trained."
             )
-        _assign(model.variables, arrays)
+        _assign(model, arrays[: len(model.variables)])
 
     def _fit(self, model, batches, epochs, callbacks, verbose):
         self.set_model(model)
@@ -212,7 +212,7 @@ class Checkpoints(keras.callbacks.Callback):
         if epoch == self._start.epoch and self._start.batch:
             # `fit` and callbacks have just started the epoch anew; it is under way.
             self._saved_batch = self._start.batch
-            _assign(variables_of(self.model), self._arrays)
+            _assign(self.model, self._arrays)
             self._set_callbacks()
             self._generators = self._state["generators"]
         self._arrays = []  # Those of a large model need much memory.
@@ -249,10 +249,10 @@ class Checkpoints(keras.callbacks.Callback):
     def _save(self, epoch, batch, monitored=None):
         variables = variables_of(self.model)
         values = [keras.ops.convert_to_tensor(variable) for variable in variables]
-        # Of metrics, replicas have one each.
-        own = {id(variable) for variable in self.model.metrics_variables}
+        # What metrics count, each process counts of its share.
+        counts = {id(variable) for variable in self.model.metrics_variables}
         arrays = [
-            keras.ops.convert_to_numpy(mean_over_replicas(v) if id(variable) in own else v)
+            keras.ops.convert_to_numpy(sum_over_replicas(v) if id(variable) in counts else v)
             for variable, v in zip(variables, values)
         ]
         for variable, array in zip(variables, arrays):
@@ -291,7 +291,7 @@ class Checkpoints(keras.callbacks.Callback):
         if self._state is None:
             return
         self._check_same(self._state)
-        _assign(variables_of(self.model), self._arrays)
+        _assign(self.model, self._arrays)
         set_global_generators(self._state["generators"])
         self._start = Start(*(self._state[name] for name in ("epoch", "batch", "unreadable")))
         if not self._processes.index:
@@ -348,6 +348,9 @@ class Checkpoints(keras.callbacks.Callback):
             callback_state.set(saved, self._arrays)
 
 
-def _assign(variables, arrays):
-    for variable, array in zip(variables, arrays):
-        variable.assign(array)
+def _assign(model, arrays):
+    """Set the first of a model's variables."""
+    counts = {id(variable) for variable in model.metrics_variables}
+    for variable, array in zip(variables_of(model), arrays):
+        # TensorFlow divides what its replicas count by itself.
+        variable.assign(array / num_processes() if id(variable) in counts else array)
