@@ -101,6 +101,8 @@ def arguments_of(kind, instance):
 
 
 # Decoders overshoot 1 a little; integers that were only cast to float exceed it by far.
+# No clips are so short, but channels so few.
+MOST_CHANNELS = 8
 LARGEST_SAMPLE = 10.0
 
 
@@ -118,6 +120,11 @@ def as_waveforms(waveforms):
         if clips.ndim == 3 and clips.shape[2] <= max(1, clips.shape[1]):
             # Integers stay such, to be refused.
             clips = clips.mean(axis=2, dtype=clips.dtype)
+        if clips.ndim == 2 and clips.shape[1] <= MOST_CHANNELS < clips.shape[0]:
+            raise ValueError(
+                f"An array of shape (samples, channels) is one waveform: mix its channels down, "
+                f"`waveform.mean(axis=1)`. Received: shape={clips.shape}"
+            )
         if clips.ndim != 2:
             raise ValueError(
                 "Waveforms must have shape (batch, samples) or (batch, samples, channels), or be a "

@@ -45,7 +45,7 @@ def recipe_parser(doc):
     if not name.endswith(".py"):
         doc = re.sub(r"python recipes/\w+\.py", name, doc)
     return argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
 
 
@@ -160,7 +160,7 @@ def ending_in_one_line(going_on="", errors=()):
         errors: tuple of further types of errors.
     """
     # Loaded before TensorFlow: behind it, with PyTorch as backend, the package would lack parts.
-    heeded = keras_asit.callbacks.continuation.heeded_signals() - {signal.SIGINT}
+    heeded = _load(lambda: keras_asit.callbacks.continuation.heeded_signals()) - {signal.SIGINT}
     import tensorflow as tf
 
     recipe = _recipe()
@@ -187,6 +187,20 @@ def ending_in_one_line(going_on="", errors=()):
             signal.signal(number, handler)
         warnings.formatwarning = form
         _flush()
+
+
+def _load(first_use):
+    """Return what is the first to be used of the package, or end if the backend is missing."""
+    try:
+        return first_use()
+    except ModuleNotFoundError as error:
+        backend = os.environ.get("KERAS_BACKEND")
+        if error.name != backend:
+            raise
+        sys.exit(
+            f"{_recipe()}: KERAS_BACKEND is {backend}, which is not installed. Install it: pip "
+            f"install 'keras-asit[{backend}]'"
+        )
 
 
 def _form_warning(message, *_, **__):

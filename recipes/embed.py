@@ -161,7 +161,11 @@ def parse_arguments():
     parser = recipe_parser(__doc__)
     add = parser.add_argument
     add("sources", metavar="RECORDINGS", nargs="+", help="folders, manifests, audio files")
-    add("--preset", default="", help="(default: asit_base_16k_audioset)")
+    add(
+        "--preset",
+        default="asit_small_free_16k",
+        help="name, folder or handle (default: %(default)s, which comes with the package)",
+    )
     add("--output", type=Path, default=Path("embeddings.npz"), help="(default: %(default)s)")
     add("--frames", action="store_true", help="embed every 40 ms, not whole recordings")
     add("--pooling", choices=POOLINGS, default=DEFAULT_POOLING)

@@ -1,5 +1,7 @@
 """The flags of `finetune.py`, and the settings of each data set that stand in for them."""
 
+import argparse
+
 from command_line import (
     DEFAULT_POOLING,
     POOLINGS,
@@ -132,7 +134,6 @@ DATASETS = {
     },
     "voxceleb1": {**PUBLISHED, "epochs": 40, "seconds": 10.255, "max_frames": 48, "max_mels": 48},
 }
-OF_DATASET = "the data set's"
 
 
 def parse_arguments(doc):
@@ -140,7 +141,8 @@ def parse_arguments(doc):
     parser = recipe_parser(doc)
     add = parser.add_argument
     add("source", metavar="SOUNDS", help="folder or manifest")
-    add("--dataset", choices=DATASETS, default="any", help="(default: %(default)s)")
+    whose = "whose settings are the defaults told here (default: %(default)s)"
+    add("--dataset", choices=DATASETS, default="any", help=whose)
     add_run_flags(parser, "runs/finetune")
 
     group = add_data_flags(parser, "SOUNDS", test="a fifth of each class")
@@ -151,44 +153,44 @@ def parse_arguments(doc):
     add("--labels-per-class", type=positive_integer, help="train on so few clips, drawn at random")
     published(
         group,
-        OF_DATASET,
         "--validation-share",
         share,
         "of training clips; 0: the last epoch counts",
     )
     published(
         group,
-        OF_DATASET,
         "--seconds",
         number_between(WINDOW_SECONDS),
-        "of a window (any: the longest clip's, at most the preset's)",
+        "of a window; None: the longest clip's, at most the preset's",
     )
-    published(group, OF_DATASET, "--balanced", bool, "draw clips of rare classes more often")
+    published(group, "--balanced", bool, "draw clips of rare classes more often")
     group.add_argument("--overlap", type=overlap, default=0.0, help="of windows in the test")
 
-    group = add_model_flags(parser, OF_DATASET)
+    group = add_model_flags(parser)
     add = group.add_argument
-    published(group, OF_DATASET, "--pooling", str, "of tokens", choices=POOLINGS)
-    published(group, OF_DATASET, "--dropout", share, "before the head")
+    published(group, "--pooling", str, "of tokens", choices=POOLINGS)
+    published(group, "--dropout", share, "before the head")
     add("--keep-head", action="store_true", help="start classes from the preset's, by their names")
 
-    group = add_optimization_flags(parser, OF_DATASET)
+    group = add_optimization_flags(parser)
     losses = ["categorical", "binary"]
-    published(group, OF_DATASET, "--loss", str, "cross-entropy", choices=losses)
-    published(group, OF_DATASET, "--max-frames", integer_from_zero, "hidden by SpecAugment")
-    published(group, OF_DATASET, "--max-mels", integer_from_zero, "hidden by SpecAugment")
+    published(group, "--loss", str, "cross-entropy", choices=losses)
+    published(group, "--max-frames", integer_from_zero, "hidden by SpecAugment")
+    published(group, "--max-mels", integer_from_zero, "hidden by SpecAugment")
     noise = "largest amplitude of noise in a spectrogram"
-    published(group, OF_DATASET, "--noise", number_from_zero, noise)
+    published(group, "--noise", number_from_zero, noise)
     shift = "frames that a spectrogram is rolled by"
-    published(group, OF_DATASET, "--max-shift", integer_from_zero, shift)
+    published(group, "--max-shift", integer_from_zero, shift)
     group.add_argument("--label-smoothing", type=share, default=0.0, help="(default: %(default)s)")
 
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--dataset", default="any")
+    first.add_argument("--pooling")
+    given, _ = first.parse_known_args()
+    parser.set_defaults(**DATASETS.get(given.dataset, ANY))
     arguments = parser.parse_args()
     if arguments.keep_head and not arguments.preset:
         parser.error("--keep-head needs --preset, that of a classifier")
-    if arguments.keep_head and arguments.pooling:
+    if arguments.keep_head and given.pooling:
         parser.error("--keep-head pools as the preset does: leave out --pooling")
-    for name, value in DATASETS[arguments.dataset].items():
-        if getattr(arguments, name) is None:
-            setattr(arguments, name, value)
     return arguments

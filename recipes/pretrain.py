@@ -58,6 +58,12 @@ def pretrain(arguments):
     logs = is_installed("tensorboard", "log for TensorBoard")
     pictures = is_installed("matplotlib", "picture of reconstructions")
     optional = {"logs": logs, "pictures": pictures}
+    if arguments.warmup_epochs >= arguments.epochs:
+        warnings.warn(
+            f"In --epochs {arguments.epochs} the learning rate does not get to its highest, for it "
+            f"rises for --warmup-epochs {arguments.warmup_epochs}: give fewer of these.",
+            stacklevel=2,
+        )
     clips, index = read_source(arguments)
     keras.utils.set_random_seed(arguments.seed)
     if arguments.adapt:
@@ -124,7 +130,7 @@ def adapt(clips, index, arguments):
         converter = build_converter(arguments)
         converter.adapt(
             keras_asit.data.audio_dataset(
-                clips, sample_rate=arguments.sample_rate, decoder=arguments.decoder
+                clips, sample_rate=converter.sample_rate, decoder=arguments.decoder
             )
         )
         statistics = converter.mean, converter.standard_deviation
@@ -163,13 +169,7 @@ def build_dataset(clips, arguments, start=None, log=None):
 
 def build_pretrainer(arguments):
     converter = build_converter(arguments)
-    backbone = keras_asit.models.ASiTBackbone(
-        converter.audio_shape(),
-        tuple(arguments.patch),
-        rematerialize=arguments.rematerialize,
-        dtype=arguments.precision,
-        **dimensions(arguments),
-    )
+    backbone = build_backbone(converter.audio_shape(), arguments)
     masking = keras_asit.layers.GroupMasking(
         drop_ratio=arguments.drop_ratio,
         kind=arguments.mask_kind,
@@ -201,15 +201,34 @@ def build_pretrainer(arguments):
     )
 
 
+def build_backbone(shape, arguments):
+    options = {"rematerialize": arguments.rematerialize, "dtype": arguments.precision}
+    patch = tuple(arguments.patch)
+    if not arguments.preset:
+        return keras_asit.models.ASiTBackbone(shape, patch, **options, **dimensions(arguments))
+    if not keras_asit.models.presets.has_weights(arguments.preset):
+        raise ValueError(f"{arguments.preset} has no weights to go on from; give --size instead")
+    backbone = keras_asit.models.ASiTBackbone.from_preset(
+        arguments.preset,
+        spectrogram_shape=shape,
+        drop_path_rate=arguments.drop_path_rate,
+        **options,
+    )
+    if backbone.patch_size != patch:
+        raise ValueError(f"--patch must be that of --preset, {backbone.patch_size}, not {patch}")
+    return backbone
+
+
 def build_converter(arguments):
-    changes = {
-        "sample_rate": arguments.sample_rate,
-        "mean": arguments.mean,
-        "standard_deviation": arguments.standard_deviation,
-    }
-    converter = keras_asit.models.ASiTAudioConverter(**changes)
+    converter = keras_asit.models.ASiTAudioConverter()
+    if arguments.preset:
+        converter = converter.from_preset(arguments.preset)
+    names = ("sample_rate", "mean", "standard_deviation")
+    given = {name: getattr(arguments, name) for name in names}
+    given = {name: value for name, value in given.items() if value is not None}
+    converter = keras_asit.models.ASiTAudioConverter(**{**converter.get_config(), **given})
     frames = converter.frames_in(arguments.crop_seconds, arguments.patch[0])
-    return keras_asit.models.ASiTAudioConverter(num_frames=frames, **changes)
+    return keras_asit.models.ASiTAudioConverter(**{**converter.get_config(), "num_frames": frames})
 
 
 def compile_pretrainer(pretrainer, arguments, steps_per_epoch):

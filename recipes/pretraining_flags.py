@@ -38,7 +38,8 @@ def parse_arguments(doc):
     )
     add("--output", type=Path, default=Path("runs/pretrain"), help="(default: %(default)s)")
     add("--generation", type=int, choices=(1, 2), default=1, help="of the method")
-    add("--size", choices=SIZES, default="base", help="of the backbone (default: %(default)s)")
+    add("--preset", help="name, folder or handle of a backbone to go on from (default: at random)")
+    add("--size", choices=SIZES, default="base", help="without a preset (default: %(default)s)")
     add("--epochs", type=positive_integer, default=100, help="(default: %(default)s)")
     add("--batch-size", type=positive_integer, default=64, help="clips (default: %(default)s)")
     add("--seed", type=int, default=1, help="of everything random (default: %(default)s)")
@@ -74,7 +75,7 @@ def parse_arguments(doc):
     )
 
     group = parser.add_argument_group("views")
-    number(group, "--sample-rate", 16000, positive_integer, "Hz")
+    number(group, "--sample-rate", None, positive_integer, "Hz (default: the preset's, or 16000)")
     group.add_argument(
         "--decoder",
         choices=["soundfile", "tensorflow_io"],
@@ -86,8 +87,8 @@ def parse_arguments(doc):
     number(group, "--num-short-crops", None, integer_from_zero, "0, or 4 in generation 2")
     number(group, "--short-crop-seconds", 2.0, view_seconds)
     number(group, "--roll-probability", 0.5, share)
-    number(group, "--mean", None, help="of log-mels (default: AudioSet's)")
-    number(group, "--standard-deviation", None, number_between(1e-6), "(default: AudioSet's)")
+    number(group, "--mean", None, help="of log-mels (default: the preset's, or AudioSet's)")
+    number(group, "--standard-deviation", None, number_between(1e-6), "(default: likewise)")
     group.add_argument(
         "--adapt",
         action="store_true",
@@ -150,12 +151,7 @@ def parse_arguments(doc):
     arguments = parser.parse_args()
     if arguments.batch_size % arguments.accumulate:
         parser.error("--accumulate must divide --batch-size")
-    defaults = {
-        **keras_asit.models.presets.GENERATIONS[arguments.generation],
-        "mean": keras_asit.models.AUDIOSET_MEAN,
-        "standard_deviation": keras_asit.models.AUDIOSET_STANDARD_DEVIATION,
-    }
-    for name, value in defaults.items():
+    for name, value in keras_asit.models.presets.GENERATIONS[arguments.generation].items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
     shortest = (arguments.patch[0] - 1) * SHIFT_SECONDS + WINDOW_SECONDS

@@ -58,9 +58,15 @@ def read_given(arguments, read):
 
 
 def check_labels(splits):
-    """Raise `ValueError` if clips have several labels, or none, but those to train on have one."""
+    """Raise `ValueError` if there is one class, or only clips to train on have one label each."""
+    train = splits["train"]
+    if len(train.class_names) < 2 and not train.multi_label:
+        raise ValueError(
+            f"All clips are of one class, {', '.join(train.class_names)}. Add clips of another, "
+            "such as a folder of other sounds."
+        )
     for split, clips in splits.items():
-        if clips.multi_label and not splits["train"].multi_label:
+        if clips.multi_label and not train.multi_label:
             raise ValueError(
                 f"Some clips for {split} have several labels or none, but all for training have "
                 "one; label all with one, or some for training with several."

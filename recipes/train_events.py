@@ -238,8 +238,8 @@ def parse_arguments():
     number("--seconds", 10.0, number_between(WINDOW_SECONDS), "of a window")
     number("--max-shift", 10.0, number_from_zero, "seconds that a window is rolled by at most")
     number("--overlap", 0.5, overlap, "of windows in validation and test")
-    add_model_flags(parser, "%(default)s")
-    add_optimization_flags(parser, "%(default)s")
+    add_model_flags(parser)
+    add_optimization_flags(parser)
     parser.set_defaults(**DEFAULTS)
     return parser.parse_args()
 

@@ -95,6 +95,11 @@ def build_converter(arguments):
 
 def build_backbone(shape, arguments):
     if arguments.preset:
+        if not (arguments.from_scratch or keras_asit.models.presets.has_weights(arguments.preset)):
+            raise ValueError(
+                f"{arguments.preset} is an architecture without weights. Give --from-scratch if it "
+                "is to start at random, or a preset with weights, such as asit_small_free_16k."
+            )
         backbone = keras_asit.models.ASiTBackbone.from_preset(
             arguments.preset,
             load_weights=not arguments.from_scratch,
@@ -267,18 +272,18 @@ def add_data_flags(parser, source, *, test):
     return group
 
 
-def add_model_flags(parser, default):
-    """Add flags of the network and its log-mels; `default` says what is taken without them."""
+def add_model_flags(parser):
+    """Add flags of the network and its log-mels."""
     group = parser.add_argument_group("model")
     add = group.add_argument
     add("--size", choices=SIZES, default="tiny", help="without a preset (default: %(default)s)")
     add("--hidden-dim", type=positive_integer, help="without a preset (default: that of the size)")
     add("--num-layers", type=positive_integer, help="without a preset (default: that of the size)")
     add("--num-heads", type=positive_integer, help="without a preset (default: that of the size)")
-    published(group, default, "--drop-path-rate", share)
-    published(group, default, "--mean", finite_number, "of log-mels (any: the preset's)")
-    deviation = "of log-mels (any: the preset's)"
-    published(group, default, "--standard-deviation", number_between(1e-6), deviation)
+    published(group, "--drop-path-rate", share)
+    published(group, "--mean", finite_number, "of log-mels; None: the preset's")
+    deviation = "of log-mels; None: the preset's"
+    published(group, "--standard-deviation", number_between(1e-6), deviation)
     rematerialize = "compute a block once more for its gradient, instead of keeping it in memory"
     add("--rematerialize", action="store_true", help=rematerialize)
     add("--freeze", action="store_true", help="train the head only")
@@ -288,28 +293,27 @@ def add_model_flags(parser, default):
     return group
 
 
-def add_optimization_flags(parser, default):
+def add_optimization_flags(parser):
     group = parser.add_argument_group("optimization")
-    published(group, default, "--epochs", positive_integer)
-    published(group, default, "--batch-size", positive_integer)
-    published(group, default, "--learning-rate", number_from_zero)
+    published(group, "--epochs", positive_integer)
+    published(group, "--batch-size", positive_integer)
+    published(group, "--learning-rate", number_from_zero)
     rates = ["steps", "cosine"]
-    published(group, default, "--schedule", str, "of the learning rate", choices=rates)
-    published(group, default, "--decay-after", positive_integer, "epochs, of steps")
-    published(group, default, "--decay-every", positive_integer, "epochs, of steps")
-    published(group, default, "--decay-rate", share, "of steps")
-    published(group, default, "--warmup-steps", integer_from_zero)
-    published(group, default, "--mixup", share, "how often a clip is mixed")
-    published(group, default, "--averaging", share, "momentum of the average of weights; 0: none")
-    published(group, default, "--weight-decay", number_from_zero)
+    published(group, "--schedule", str, "of the learning rate", choices=rates)
+    published(group, "--decay-after", positive_integer, "epochs, of steps")
+    published(group, "--decay-every", positive_integer, "epochs, of steps")
+    published(group, "--decay-rate", share, "of steps")
+    published(group, "--warmup-steps", integer_from_zero)
+    published(group, "--mixup", share, "how often a clip is mixed")
+    published(group, "--averaging", share, "momentum of the average of weights; 0: none")
+    published(group, "--weight-decay", number_from_zero)
     group.add_argument("--layer-decay", type=share, default=1.0, help="of learning rates, a layer")
     return group
 
 
-def published(group, default, flag, type, help="", **kwargs):
-    """Add a flag whose default comes later; help says that it is `default`."""
+def published(group, flag, type, help="", **kwargs):
+    """Add a flag whose default is set later, by `set_defaults`; its help tells it all the same."""
+    help = f"{help} (default: %(default)s)".strip()
     if type is bool:
-        group.add_argument(flag, action=argparse.BooleanOptionalAction, help=help)
-    else:
-        help = f"{help} (default: {default})".strip()
-        group.add_argument(flag, type=type, help=help, **kwargs)
+        kwargs, type = {"action": argparse.BooleanOptionalAction, **kwargs}, None
+    group.add_argument(flag, help=help, **kwargs, **({"type": type} if type else {}))

@@ -333,7 +333,8 @@ class Checkpoints(keras.callbacks.Callback):
         if differences:
             raise ValueError(
                 f"{self.folder.folder} holds checkpoints of another training: "
-                f"{'; '.join(differences)}. Repeat it as it was, or choose another folder."
+                f"{'; '.join(dict.fromkeys(differences))}. Repeat it as it was, or choose another "
+                "folder."
             )
 
     def _set_callbacks(self):

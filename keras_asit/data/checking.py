@@ -93,12 +93,12 @@ def _measure(file, record):
     full_scale = FULL_SCALE.get(file.subtype, 0.9999)
     num_frames, mixed_peak = 0, 0.0
     for block in read_blocks(file):
-        # Raises what would make a dataset skip the file.
-        mixed_peak = max(mixed_peak, float(np.abs(mix_down(block)).max()))
         magnitude = np.abs(block)
         num_frames += len(block)
         record["duration"] = num_frames / file.samplerate
         record["peak"] = max(record["peak"], float(magnitude.max()))
+        # Raises what would make a dataset skip the file.
+        mixed_peak = max(mixed_peak, float(np.abs(mix_down(block)).max()))
         record["clipped"] = record["clipped"] or _has_run(magnitude >= full_scale)
     return num_frames, mixed_peak
 

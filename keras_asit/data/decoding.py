@@ -300,7 +300,8 @@ def mix_down(block):
     peak = max(-samples.min(), samples.max())
     if peak > LARGEST_SAMPLE:
         raise ValueError(
-            f"has samples far beyond [-1, 1], up to {peak:g}; divide integers of 16 bits by 32768"
+            f"has samples far beyond [-1, 1], up to {peak:g}; divide them by that, or integers of "
+            "16 bits by 32768, and save it again"
         )
     return samples
 

@@ -35,6 +35,9 @@ def plot_reconstruction(
     Returns:
         A `matplotlib.figure.Figure`; `figure.savefig(path)` writes it.
 
+    Raises:
+        ValueError: If a spectrogram is not finite.
+
     Example:
     ```python
     outputs = pretrainer.predict(dataset.take(1))
@@ -160,6 +163,8 @@ def _draw_spectrogram(axes, spectrogram, converter, **options):
     """Draw a spectrogram with seconds and hertz on its axes."""
     import librosa.display
 
+    if not np.isfinite(spectrogram).all():
+        raise ValueError("A spectrogram to be drawn must be finite. Received: some that is not")
     frames, mels = np.shape(spectrogram)
     filterbank = LogMelFilterbank(num_mels=mels) if converter is None else converter.filterbank
     rate = filterbank.sample_rate

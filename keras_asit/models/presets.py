@@ -1,6 +1,7 @@
 """The built-in presets: sizes, generations, published weights, and those in this package."""
 
 import csv
+import difflib
 import os
 import tempfile
 import warnings
@@ -82,6 +83,9 @@ def _preset(size, parameters, sample_rate=16000, *, num_frames=592, file=None, l
     }
 
 
+# One of these is in each folder that is a preset.
+PRESET_FILES = ("config.json", "preprocessor.json", "audio_converter.json")
+
 PRESETS = {
     "asit_tiny_16k": _preset("tiny", 5_445_312),
     "asit_small_16k": _preset("small", 21_507_456),
@@ -156,7 +160,8 @@ def locate(preset):
     that a later one takes for the preset, and of two processes both use the first one's.
     """
     if preset not in PRESETS:
-        return preset
+        _check_found(preset)
+        return str(preset)
     if PRESETS[preset]["folder"]:
         return str(PRESETS[preset]["folder"])
     folder = cache_folder() / preset
@@ -172,6 +177,26 @@ def locate(preset):
                 if not folder.is_dir():
                     raise
     return str(folder)
+
+
+def _check_found(preset):
+    """Raise `ValueError` if a preset is no handle, and no folder that may be one."""
+    folder = Path(preset)
+    if "://" in str(preset) or any((folder / name).exists() for name in PRESET_FILES):
+        return
+    inside = [str(folder / name) for name in ("preset", "teacher") if (folder / name).is_dir()]
+    near = inside or difflib.get_close_matches(str(preset), PRESETS, 1)
+    raise ValueError(
+        "`preset` must be a folder that `save_to_preset` wrote, a handle such as hf://USER/NAME, "
+        f"or one of {', '.join(PRESETS)}. Received: preset={str(preset)!r}."
+        + (f" Did you mean {near[0]}?" if near else "")
+    )
+
+
+def has_weights(preset):
+    """Return whether a preset has weights, as all have that are not built in."""
+    builtin = PRESETS.get(preset)
+    return builtin is None or bool(builtin["folder"] or builtin["file"])
 
 
 def cache_folder():
@@ -192,7 +217,12 @@ def _fetch(name, work):
                 f"{SOURCE_VARIABLE}={source} leads to no file {file}, which {name!r} is made of."
             )
         return path
-    check_extra("torch", "torch")
+    try:
+        check_extra("torch", "torch")
+    except ImportError as error:
+        raise ImportError(
+            f"{name!r} is made of a file of PyTorch's, {source}/{file}. {error}"
+        ) from None
     url = f"{source.rstrip('/')}/{file}"
     try:
         return Path(keras.utils.get_file(file, url, cache_dir=work, cache_subdir="download"))

@@ -369,5 +369,7 @@ def test_a_file_without_permission_says_so(tmp_path, monkeypatch):
 
 def test_floats_in_the_range_of_integers_are_named(tmp_path):
     soundfile.write(tmp_path / "a.wav", RAMP * 65534, 16000, subtype="FLOAT")
-    with pytest.raises(ValueError, match="up to 32767; divide integers of 16 bits by 32768"):
+    with pytest.raises(ValueError, match="up to 32767; divide them by that, or integers"):
         decode_audio(tmp_path / "a.wav")
+    record = check_audio(tmp_path / "a.wav")
+    assert (record["verdict"], record["peak"], record["duration"]) == ("unreadable", 32767, 5)

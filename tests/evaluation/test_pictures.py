@@ -88,6 +88,12 @@ def test_a_class_without_clips_is_empty_rather_than_undefined():
     np.testing.assert_array_equal(axes.images[0].get_array(), [[1, 0], [0, 0]])
 
 
+def test_what_is_not_finite_is_not_drawn():
+    clean = np.zeros((48, 16))
+    with pytest.raises(ValueError, match="must be finite"):
+        plot_reconstruction(clean, clean, clean * np.nan, mask=np.ones((48, 16)))
+
+
 def test_shapes_that_do_not_fit():
     with pytest.raises(ValueError, match="same shape"):
         plot_confusion([0, 1], [0], ["cat", "dog"])

@@ -151,6 +151,7 @@ def test_a_call_with_waveforms_says_what_takes_them(clips):
         (np.zeros((2, 2, 4000)), r"\(batch, samples, channels\).*shape=\(2, 2, 4000\)"),
         (np.zeros(()), r"must have shape \(batch, samples\)"),
         ([np.zeros((4000, 2))], "mix channels down"),
+        (np.zeros((4000, 2)), r"is one waveform: mix its channels down.*shape=\(4000, 2\)"),
         ([], "at least one clip"),
     ],
 )

@@ -105,6 +105,17 @@ def test_metadata_agrees_with_the_converter(name):
     assert {"description", "source", "license"} <= metadata.keys()
 
 
+def test_a_preset_that_is_not_there_is_told_with_what_may_be_meant(tmp_path):
+    with pytest.raises(ValueError, match=r"asit_small_free_16k\. Received: .*Did you mean asit_sm"):
+        ASiTBackbone.from_preset("asit_smal_free_16k")
+    for name in ("preset", "teacher"):
+        (tmp_path / name / name).mkdir(parents=True)
+        with pytest.raises(ValueError, match=rf"Did you mean {tmp_path / name / name}\?"):
+            ASiTAudioConverter.from_preset(tmp_path / name)
+    with pytest.raises(ValueError, match=r"Received: preset='nowhere'\.$"):
+        ASiTAudioClassifier.from_preset("nowhere", num_classes=2)
+
+
 def test_an_architecture_says_that_it_starts_at_random():
     with pytest.warns(UserWarning, match="starts at random"):
         backbone = ASiTBackbone.from_preset("asit_tiny_16k", spectrogram_shape=(48, 128))

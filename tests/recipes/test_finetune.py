@@ -230,6 +230,13 @@ def test_says_in_one_line_what_is_wrong(tmp_path, complaint):
     assert "Received: preset='nowhere'" in complain(
         layouts.write_class_folders(tmp_path / "more", 20), "--preset", "nowhere"
     )
+    more = tmp_path / "more"
+    assert "Give --from-scratch" in complaint(
+        more, "--preset", "asit_tiny_16k", "--output", tmp_path / "random"
+    )
+    assert "unrecognized arguments: --epoch" in complain(more, "--epoch", 1)
+    shutil.rmtree(tmp_path / "more" / "dog")
+    assert "All clips are of one class, " in complain(more)
     assert "File exists" in complaint(
         sounds, "--output", layouts.write_tone(tmp_path / "file.wav", 1)
     )

@@ -20,7 +20,8 @@ from keras_asit.models import ASiTAudioConverter, ASiTBackbone
 RECIPE = Path(__file__).parents[2] / "recipes" / "pretrain.py"
 NETWORK = ["--hidden-dim", "16", "--num-layers", "1", "--num-heads", "1"]
 HEADS = ["--num-class-prototypes", "32", "--projection-hidden-dim", "16"]
-SMALL = [*NETWORK, *HEADS, "--batch-size", "4", "--crop-seconds", "0.5"]
+VIEWS = ["--batch-size", "4", "--crop-seconds", "0.5", "--warmup-epochs", "0"]
+SMALL = [*NETWORK, *HEADS, *VIEWS]
 CROPS = ["--num-short-crops", "1", "--short-crop-seconds", "0.3"]
 
 
@@ -59,6 +60,28 @@ def test_pretrains_and_leaves_presets_logs_and_checkpoints(recordings, run_here,
     report = (tmp_path / "report.html").read_text()
     for heading in ("The last epoch", "Every epoch", "Reconstruction", "Neighbors", "How it ran"):
         assert f"<h2>{heading}</h2>" in report
+
+
+@pytest.mark.filterwarnings("ignore:Skipped 1 of 9")
+@pytest.mark.slow
+def test_goes_on_from_a_preset(recordings, run_here, complaint, tmp_path):
+    preset, output = tmp_path / "preset", tmp_path / "run"
+    backbone = ASiTBackbone((48, 128), num_layers=1, num_heads=1, hidden_dim=16, mlp_dim=64)
+    backbone.save_to_preset(preset)
+    ASiTAudioConverter(num_frames=48, mean=-5.0).save_to_preset(preset)
+    flags = [recordings, *HEADS, *VIEWS, "--preset", preset, "--epochs", 1]
+    assert "--patch must be that of --preset, (16, 16)" in complaint(*flags, "--patch", 8, 16)
+    still = ["--learning-rate", 0, "--final-learning-rate", 0]
+    run_here(*flags, *still, "--output", output)
+    student = ASiTBackbone.from_preset(output / "student")
+    for weight, expected in zip(student.get_weights(), backbone.get_weights(), strict=True):
+        np.testing.assert_allclose(weight.ravel(), expected.ravel(), atol=1e-6)
+    assert ASiTAudioConverter.from_preset(output / "teacher").mean == -5
+
+
+def test_a_run_that_ends_while_the_learning_rate_rises_is_warned_of(recordings, complaint):
+    with pytest.warns(UserWarning, match="In --epochs 2 the learning rate .* --warmup-epochs 10"):
+        complaint(recordings, *NETWORK, "--epochs", 2, "--batch-size", 100)
 
 
 @pytest.mark.slow
