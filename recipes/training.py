@@ -230,7 +230,10 @@ def finish(model, paths, results, arguments, output):
     tested_on = getattr(arguments, split) or f"held out of {Path(arguments.source).name}"
     data = {"source": arguments.source, **data, "tested_on": tested_on}
     table = output / "epochs.csv"
-    record = run_record(arguments, NOT_SETTINGS, data=data, table=table, results=results)
+    # What had no part in it.
+    unused = {"size": arguments.preset, "task": vars(arguments).get("dataset") != "spoken-digits"}
+    not_settings = (*NOT_SETTINGS, *(name for name, is_unused in unused.items() if is_unused))
+    record = run_record(arguments, not_settings, data=data, table=table, results=results)
     model.save_to_preset(output / "preset", record=record)
     converter, heard = model.preprocessor.audio_converter, paths.get("test", paths["train"])
     sections = {
@@ -240,6 +243,7 @@ def finish(model, paths, results, arguments, output):
         "Neighbors": neighbors(model.backbone, converter, list(map(str, heard)), arguments.seed),
     }
     write_report(output / "report.html", record, sections)
+    print(f"Report: {output / 'report.html'}, preset: {output / 'preset'}")
     keras_asit._files.write_whole(output / REPORT, json.dumps(results, indent=2).encode())
     # Only the first process has them in its own folder.
     shutil.rmtree(output / "checkpoints", ignore_errors=arguments.host_index > 0)
