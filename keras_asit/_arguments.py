@@ -101,9 +101,9 @@ def arguments_of(kind, instance):
 
 
 # Decoders overshoot 1 a little; integers that were only cast to float exceed it by far.
+LARGEST_SAMPLE = 10.0
 # No clips are so short, but channels so few.
 MOST_CHANNELS = 8
-LARGEST_SAMPLE = 10.0
 
 
 def as_waveforms(waveforms):
@@ -117,14 +117,10 @@ def as_waveforms(waveforms):
         clips = [as_array(clip) for clip in waveforms]
     else:
         clips = as_array(waveforms)
+        check_clips_shape(clips.shape)
         if clips.ndim == 3 and clips.shape[2] <= max(1, clips.shape[1]):
             # Integers stay such, to be refused.
             clips = clips.mean(axis=2, dtype=clips.dtype)
-        if clips.ndim == 2 and clips.shape[1] <= MOST_CHANNELS < clips.shape[0]:
-            raise ValueError(
-                f"An array of shape (samples, channels) is one waveform: mix its channels down, "
-                f"`waveform.mean(axis=1)`. Received: shape={clips.shape}"
-            )
         if clips.ndim != 2:
             raise ValueError(
                 "Waveforms must have shape (batch, samples) or (batch, samples, channels), or be a "
@@ -135,6 +131,16 @@ def as_waveforms(waveforms):
     clips = [as_waveform(clip, f"clip {index}") for index, clip in enumerate(clips)]
     same_length = len({len(clip) for clip in clips}) == 1
     return np.stack(clips) if same_length else clips
+
+
+def check_clips_shape(shape):
+    """Raise `ValueError` if what should be clips is one waveform with channels behind samples."""
+    known = len(shape) == 2 and None not in shape
+    if known and 0 < shape[1] <= MOST_CHANNELS < shape[0]:
+        raise ValueError(
+            "An array of shape (samples, channels) is one waveform: mix its channels down, by the "
+            f"mean of axis 1. Received: shape={tuple(shape)}"
+        )
 
 
 def as_waveform(waveform, name="`waveform`"):

@@ -17,6 +17,8 @@ class RankingMetric(keras.metrics.Metric):
     """
 
     default_name = None
+    # What processes keep of their clips are rows, no sums.
+    adds_up = False
 
     def __init__(self, num_classes: int, capacity: int = 32768, *, name=None, dtype=None):
         super().__init__(name=name or self.default_name, dtype=dtype)

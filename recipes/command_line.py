@@ -194,12 +194,11 @@ def _load(first_use):
     try:
         return first_use()
     except ModuleNotFoundError as error:
-        backend = os.environ.get("KERAS_BACKEND")
-        if error.name != backend:
+        if error.name not in ("jax", "torch"):
             raise
         sys.exit(
-            f"{_recipe()}: KERAS_BACKEND is {backend}, which is not installed. Install it: pip "
-            f"install 'keras-asit[{backend}]'"
+            f"{_recipe()}: {error.name}, which the backend needs, is not installed. Set "
+            f"KERAS_BACKEND to another, or install it: pip install 'keras-asit[{error.name}]'"
         )
 
 

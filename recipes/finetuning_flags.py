@@ -149,7 +149,8 @@ def parse_arguments(doc):
     add = group.add_argument
     add("--fold", type=int, choices=range(1, 6), help="of ESC-50 (default: all five in turn)")
     add("--split-file", help="VoxCeleb1's iden_split.txt (default: that in the folder)")
-    add("--task", choices=["digit", "speaker"], default="digit", help="of the spoken digits")
+    tasks = {"choices": ["digit", "speaker"], "default": "digit"}
+    add("--task", **tasks, help="of the spoken digits (default: %(default)s)")
     add("--labels-per-class", type=positive_integer, help="train on so few clips, drawn at random")
     published(
         group,
@@ -164,7 +165,9 @@ def parse_arguments(doc):
         "of a window; None: the longest clip's, at most the preset's",
     )
     published(group, "--balanced", bool, "draw clips of rare classes more often")
-    group.add_argument("--overlap", type=overlap, default=0.0, help="of windows in the test")
+    group.add_argument(
+        "--overlap", type=overlap, default=0.0, help="of windows in the test (default: 0)"
+    )
 
     group = add_model_flags(parser)
     add = group.add_argument
@@ -184,8 +187,9 @@ def parse_arguments(doc):
     group.add_argument("--label-smoothing", type=share, default=0.0, help="(default: %(default)s)")
 
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--dataset", default="any")
-    first.add_argument("--pooling")
+    # What is wrong with them, the second tells.
+    first.add_argument("--dataset", nargs="?", default="any")
+    first.add_argument("--pooling", nargs="?")
     given, _ = first.parse_known_args()
     parser.set_defaults(**DATASETS.get(given.dataset, ANY))
     arguments = parser.parse_args()

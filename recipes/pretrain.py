@@ -15,7 +15,14 @@ import warnings
 
 import lazy_loader
 import numpy as np
-from command_line import FROM_CHECKPOINT, dimensions, ending_in_one_line, is_installed
+from command_line import (
+    FROM_CHECKPOINT,
+    SHIFT_SECONDS,
+    WINDOW_SECONDS,
+    dimensions,
+    ending_in_one_line,
+    is_installed,
+)
 from devices import NOT_SETTINGS as DEVICES
 from devices import on_devices
 from pretraining_flags import parse_arguments
@@ -41,6 +48,10 @@ NOT_SETTINGS = (
 )
 
 
+# What makes spectrograms, besides the length of crops.
+FRONT_END = ("sample_rate", "num_mels", "mean", "standard_deviation")
+
+
 def main():
     arguments = parse_arguments(__doc__)
     # Keras warns when the first epoch tells it how many batches there are.
@@ -64,6 +75,7 @@ def pretrain(arguments):
             f"rises for --warmup-epochs {arguments.warmup_epochs}: give fewer of these.",
             stacklevel=2,
         )
+    take_over(arguments)
     clips, index = read_source(arguments)
     keras.utils.set_random_seed(arguments.seed)
     if arguments.adapt:
@@ -118,6 +130,32 @@ def read_source(arguments):
     if arguments.max_seconds is not None:
         raise ValueError("--max-seconds is for audio files; records were cut when written")
     return arguments.source, keras_asit.data.read_record_index(arguments.source)
+
+
+def take_over(arguments):
+    """Let what is not given be the preset's, or what a new network has; check the crops."""
+    converter, patch = keras_asit.models.ASiTAudioConverter(), (16, 16)
+    if arguments.preset:
+        if not keras_asit.models.presets.has_weights(arguments.preset):
+            raise ValueError(
+                f"{arguments.preset} has no weights to go on from; give --size instead"
+            )
+        converter = converter.from_preset(arguments.preset)
+        backbone = keras_asit.models.ASiTBackbone.from_preset(arguments.preset, load_weights=False)
+        patch = backbone.patch_size
+        if arguments.patch and tuple(arguments.patch) != patch:
+            raise ValueError(f"--patch must be that of --preset, {patch[0]} {patch[1]}")
+    values = {"patch": list(patch), **{name: getattr(converter, name) for name in FRONT_END}}
+    for name, value in values.items():
+        if getattr(arguments, name, None) is None:
+            setattr(arguments, name, value)
+    crops = {"--crop-seconds": arguments.crop_seconds}
+    if arguments.num_short_crops:
+        crops["--short-crop-seconds"] = arguments.short_crop_seconds
+    for flag, seconds in crops.items():
+        if not converter.frames_in(seconds, arguments.patch[0]):
+            shortest = (arguments.patch[0] - 1) * SHIFT_SECONDS + WINDOW_SECONDS
+            raise ValueError(f"{flag} must be at least {shortest:.3f}, for one patch of --patch")
 
 
 def adapt(clips, index, arguments):
@@ -203,32 +241,23 @@ def build_pretrainer(arguments):
 
 def build_backbone(shape, arguments):
     options = {"rematerialize": arguments.rematerialize, "dtype": arguments.precision}
-    patch = tuple(arguments.patch)
-    if not arguments.preset:
-        return keras_asit.models.ASiTBackbone(shape, patch, **options, **dimensions(arguments))
-    if not keras_asit.models.presets.has_weights(arguments.preset):
-        raise ValueError(f"{arguments.preset} has no weights to go on from; give --size instead")
-    backbone = keras_asit.models.ASiTBackbone.from_preset(
-        arguments.preset,
-        spectrogram_shape=shape,
-        drop_path_rate=arguments.drop_path_rate,
-        **options,
+    if arguments.preset:
+        return keras_asit.models.ASiTBackbone.from_preset(
+            arguments.preset,
+            spectrogram_shape=shape,
+            drop_path_rate=arguments.drop_path_rate,
+            **options,
+        )
+    return keras_asit.models.ASiTBackbone(
+        shape, tuple(arguments.patch), **options, **dimensions(arguments)
     )
-    if backbone.patch_size != patch:
-        raise ValueError(f"--patch must be that of --preset, {backbone.patch_size}, not {patch}")
-    return backbone
 
 
 def build_converter(arguments):
-    converter = keras_asit.models.ASiTAudioConverter()
-    if arguments.preset:
-        converter = converter.from_preset(arguments.preset)
-    names = ("sample_rate", "mean", "standard_deviation")
-    given = {name: getattr(arguments, name) for name in names}
-    given = {name: value for name, value in given.items() if value is not None}
-    converter = keras_asit.models.ASiTAudioConverter(**{**converter.get_config(), **given})
+    changes = {name: getattr(arguments, name) for name in FRONT_END}
+    converter = keras_asit.models.ASiTAudioConverter(**changes)
     frames = converter.frames_in(arguments.crop_seconds, arguments.patch[0])
-    return keras_asit.models.ASiTAudioConverter(**{**converter.get_config(), "num_frames": frames})
+    return keras_asit.models.ASiTAudioConverter(num_frames=frames, **changes)
 
 
 def compile_pretrainer(pretrainer, arguments, steps_per_epoch):

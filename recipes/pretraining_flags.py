@@ -5,10 +5,8 @@ from pathlib import Path
 
 import lazy_loader
 from command_line import (
-    SHIFT_SECONDS,
     SIZES,
     WINDOW_SECONDS,
-    add_patch,
     add_verbose,
     finite_number,
     integer_from_zero,
@@ -39,7 +37,7 @@ def parse_arguments(doc):
     add("--output", type=Path, default=Path("runs/pretrain"), help="(default: %(default)s)")
     add("--generation", type=int, choices=(1, 2), default=1, help="of the method")
     add("--preset", help="name, folder or handle of a backbone to go on from (default: at random)")
-    add("--size", choices=SIZES, default="base", help="without a preset (default: %(default)s)")
+    add("--size", choices=SIZES, help="of the backbone, without a preset (default: base)")
     add("--epochs", type=positive_integer, default=100, help="(default: %(default)s)")
     add("--batch-size", type=positive_integer, default=64, help="clips (default: %(default)s)")
     add("--seed", type=int, default=1, help="of everything random (default: %(default)s)")
@@ -114,7 +112,13 @@ def parse_arguments(doc):
     number(group, "--align", 1, positive_integer, "of rectangles, in frames and bins")
 
     group = parser.add_argument_group("model and losses")
-    add_patch(group, (16, 16))
+    group.add_argument(
+        "--patch",
+        nargs=2,
+        type=positive_integer,
+        metavar=("FRAMES", "MELS"),
+        help="size of a patch (default: the preset's, or 16 16)",
+    )
     number(group, "--hidden-dim", None, positive_integer, "width (default: that of the size)")
     number(group, "--num-layers", None, positive_integer, "(default: that of the size)")
     number(group, "--num-heads", None, positive_integer, "(default: that of the size)")
@@ -151,15 +155,15 @@ def parse_arguments(doc):
     arguments = parser.parse_args()
     if arguments.batch_size % arguments.accumulate:
         parser.error("--accumulate must divide --batch-size")
+    dimensions = ("size", "hidden_dim", "num_layers", "num_heads")
+    if arguments.preset and any(getattr(arguments, name) for name in dimensions):
+        flags = ", ".join("--" + name.replace("_", "-") for name in dimensions)
+        parser.error(f"--preset has a network of its own: leave out {flags}")
+    if not arguments.preset and not arguments.size:
+        arguments.size = "base"
     for name, value in keras_asit.models.presets.GENERATIONS[arguments.generation].items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
-    shortest = (arguments.patch[0] - 1) * SHIFT_SECONDS + WINDOW_SECONDS
-    crops = ["crop_seconds", *(["short_crop_seconds"] if arguments.num_short_crops else [])]
-    for name in crops:
-        if getattr(arguments, name) < shortest:
-            flag = "--" + name.replace("_", "-")
-            parser.error(f"{flag} must be at least {shortest:.3f}, for one patch of --patch")
     return arguments
 
 

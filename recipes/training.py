@@ -231,7 +231,12 @@ def finish(model, paths, results, arguments, output):
     data = {"source": arguments.source, **data, "tested_on": tested_on}
     table = output / "epochs.csv"
     # What had no part in it.
-    unused = {"size": arguments.preset, "task": vars(arguments).get("dataset") != "spoken-digits"}
+    given = vars(arguments)
+    unused = {
+        "size": arguments.preset,
+        "pooling": given.get("keep_head"),
+        "task": given.get("dataset") != "spoken-digits",
+    }
     not_settings = (*NOT_SETTINGS, *(name for name, is_unused in unused.items() if is_unused))
     record = run_record(arguments, not_settings, data=data, table=table, results=results)
     model.save_to_preset(output / "preset", record=record)
@@ -257,7 +262,7 @@ def add_run_flags(parser, output):
     add("--seed", type=int, default=1, help="of everything random (default: %(default)s)")
     add_license(parser)
     add_verbose(parser)
-    add("--save-every", type=positive_integer, default=1000, help="batches; and after each epoch")
+    add("--save-every", type=positive_integer, default=1000, help="batches (default: 1000)")
     add("--keep", type=positive_integer, default=2, help="checkpoints (default: %(default)s)")
     add_device_flags(parser)
 
@@ -311,7 +316,9 @@ def add_optimization_flags(parser):
     published(group, "--mixup", share, "how often a clip is mixed")
     published(group, "--averaging", share, "momentum of the average of weights; 0: none")
     published(group, "--weight-decay", number_from_zero)
-    group.add_argument("--layer-decay", type=share, default=1.0, help="of learning rates, a layer")
+    group.add_argument(
+        "--layer-decay", type=share, default=1.0, help="of learning rates, a layer (default: 1)"
+    )
     return group
 
 

@@ -91,6 +91,7 @@ def serve():
         if "command" in request:
             answer = os.fork()
             if not answer:
+                answers.close()
                 return run(**request)
         else:
             number, status = os.waitpid(request["number"], os.WNOHANG)

@@ -249,8 +249,7 @@ class Checkpoints(keras.callbacks.Callback):
     def _save(self, epoch, batch, monitored=None):
         variables = variables_of(self.model)
         values = [keras.ops.convert_to_tensor(variable) for variable in variables]
-        # What metrics count, each process counts of its share.
-        counts = {id(variable) for variable in self.model.metrics_variables}
+        counts = _counts_of_shares(self.model)
         arrays = [
             keras.ops.convert_to_numpy(sum_over_replicas(v) if id(variable) in counts else v)
             for variable, v in zip(variables, values)
@@ -351,7 +350,14 @@ class Checkpoints(keras.callbacks.Callback):
 
 def _assign(model, arrays):
     """Set the first of a model's variables."""
-    counts = {id(variable) for variable in model.metrics_variables}
+    counts = _counts_of_shares(model)
     for variable, array in zip(variables_of(model), arrays):
         # TensorFlow divides what its replicas count by itself.
         variable.assign(array / num_processes() if id(variable) in counts else array)
+
+
+def _counts_of_shares(model):
+    """Return the ids of variables of metrics that a process counts its share of the clips in."""
+    metrics = [part for whole in model.metrics for part in getattr(whole, "metrics", [whole])]
+    metrics = [metric for metric in metrics if getattr(metric, "adds_up", True)]
+    return {id(variable) for metric in metrics for variable in metric.variables}

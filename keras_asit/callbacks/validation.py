@@ -194,6 +194,8 @@ class ReconstructionPictures(keras.callbacks.Callback):
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(self.log_dir))
         pictures = draw_reconstructions(self.model, self.batch, self.converter)
+        if not pictures:
+            return
         with self._writer.as_default():
             tf.summary.image("reconstruction", np.stack(pictures), epoch, NUM_PICTURES)
         self._writer.flush()
@@ -205,12 +207,15 @@ class ReconstructionPictures(keras.callbacks.Callback):
 
 
 def draw_reconstructions(pretrainer, batch, converter=None):
-    """Return a picture of the first view of every clip of a batch, as (height, width, 3) bytes."""
+    """Return a picture of the first view of every clip, (height, width, 3) bytes; none of NaN."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     outputs = predict_batch(pretrainer, batch)
     names = ("clean", "corrupted", "reconstruction", "mask")
     pictures = []
+    # That the network is no more, those tell who stop the training.
+    if not np.isfinite(outputs["reconstruction"]).all():
+        return pictures
     for panels in zip(*(outputs[name][:, 0] for name in names)):
         panels = dict(zip(names, panels))
         canvas = FigureCanvasAgg(plot_reconstruction(**panels, converter=converter))

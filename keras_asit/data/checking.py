@@ -45,7 +45,7 @@ def check_audio(path: str | os.PathLike) -> dict:
         - `"verdict"`: str. `"ok"`, or the first that holds of `"unreadable"`, `"truncated"`,
             `"silent"`, `"cancelled"` and `"clipped"`.
         - `"duration"`: float, in seconds; of an unreadable file, of the blocks of 4 million
-            samples before the damage.
+            samples that could be decoded.
         - `"sample_rate"`: int, in Hz, and `"channels"`: int. `None` if the header is unreadable.
         - `"peak"`: float. The largest magnitude of a sample, 1 being full scale.
         - `"unreadable"`: bool.

@@ -36,7 +36,7 @@ def plot_reconstruction(
         A `matplotlib.figure.Figure`; `figure.savefig(path)` writes it.
 
     Raises:
-        ValueError: If a spectrogram is not finite.
+        ValueError: If a spectrogram has no finite value.
 
     Example:
     ```python
@@ -163,8 +163,8 @@ def _draw_spectrogram(axes, spectrogram, converter, **options):
     """Draw a spectrogram with seconds and hertz on its axes."""
     import librosa.display
 
-    if not np.isfinite(spectrogram).all():
-        raise ValueError("A spectrogram to be drawn must be finite. Received: some that is not")
+    if not np.isfinite(spectrogram).any():
+        raise ValueError("A spectrogram to be drawn must have finite values. Received: none is")
     frames, mels = np.shape(spectrogram)
     filterbank = LogMelFilterbank(num_mels=mels) if converter is None else converter.filterbank
     rate = filterbank.sample_rate

@@ -16,9 +16,16 @@ def recomputed(function, training):
 def rematerialized(function):
     """Return a function of batches that keeps nothing but its inputs for the gradient."""
     function = keras.remat(function)
-    # In one piece, JAX's compiler for processors would make one of the two computations.
-    in_pieces = on_processors_of_jax() and num_batch_devices() == 1
+    in_pieces = on_processors_of_jax() and rematerializes()
     return clip_by_clip(function) if in_pieces else function
+
+
+def rematerializes() -> bool:
+    """Return whether what is `rematerialized` is computed twice, which saves its memory.
+
+    In one piece, JAX's compiler for processors makes one of the two computations.
+    """
+    return not on_processors_of_jax() or num_batch_devices() == 1
 
 
 def on_processors_of_jax() -> bool:

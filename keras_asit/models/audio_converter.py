@@ -11,6 +11,7 @@ from keras_asit._arguments import (
     arguments_of,
     as_waveform,
     as_waveforms,
+    check_clips_shape,
     check_integers,
     check_number,
 )
@@ -174,6 +175,7 @@ class ASiTAudioConverter(keras_hub.layers.AudioConverter):
         if isinstance(waveforms, list):
             return keras.ops.stack([self.call(waveform, num_frames) for waveform in waveforms])
         if getattr(waveforms, "shape", ()):
+            check_clips_shape(waveforms.shape)
             # Frames that would be cut off are not computed.
             waveforms = waveforms[..., : self._samples(num_frames)]
         log_mels = self.filterbank(waveforms)

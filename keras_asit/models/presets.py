@@ -136,11 +136,13 @@ def listed_presets():
 
 def may_hold(preset, task):
     """Return whether a preset can be one of a task, by the name of its class."""
+    preset = os.fspath(preset)
     return preset not in PRESETS or PRESETS[preset]["task"] == task
 
 
 def part_of(preset, part, load_weights=False):
     """Return the arguments of a `"backbone"` or `"converter"`, or `None` if a file is needed."""
+    preset = os.fspath(preset)
     builtin = PRESETS.get(preset)
     if builtin is None or builtin["folder"] or (load_weights and builtin["file"]):
         return None
@@ -159,9 +161,10 @@ def locate(preset):
     That is made in a temporary one beside and then renamed: an interrupted call leaves nothing
     that a later one takes for the preset, and of two processes both use the first one's.
     """
+    preset = os.fspath(preset)
     if preset not in PRESETS:
         _check_found(preset)
-        return str(preset)
+        return preset
     if PRESETS[preset]["folder"]:
         return str(PRESETS[preset]["folder"])
     folder = cache_folder() / preset
@@ -182,19 +185,20 @@ def locate(preset):
 def _check_found(preset):
     """Raise `ValueError` if a preset is no handle, and no folder that may be one."""
     folder = Path(preset)
-    if "://" in str(preset) or any((folder / name).exists() for name in PRESET_FILES):
+    if "://" in preset or any((folder / name).exists() for name in PRESET_FILES):
         return
     inside = [str(folder / name) for name in ("preset", "teacher") if (folder / name).is_dir()]
-    near = inside or difflib.get_close_matches(str(preset), PRESETS, 1)
+    near = inside or difflib.get_close_matches(preset, PRESETS, 1)
     raise ValueError(
         "`preset` must be a folder that `save_to_preset` wrote, a handle such as hf://USER/NAME, "
-        f"or one of {', '.join(PRESETS)}. Received: preset={str(preset)!r}."
+        f"or one of {', '.join(PRESETS)}. Received: preset={preset!r}."
         + (f" Did you mean {near[0]}?" if near else "")
     )
 
 
 def has_weights(preset):
     """Return whether a preset has weights, as all have that are not built in."""
+    preset = os.fspath(preset)
     builtin = PRESETS.get(preset)
     return builtin is None or bool(builtin["folder"] or builtin["file"])
 

@@ -161,6 +161,8 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
         self.entropy_trackers = [keras.metrics.Mean(name=name) for name in entropies]
         self.embedding_moment = SecondMoment(backbone.hidden_dim, name="embedding_moment")
         self.non_finite_steps = keras.metrics.Sum(name="non_finite_steps")
+        # All processes count the same steps.
+        self.non_finite_steps.adds_up = False
         self.step = self.add_weight(
             (), "zeros", "int32", trainable=False, aggregation="only_first_replica", name="step"
         )

@@ -17,7 +17,7 @@ from keras_asit.models.recipe import (
     training_sizes,
 )
 from keras_asit.models.steps import for_workers, when_ready
-from keras_asit.replicas import mean_over_replicas, num_processes, num_replicas
+from keras_asit.replicas import mean_over_replicas, num_replicas
 
 LossScaleOptimizer = keras.optimizers.LossScaleOptimizer
 RECIPE = ("optimizer", "teacher_momentum", "teacher_temperature")
@@ -242,8 +242,7 @@ class PretrainingTrainer(ASiTModel):
         for variable, value in kept:
             variable.assign(ops.where(is_finite, variable.value, value))
         failures = 1 - ops.cast(is_finite, "float32")
-        # Each counts its share, for what they count is added up.
-        self.non_finite_steps.update_state(failures / (num_replicas() * num_processes()))
+        self.non_finite_steps.update_state(failures / num_replicas())
         self._update_teacher(self.optimizer.iterations > updates)
         return self.get_metrics_result()
 

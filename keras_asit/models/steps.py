@@ -5,14 +5,14 @@ import contextlib
 import keras
 from keras import ops
 
-from keras_asit.replicas import num_workers, sum_over_replicas, torch_distributed
+from keras_asit.replicas import mean_over_replicas, num_workers, torch_distributed
 
 
 class Steps:
     """Run no step of TensorFlow's in vain, and none of PyTorch's alone; a base before a model.
 
-    Where `torch.distributed` is initialized, gradients are means over all processes, and metrics of
-    what all have counted.
+    Where `torch.distributed` is initialized, gradients and results of metrics are means over all
+    processes.
     """
 
     def train_step(self, *args):
@@ -52,17 +52,11 @@ class Steps:
         return call(*args, **kwargs)
 
     def get_metrics_result(self):
-        if not torch_distributed():
-            return super().get_metrics_result()
-        variables = self.metrics_variables
-        own = [ops.copy(variable) for variable in variables]
-        for variable, value in zip(variables, own):
-            variable.assign(sum_over_replicas(value))
-        # A result may be a variable itself.
-        results = keras.tree.map_structure(ops.copy, super().get_metrics_result())
-        for variable, value in zip(variables, own):
-            variable.assign(value)
-        return results
+        results = super().get_metrics_result()
+        if not torch_distributed() or not results:
+            return results
+        values = ops.stack([ops.cast(value, "float32") for value in results.values()])
+        return dict(zip(results, ops.unstack(mean_over_replicas(values))))
 
 
 def when_ready(data):

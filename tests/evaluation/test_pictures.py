@@ -90,7 +90,7 @@ def test_a_class_without_clips_is_empty_rather_than_undefined():
 
 def test_what_is_not_finite_is_not_drawn():
     clean = np.zeros((48, 16))
-    with pytest.raises(ValueError, match="must be finite"):
+    with pytest.raises(ValueError, match="must have finite values"):
         plot_reconstruction(clean, clean, clean * np.nan, mask=np.ones((48, 16)))
 
 

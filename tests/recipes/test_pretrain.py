@@ -70,13 +70,16 @@ def test_goes_on_from_a_preset(recordings, run_here, complaint, tmp_path):
     backbone.save_to_preset(preset)
     ASiTAudioConverter(num_frames=48, mean=-5.0).save_to_preset(preset)
     flags = [recordings, *HEADS, *VIEWS, "--preset", preset, "--epochs", 1]
-    assert "--patch must be that of --preset, (16, 16)" in complaint(*flags, "--patch", 8, 16)
+    assert "--patch must be that of --preset, 16 16" in complaint(*flags, "--patch", 8, 16)
+    assert "--preset has a network of its own" in complaint(*flags, "--num-layers", 2)
     still = ["--learning-rate", 0, "--final-learning-rate", 0]
     run_here(*flags, *still, "--output", output)
     student = ASiTBackbone.from_preset(output / "student")
     for weight, expected in zip(student.get_weights(), backbone.get_weights(), strict=True):
         np.testing.assert_allclose(weight.ravel(), expected.ravel(), atol=1e-6)
     assert ASiTAudioConverter.from_preset(output / "teacher").mean == -5
+    settings = json.loads((output / "teacher" / "training.json").read_text())["settings"]
+    assert (settings["mean"], "size" in settings) == (-5, False)
 
 
 def test_a_run_that_ends_while_the_learning_rate_rises_is_warned_of(recordings, complaint):
