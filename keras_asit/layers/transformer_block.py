@@ -140,4 +140,5 @@ def _normalize(tokens, norm, training):
     # The gradient of the tokens is a sum. In a chain of blocks, JAX's compiler for processors would
     # compute it, over all blocks behind, wherever it is needed, unless a loop ends with it.
     tokens, copy = clip_by_clip(lambda clips: (clips, clips))(tokens)
-    return tokens, recomputed(norm, training)(copy)
+    # A function of its own, for JAX keeps what it has traced of one, with the weights of that time.
+    return tokens, recomputed(lambda copy: norm(copy), training)(copy)
