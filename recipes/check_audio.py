@@ -25,15 +25,15 @@ def main():
     arguments = parse_arguments()
     with ending_in_one_line():
         verdicts = check(arguments)
-    total = sum(verdicts.values())
-    for verdict, number in verdicts.most_common():
-        print(f"{number:9,} {verdict}")
-    print(f"{total:9,} files; see {arguments.output}")
-    sys.exit(0 if verdicts["ok"] == total else 1)
+    for verdict, paths in sorted(verdicts.items(), key=lambda item: -len(item[1])):
+        named = "" if verdict == "ok" else f": {keras_asit._arguments.name_some(paths)}"
+        print(f"{len(paths):9,} {verdict}{named}")
+    print(f"{sum(map(len, verdicts.values())):9,} files; see {arguments.output}")
+    sys.exit(0 if set(verdicts) <= {"ok"} else 1)
 
 
 def check(arguments):
-    """Write the report; return how often each verdict was given."""
+    """Write the report; return the paths by verdict."""
     import keras
 
     if arguments.output.is_dir():
@@ -43,7 +43,7 @@ def check(arguments):
     outcomes = keras_asit.data.checking.isolated_map(keras_asit.data.check_audio, paths, **limits)
     interval = 0.1 if sys.stdout.isatty() else 10
     progress = keras.utils.Progbar(len(paths), unit_name="file", interval=interval)
-    verdicts = collections.Counter()
+    verdicts = collections.defaultdict(list)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     # Names that are not UTF-8 are escaped, so that any program can read the report.
     text = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
@@ -58,7 +58,7 @@ def check(arguments):
             if failure and record["verdict"] == "ok":
                 record |= {"verdict": "damaged", "why": failure}
             report.writerow(record)
-            verdicts[record["verdict"]] += 1
+            verdicts[record["verdict"]].append(path)
             progress.update(number)
     return verdicts
 
