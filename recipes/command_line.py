@@ -55,6 +55,17 @@ def add_verbose(parser):
     )
 
 
+def settle_size(parser, arguments, size):
+    """Let a new network have a size, unless another is given; a preset has its own."""
+    flags = ("size", "hidden_dim", "num_layers", "num_heads")
+    given = [flag for flag in flags if getattr(arguments, flag)]
+    if arguments.preset and given:
+        names = ", ".join("--" + flag.replace("_", "-") for flag in given)
+        parser.error(f"--preset has a network of its own: leave out {names}")
+    if not arguments.preset and not arguments.size:
+        arguments.size = size
+
+
 def dimensions(arguments):
     """Return arguments of a backbone of --size, as other flags change it."""
     size = keras_asit.models.presets.SIZES[arguments.size]
@@ -68,14 +79,16 @@ def dimensions(arguments):
     }
 
 
-def add_patch(group, default):
+def add_patch(group, default=None, told=None):
+    """Add a flag for the size of a patch; `told` is what the help says of another default."""
+    told = told or "{} {}".format(*default)
     group.add_argument(
         "--patch",
         nargs=2,
         type=positive_integer,
-        default=list(default),
+        default=default and list(default),
         metavar=("FRAMES", "MELS"),
-        help=f"size of a patch (default: {default[0]} {default[1]})",
+        help=f"size of a patch (default: {told})",
     )
 
 
@@ -160,7 +173,7 @@ def ending_in_one_line(going_on="", errors=()):
         errors: tuple of further types of errors.
     """
     # Loaded before TensorFlow: behind it, with PyTorch as backend, the package would lack parts.
-    heeded = _load(lambda: keras_asit.callbacks.continuation.heeded_signals()) - {signal.SIGINT}
+    heeded = _heeded_signals() - {signal.SIGINT}
     import tensorflow as tf
 
     recipe = _recipe()
@@ -189,10 +202,10 @@ def ending_in_one_line(going_on="", errors=()):
         _flush()
 
 
-def _load(first_use):
-    """Return what is the first to be used of the package, or end if the backend is missing."""
+def _heeded_signals():
+    """Return what signals the package heeds, or end if it cannot be loaded without a backend."""
     try:
-        return first_use()
+        return keras_asit.callbacks.continuation.heeded_signals()
     except ModuleNotFoundError as error:
         if error.name not in ("jax", "torch"):
             raise

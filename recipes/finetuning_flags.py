@@ -12,6 +12,7 @@ from command_line import (
     overlap,
     positive_integer,
     recipe_parser,
+    settle_size,
     share,
 )
 from training import (
@@ -19,7 +20,7 @@ from training import (
     add_model_flags,
     add_optimization_flags,
     add_run_flags,
-    published,
+    add_setting,
 )
 
 # Gong et al., "AST", arXiv 2104.01778, section 3, and the scripts published with it; for
@@ -149,42 +150,44 @@ def parse_arguments(doc):
     add = group.add_argument
     add("--fold", type=int, choices=range(1, 6), help="of ESC-50 (default: all five in turn)")
     add("--split-file", help="VoxCeleb1's iden_split.txt (default: that in the folder)")
-    tasks = {"choices": ["digit", "speaker"], "default": "digit"}
-    add("--task", **tasks, help="of the spoken digits (default: %(default)s)")
+    tasks = ["digit", "speaker"]
+    add_setting(group, "--task", str, "of the spoken digits", choices=tasks, default="digit")
     add("--labels-per-class", type=positive_integer, help="train on so few clips, drawn at random")
-    published(
+    add_setting(
         group,
         "--validation-share",
         share,
         "of training clips; 0: the last epoch counts",
     )
-    published(
+    add_setting(
         group,
         "--seconds",
         number_between(WINDOW_SECONDS),
         "of a window; None: the longest clip's, at most the preset's",
     )
-    published(group, "--balanced", bool, "draw clips of rare classes more often")
     group.add_argument(
-        "--overlap", type=overlap, default=0.0, help="of windows in the test (default: 0)"
+        "--balanced",
+        action=argparse.BooleanOptionalAction,
+        help="draw clips of rare classes more often (default: %(default)s)",
     )
+    add_setting(group, "--overlap", overlap, "of windows in the test", default=0.0)
 
     group = add_model_flags(parser)
     add = group.add_argument
-    published(group, "--pooling", str, "of tokens", choices=POOLINGS)
-    published(group, "--dropout", share, "before the head")
+    add_setting(group, "--pooling", str, "of tokens", choices=POOLINGS)
+    add_setting(group, "--dropout", share, "before the head")
     add("--keep-head", action="store_true", help="start classes from the preset's, by their names")
 
     group = add_optimization_flags(parser)
     losses = ["categorical", "binary"]
-    published(group, "--loss", str, "cross-entropy", choices=losses)
-    published(group, "--max-frames", integer_from_zero, "hidden by SpecAugment")
-    published(group, "--max-mels", integer_from_zero, "hidden by SpecAugment")
+    add_setting(group, "--loss", str, "cross-entropy", choices=losses)
+    add_setting(group, "--max-frames", integer_from_zero, "hidden by SpecAugment")
+    add_setting(group, "--max-mels", integer_from_zero, "hidden by SpecAugment")
     noise = "largest amplitude of noise in a spectrogram"
-    published(group, "--noise", number_from_zero, noise)
+    add_setting(group, "--noise", number_from_zero, noise)
     shift = "frames that a spectrogram is rolled by"
-    published(group, "--max-shift", integer_from_zero, shift)
-    group.add_argument("--label-smoothing", type=share, default=0.0, help="(default: %(default)s)")
+    add_setting(group, "--max-shift", integer_from_zero, shift)
+    add_setting(group, "--label-smoothing", share, default=0.0)
 
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     # What is wrong with them, the second tells.
@@ -193,6 +196,7 @@ def parse_arguments(doc):
     given, _ = first.parse_known_args()
     parser.set_defaults(**DATASETS.get(given.dataset, ANY))
     arguments = parser.parse_args()
+    settle_size(parser, arguments, "tiny")
     if arguments.keep_head and not arguments.preset:
         parser.error("--keep-head needs --preset, that of a classifier")
     if arguments.keep_head and given.pooling:

@@ -168,7 +168,7 @@ def adapt(clips, index, arguments):
         converter = build_converter(arguments)
         converter.adapt(
             keras_asit.data.audio_dataset(
-                clips, sample_rate=converter.sample_rate, decoder=arguments.decoder
+                clips, sample_rate=arguments.sample_rate, decoder=arguments.decoder
             )
         )
         statistics = converter.mean, converter.standard_deviation

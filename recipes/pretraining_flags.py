@@ -7,6 +7,7 @@ import lazy_loader
 from command_line import (
     SIZES,
     WINDOW_SECONDS,
+    add_patch,
     add_verbose,
     finite_number,
     integer_from_zero,
@@ -14,6 +15,7 @@ from command_line import (
     number_from_zero,
     positive_integer,
     recipe_parser,
+    settle_size,
     share,
 )
 from devices import add_device_flags
@@ -112,13 +114,7 @@ def parse_arguments(doc):
     number(group, "--align", 1, positive_integer, "of rectangles, in frames and bins")
 
     group = parser.add_argument_group("model and losses")
-    group.add_argument(
-        "--patch",
-        nargs=2,
-        type=positive_integer,
-        metavar=("FRAMES", "MELS"),
-        help="size of a patch (default: the preset's, or 16 16)",
-    )
+    add_patch(group, told="the preset's, or 16 16")
     number(group, "--hidden-dim", None, positive_integer, "width (default: that of the size)")
     number(group, "--num-layers", None, positive_integer, "(default: that of the size)")
     number(group, "--num-heads", None, positive_integer, "(default: that of the size)")
@@ -155,12 +151,7 @@ def parse_arguments(doc):
     arguments = parser.parse_args()
     if arguments.batch_size % arguments.accumulate:
         parser.error("--accumulate must divide --batch-size")
-    dimensions = ("size", "hidden_dim", "num_layers", "num_heads")
-    if arguments.preset and any(getattr(arguments, name) for name in dimensions):
-        flags = ", ".join("--" + name.replace("_", "-") for name in dimensions)
-        parser.error(f"--preset has a network of its own: leave out {flags}")
-    if not arguments.preset and not arguments.size:
-        arguments.size = "base"
+    settle_size(parser, arguments, "base")
     for name, value in keras_asit.models.presets.GENERATIONS[arguments.generation].items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)

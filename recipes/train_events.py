@@ -27,6 +27,7 @@ from command_line import (
     number_from_zero,
     overlap,
     recipe_parser,
+    settle_size,
     share,
 )
 from devices import on_devices
@@ -37,6 +38,7 @@ from training import (
     add_model_flags,
     add_optimization_flags,
     add_run_flags,
+    add_setting,
     build_backbone,
     build_converter,
     build_optimizer,
@@ -231,17 +233,18 @@ def parse_arguments():
 
     group = add_data_flags(parser, "EVENTS", test="the report is of the validation")
 
-    def number(flag, default, type, help):
-        group.add_argument(flag, type=type, default=default, help=f"{help} (default: %(default)s)")
-
-    number("--validation-share", 0.1, share, "of recordings, without --validation")
-    number("--seconds", 10.0, number_between(WINDOW_SECONDS), "of a window")
-    number("--max-shift", 10.0, number_from_zero, "seconds that a window is rolled by at most")
-    number("--overlap", 0.5, overlap, "of windows in validation and test")
+    recordings = "of recordings, without --validation"
+    rolled = "seconds that a window is rolled by at most"
+    add_setting(group, "--validation-share", share, recordings, default=0.1)
+    add_setting(group, "--seconds", number_between(WINDOW_SECONDS), "of a window", default=10.0)
+    add_setting(group, "--max-shift", number_from_zero, rolled, default=10.0)
+    add_setting(group, "--overlap", overlap, "of windows in validation and test", default=0.5)
     add_model_flags(parser)
     add_optimization_flags(parser)
     parser.set_defaults(**DEFAULTS)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    settle_size(parser, arguments, "tiny")
+    return arguments
 
 
 if __name__ == "__main__":

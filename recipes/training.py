@@ -1,6 +1,5 @@
 """What the recipes that train on labels share: their flags, the start, the run and its folder."""
 
-import argparse
 import csv
 import hashlib
 import json
@@ -233,7 +232,6 @@ def finish(model, paths, results, arguments, output):
     # What had no part in it.
     given = vars(arguments)
     unused = {
-        "size": arguments.preset,
         "pooling": given.get("keep_head"),
         "task": given.get("dataset") != "spoken-digits",
     }
@@ -262,7 +260,8 @@ def add_run_flags(parser, output):
     add("--seed", type=int, default=1, help="of everything random (default: %(default)s)")
     add_license(parser)
     add_verbose(parser)
-    add("--save-every", type=positive_integer, default=1000, help="batches (default: 1000)")
+    of_saves = "batches; and after each epoch"
+    add_setting(parser, "--save-every", positive_integer, of_saves, default=1000)
     add("--keep", type=positive_integer, default=2, help="checkpoints (default: %(default)s)")
     add_device_flags(parser)
 
@@ -285,14 +284,14 @@ def add_model_flags(parser):
     """Add flags of the network and its log-mels."""
     group = parser.add_argument_group("model")
     add = group.add_argument
-    add("--size", choices=SIZES, default="tiny", help="without a preset (default: %(default)s)")
+    add("--size", choices=SIZES, help="without a preset (default: tiny)")
     add("--hidden-dim", type=positive_integer, help="without a preset (default: that of the size)")
     add("--num-layers", type=positive_integer, help="without a preset (default: that of the size)")
     add("--num-heads", type=positive_integer, help="without a preset (default: that of the size)")
-    published(group, "--drop-path-rate", share)
-    published(group, "--mean", finite_number, "of log-mels; None: the preset's")
+    add_setting(group, "--drop-path-rate", share)
+    add_setting(group, "--mean", finite_number, "of log-mels; None: the preset's")
     deviation = "of log-mels; None: the preset's"
-    published(group, "--standard-deviation", number_between(1e-6), deviation)
+    add_setting(group, "--standard-deviation", number_between(1e-6), deviation)
     rematerialize = "compute a block once more for its gradient, instead of keeping it in memory"
     add("--rematerialize", action="store_true", help=rematerialize)
     add("--freeze", action="store_true", help="train the head only")
@@ -304,27 +303,23 @@ def add_model_flags(parser):
 
 def add_optimization_flags(parser):
     group = parser.add_argument_group("optimization")
-    published(group, "--epochs", positive_integer)
-    published(group, "--batch-size", positive_integer)
-    published(group, "--learning-rate", number_from_zero)
+    add_setting(group, "--epochs", positive_integer)
+    add_setting(group, "--batch-size", positive_integer)
+    add_setting(group, "--learning-rate", number_from_zero)
     rates = ["steps", "cosine"]
-    published(group, "--schedule", str, "of the learning rate", choices=rates)
-    published(group, "--decay-after", positive_integer, "epochs, of steps")
-    published(group, "--decay-every", positive_integer, "epochs, of steps")
-    published(group, "--decay-rate", share, "of steps")
-    published(group, "--warmup-steps", integer_from_zero)
-    published(group, "--mixup", share, "how often a clip is mixed")
-    published(group, "--averaging", share, "momentum of the average of weights; 0: none")
-    published(group, "--weight-decay", number_from_zero)
-    group.add_argument(
-        "--layer-decay", type=share, default=1.0, help="of learning rates, a layer (default: 1)"
-    )
+    add_setting(group, "--schedule", str, "of the learning rate", choices=rates)
+    add_setting(group, "--decay-after", positive_integer, "epochs, of steps")
+    add_setting(group, "--decay-every", positive_integer, "epochs, of steps")
+    add_setting(group, "--decay-rate", share, "of steps")
+    add_setting(group, "--warmup-steps", integer_from_zero)
+    add_setting(group, "--mixup", share, "how often a clip is mixed")
+    add_setting(group, "--averaging", share, "momentum of the average of weights; 0: none")
+    add_setting(group, "--weight-decay", number_from_zero)
+    add_setting(group, "--layer-decay", share, "of learning rates, a layer", default=1.0)
     return group
 
 
-def published(group, flag, type, help="", **kwargs):
-    """Add a flag whose default is set later, by `set_defaults`; its help tells it all the same."""
+def add_setting(group, flag, type, help="", **kwargs):
+    """Add a flag whose help tells its default, which `set_defaults` may bring later."""
     help = f"{help} (default: %(default)s)".strip()
-    if type is bool:
-        kwargs, type = {"action": argparse.BooleanOptionalAction, **kwargs}, None
-    group.add_argument(flag, help=help, **kwargs, **({"type": type} if type else {}))
+    group.add_argument(flag, type=type, help=help, **kwargs)

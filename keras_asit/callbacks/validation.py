@@ -211,11 +211,11 @@ def draw_reconstructions(pretrainer, batch, converter=None):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     outputs = predict_batch(pretrainer, batch)
-    names = ("clean", "corrupted", "reconstruction", "mask")
-    pictures = []
     # That the network is no more, those tell who stop the training.
     if not np.isfinite(outputs["reconstruction"]).all():
-        return pictures
+        return []
+    names = ("clean", "corrupted", "reconstruction", "mask")
+    pictures = []
     for panels in zip(*(outputs[name][:, 0] for name in names)):
         panels = dict(zip(names, panels))
         canvas = FigureCanvasAgg(plot_reconstruction(**panels, converter=converter))

@@ -16,11 +16,11 @@ def recomputed(function, training):
 def rematerialized(function):
     """Return a function of batches that keeps nothing but its inputs for the gradient."""
     function = keras.remat(function)
-    in_pieces = on_processors_of_jax() and rematerializes()
+    in_pieces = on_processors_of_jax() and can_rematerialize()
     return clip_by_clip(function) if in_pieces else function
 
 
-def rematerializes() -> bool:
+def can_rematerialize() -> bool:
     """Return whether what is `rematerialized` is computed twice, which saves its memory.
 
     In one piece, JAX's compiler for processors makes one of the two computations.

@@ -9,11 +9,11 @@ from keras_asit._arguments import arguments_of, as_seed, check_integers, check_n
 from keras_asit.layers.attention import attend
 from keras_asit.layers.mlp import MLP, dense
 from keras_asit.layers.recomputation import (
+    can_rematerialize,
     clip_by_clip,
     on_processors_of_jax,
     recomputed,
     rematerialized,
-    rematerializes,
 )
 from keras_asit.replicas import draw_rows
 
@@ -97,7 +97,7 @@ class TransformerBlock(keras.layers.Layer):
             # Drawn here, since what is computed once more must not be drawn once more.
             scales = [self._draw_scales(tokens) for _ in range(2)]
         # Of what is computed again as a whole, no part need be computed again by itself.
-        recompute_parts = training and not (self.rematerialize and rematerializes())
+        recompute_parts = training and not (self.rematerialize and can_rematerialize())
         add_branches = functools.partial(self._add_branches, training=recompute_parts)
         if training and self.rematerialize:
             if any(getattr(each, "overwrite_with_gradient", False) for each in self.variables):

@@ -142,8 +142,7 @@ def may_hold(preset, task):
 
 def part_of(preset, part, load_weights=False):
     """Return the arguments of a `"backbone"` or `"converter"`, or `None` if a file is needed."""
-    preset = os.fspath(preset)
-    builtin = PRESETS.get(preset)
+    builtin = PRESETS.get(os.fspath(preset))
     if builtin is None or builtin["folder"] or (load_weights and builtin["file"]):
         return None
     if load_weights:
@@ -198,8 +197,7 @@ def _check_found(preset):
 
 def has_weights(preset):
     """Return whether a preset has weights, as all have that are not built in."""
-    preset = os.fspath(preset)
-    builtin = PRESETS.get(preset)
+    builtin = PRESETS.get(os.fspath(preset))
     return builtin is None or bool(builtin["folder"] or builtin["file"])
 
 

@@ -230,3 +230,16 @@ def test_pictures_are_written_in_each_epoch(tmp_path):
     (events,) = tmp_path.iterdir()
     assert "events.out.tfevents" in events.name
     assert b"reconstruction" in events.read_bytes()
+
+
+def test_of_a_network_that_is_not_finite_there_are_no_pictures(tmp_path):
+    def predict_on_batch(batch):
+        outputs = NoPretrainer().predict_on_batch(batch)
+        return {**outputs, "reconstruction": np.nan * outputs["reconstruction"]}
+
+    callback = ReconstructionPictures(BATCH, tmp_path)
+    callback.set_model(types.SimpleNamespace(predict_on_batch=predict_on_batch))
+    callback.on_epoch_end(0)
+    callback.on_train_end()
+    (events,) = tmp_path.iterdir()
+    assert b"reconstruction" not in events.read_bytes()
