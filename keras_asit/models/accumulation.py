@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_asit.replicas import num_replicas
+
 
 def mean_gradients(model, loss_of, parts, averaged):
     """Return the gradients of the mean of the losses of parts, which have equal shapes.
@@ -62,8 +64,15 @@ def _of_tensorflow(model, loss_of, parts, averaged, before):
         return index + 1, *map(tf.add, sums, [*gradients, *left])
 
     weights, number = model.trainable_variables, _number(parts)
-    start = [0, *[tf.zeros(v.shape, v.dtype) for v in (*weights, *averaged)]]
-    _, *sums = tf.while_loop(lambda index, *_: index < number, add, start, parallel_iterations=1)
+    state = [0, *[tf.zeros(v.shape, v.dtype) for v in (*weights, *averaged)]]
+    if num_replicas() == 1:
+        state = tf.while_loop(lambda index, *_: index < number, add, state, parallel_iterations=1)
+    else:
+        # Replicas cannot wait for each other inside of a loop of the graph.
+        for _ in range(number):
+            with tf.control_dependencies([tf.group(*map(tf.convert_to_tensor, state))]):
+                state = add(*state)
+    _, *sums = state
     return _divide(sums, parts, len(weights))
 
 

@@ -195,14 +195,15 @@ class ASiTPretrainer(PretrainingTrainer, keras.Model):
         """
         batch = self.corrupt(inputs)
         clean, corrupted = batch["clean"], batch["corrupted"]
+        # First, while nothing is kept yet for the student's gradient.
+        tokens = per_view(self.teacher.backbone, clean)
+        teacher_class_logits, teacher_patch_logits = per_view(self.teacher.projection_head, tokens)
         class_logits, patch_logits, reconstruction = per_view(
             self.student, corrupted, training=training
         )
         if "short" in batch:
             crop_logits = per_view(self.student.project_crops, batch["short"], training=training)
             class_logits = ops.concatenate([class_logits, crop_logits], axis=1)
-        tokens = per_view(self.teacher.backbone, clean)
-        teacher_class_logits, teacher_patch_logits = per_view(self.teacher.projection_head, tokens)
         return {
             "clean": clean,
             "corrupted": corrupted,

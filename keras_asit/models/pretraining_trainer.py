@@ -80,13 +80,6 @@ class PretrainingTrainer(ASiTModel):
         sizes = {"steps_per_epoch": steps_per_epoch, "batch_size": batch_size}
         check_integers(1, or_none=True, **sizes)
         check_integers(1, accumulate=accumulate)
-        if num_replicas() > 1 and (skip_non_finite or accumulate > 1):
-            # Replicas cannot wait for each other inside of a loop.
-            raise ValueError(
-                "TensorFlow can neither skip steps nor accumulate under a strategy. Received: "
-                f"skip_non_finite={skip_non_finite}, accumulate={accumulate}, and a strategy of "
-                f"{num_replicas()} replicas. Use one replica, JAX or PyTorch."
-            )
         optimizer = keras.optimizers.get(optimizer)
         own = {"optimizer": optimizer, **recipe, **sizes}
         own |= {"skip_non_finite": skip_non_finite, "accumulate": accumulate}

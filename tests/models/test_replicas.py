@@ -24,6 +24,13 @@ from keras_asit.optimizers import AdamW
 STEPS, CLIPS = 20, 8
 clean = np.random.default_rng(1).normal(size=(STEPS, CLIPS, 2, 32, 32)).astype("float32")
 clean[:, : CLIPS // 2] += 1  # The means of replicas differ, and so do their masks.
+settings = {}
+if "parts" in sys.argv:
+    settings["accumulate"] = 2
+if "skipped" in sys.argv:
+    settings["skip_non_finite"] = True
+    clean[5, -1] = np.nan  # The clips of one replica only.
+skipped = int("skipped" in sys.argv)
 
 
 def build():
@@ -44,7 +51,7 @@ def build():
     # keys have gradients of 0 but for rounding, which an epsilon next to 0 would blow up.
     jit_compile = keras.config.backend() == "jax"
     optimizer = AdamW(1e-3, weight_decay=0.04, epsilon=1e-6)
-    pretrainer.compile(optimizer, teacher_momentum=0.9, jit_compile=jit_compile)
+    pretrainer.compile(optimizer, teacher_momentum=0.9, jit_compile=jit_compile, **settings)
     return pretrainer
 
 
@@ -65,7 +72,8 @@ def assert_equal(one, two):
     for value, other in zip(values, other_values):
         np.testing.assert_allclose(value, other, atol=1e-5, rtol=1e-5)
     np.testing.assert_allclose(rank, other_rank, rtol=1e-4)
-    assert np.any(values[0] != 0) and values[-1] == STEPS
+    assert np.any(values[0] != 0) and values[-1] == STEPS - skipped
+    assert logs["non_finite_steps"] == [skipped]
 """
 
 TENSORFLOW = """
@@ -133,16 +141,16 @@ def assert_equal_in(process):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [2, 4])
-def test_replicas_equal_one(number, tmp_path):
+@pytest.mark.parametrize(("number", "how"), [(2, ""), (4, ""), (2, "parts"), (2, "skipped")])
+def test_replicas_equal_one(number, how, tmp_path):
     backend, count = keras.config.backend(), str(number)
     if backend == "tensorflow":
-        processes = [start(TENSORFLOW, count)]
+        processes = [start(TENSORFLOW, count, how)]
     elif backend == "jax":
-        processes = [start(JAX, count, XLA_FLAGS=jax_devices(number))]
+        processes = [start(JAX, count, how, XLA_FLAGS=jax_devices(number))]
     else:
         meeting = str(tmp_path / "meeting")
-        processes = [start(TORCH, count, str(rank), meeting) for rank in range(number)]
+        processes = [start(TORCH, count, str(rank), meeting, how) for rank in range(number)]
     for process in processes:
         assert_equal_in(process)
 
