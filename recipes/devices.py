@@ -76,6 +76,8 @@ def on_devices(arguments):
     arguments.shared = arguments.output
     arguments.num_hosts = 1
     with contextlib.ExitStack() as stack:
+        if not arguments.output.exists():
+            stack.callback(_remove_if_empty, arguments.output)
         replicas = engine(arguments, stack)
         if arguments.batch_size % replicas:
             raise ValueError(
@@ -93,6 +95,12 @@ def on_devices(arguments):
             stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
         yield
+
+
+def _remove_if_empty(folder):
+    """Leave no folder of a run that was refused."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 @contextlib.contextmanager

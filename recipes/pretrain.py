@@ -26,7 +26,7 @@ from command_line import (
 from devices import NOT_SETTINGS as DEVICES
 from devices import on_devices
 from pretraining_flags import parse_arguments
-from report import curves, neighbors, picture, write_report
+from report import curves, lines, neighbors, picture, write_report
 from run_record import run_record
 
 keras_asit = lazy_loader.load("keras_asit")
@@ -108,7 +108,8 @@ def pretrain(arguments):
         callbacks=build_callbacks(arguments, checkpoints, monitor, first_batch, optional),
         verbose=arguments.verbose,
     )
-    record = save_results(pretrainer, num_clips, arguments)
+    skipped = checkpoints.log.unreadable(arguments.epochs - 1)
+    record = save_results(pretrainer, num_clips, len(skipped), arguments)
     sections = {}
     if pictures:
         sections["Every epoch"] = curves(arguments.output / "losses.csv")
@@ -117,6 +118,7 @@ def pretrain(arguments):
         backbone = pretrainer.teacher.backbone
         converter = build_converter(arguments)
         sections["Neighbors"] = neighbors(backbone, converter, clips, arguments.seed)
+        sections["Could not be read"] = lines(clips[clip] for clip in skipped)
     write_report(arguments.output / "report.html", record, sections)
     print(f"Report: {arguments.output / 'report.html'}")
 
@@ -320,11 +322,14 @@ def reconstruction(pretrainer, batch, arguments):
     return picture(figure, "a spectrogram, corrupted, rebuilt, and the error")
 
 
-def save_results(pretrainer, num_clips, arguments):
+def save_results(pretrainer, num_clips, num_skipped, arguments):
     """Write model and presets; return the record of the run."""
     pretrainer.save(arguments.output / "pretrainer.keras")
     converter = build_converter(arguments)
-    data, losses = {"source": arguments.source, "clips": num_clips}, arguments.output / "losses.csv"
+    data = {"source": arguments.source, "clips": num_clips}
+    if num_skipped:
+        data["clips that could not be read"] = num_skipped
+    losses = arguments.output / "losses.csv"
     record = run_record(arguments, NOT_SETTINGS, data=data, table=losses)
     for name in ("student", "teacher"):
         preset = arguments.output / name

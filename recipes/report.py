@@ -101,6 +101,10 @@ def folded(content):
     return f"<details><summary>All of them</summary>{content}</details>" if content else ""
 
 
+def lines(texts):
+    return folded("<br>".join(map(html.escape, texts)))
+
+
 def values_table(values):
     rows = (
         f"<tr><td>{html.escape(str(name).replace('_', ' '))}</td>"

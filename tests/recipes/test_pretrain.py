@@ -50,7 +50,8 @@ def test_pretrains_and_leaves_presets_logs_and_checkpoints(recordings, run_here,
         backbone = ASiTBackbone.from_preset(str(tmp_path / preset))
         assert (backbone.spectrogram_shape, backbone.patch_size) == ((48, 128), (8, 128))
         record = json.loads((tmp_path / preset / "training.json").read_text())
-        assert record["data"] == {"source": recordings.name, "clips": 9}
+        read = {"source": recordings.name, "clips": 9, "clips that could not be read": 1}
+        assert record["data"] == read
         assert record["last_epoch"]["loss"] == float(losses(tmp_path)[-1][1])
         assert record["settings"]["num_short_crops"] == 1
         assert "By `pretrain.py`" in (tmp_path / preset / "README.md").read_text()
@@ -60,6 +61,8 @@ def test_pretrains_and_leaves_presets_logs_and_checkpoints(recordings, run_here,
     report = (tmp_path / "report.html").read_text()
     for heading in ("The last epoch", "Every epoch", "Reconstruction", "Neighbors", "How it ran"):
         assert f"<h2>{heading}</h2>" in report
+    _, skipped = report.split("<h2>Could not be read</h2>")
+    assert str(recordings / "broken.wav") in skipped.split("</section>")[0]
 
 
 @pytest.mark.filterwarnings("ignore:Skipped 1 of 9")
@@ -137,8 +140,12 @@ def test_goes_on_from_the_last_epoch_after_being_killed(recordings, run_here, tm
         (["--adapt", "--crop-seconds", "inf"], "at least 0.025, not inf"),
     ],
 )
-def test_says_in_one_line_what_is_wrong_with_a_flag(recordings, flags, message, complaint):
-    assert message in complaint(recordings, *SMALL, *flags)
+def test_says_in_one_line_what_is_wrong_with_a_flag(
+    recordings, flags, message, complaint, tmp_path
+):
+    output = tmp_path / "run"
+    assert message in complaint(recordings, *SMALL, *flags, "--output", output)
+    assert not output.exists()
 
 
 def test_says_in_one_line_that_a_folder_has_no_audio(tmp_path, complaint):
