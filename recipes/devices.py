@@ -79,10 +79,11 @@ def on_devices(arguments):
         if not arguments.output.exists():
             stack.callback(_remove_if_empty, arguments.output)
         replicas = engine(arguments, stack)
-        if arguments.batch_size % replicas:
+        parts = getattr(arguments, "accumulate", 1)
+        if arguments.batch_size % (replicas * parts):
             raise ValueError(
-                f"--batch-size must be a multiple of the {replicas} devices that share it. "
-                f"Received: {arguments.batch_size}"
+                f"--batch-size must be a multiple of {replicas * parts}, the devices that share it "
+                f"times the parts of --accumulate. Received: {arguments.batch_size}"
             )
         if arguments.num_hosts > 1:
             stack.enter_context(_telling_of_others(arguments.num_hosts))

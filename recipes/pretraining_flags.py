@@ -149,8 +149,6 @@ def parse_arguments(doc):
     number(group, "--temperature-epochs", None, positive_integer, "30, or 5 in generation 2")
 
     arguments = parser.parse_args()
-    if arguments.batch_size % arguments.accumulate:
-        parser.error("--accumulate must divide --batch-size")
     settle_size(parser, arguments, "base")
     for name, value in keras_asit.models.presets.GENERATIONS[arguments.generation].items():
         if getattr(arguments, name) is None:

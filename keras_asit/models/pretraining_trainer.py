@@ -215,7 +215,20 @@ class PretrainingTrainer(ASiTModel):
             return self.optimizer.scale_loss(loss)
 
         gradients = mean_gradients(self, loss_of, split(batch, self.accumulate), self._centers)
-        self.optimizer.apply(gradients, self.trainable_variables)
+        self._apply(gradients)
+
+    def _apply(self, gradients):
+        """Update the student by gradients of the scaled loss."""
+        weights, state = self.trainable_variables, self.optimizer.variables
+        if keras.config.backend() != "jax":
+            self.optimizer.apply(gradients, weights)
+            return
+        # In a step that JAX compiles, an optimizer that scales the loss must be stateless.
+        before = [[variable.value for variable in variables] for variables in (state, weights)]
+        after = self.optimizer.stateless_apply(before[0], gradients, before[1])
+        for variables, values in zip((weights, state), after):
+            for variable, value in zip(variables, values):
+                variable.assign(value)
 
     def _values_before_step(self):
         """Return the number of updates so far, and what `_finish_step` may have to restore."""

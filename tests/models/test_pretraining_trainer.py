@@ -277,8 +277,10 @@ def test_parts_are_equal():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
-def test_half_precision_learns_as_full_precision(dtype):
+@pytest.mark.parametrize(
+    ("dtype", "accumulate"), [("mixed_bfloat16", 1), ("mixed_float16", 1), ("mixed_float16", 2)]
+)
+def test_half_precision_learns_as_full_precision(dtype, accumulate):
     losses = []
     for each in ("float32", dtype):
         keras.utils.set_random_seed(1)
@@ -288,7 +290,11 @@ def test_half_precision_learns_as_full_precision(dtype):
             # At Keras's own first scale, steps overflow and are skipped until a lower one is found.
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=4.0)
         pretrainer.compile(
-            optimizer, teacher_momentum=0.996, teacher_temperature=0.04, **IN_A_GRAPH
+            optimizer,
+            teacher_momentum=0.996,
+            teacher_temperature=0.04,
+            accumulate=accumulate if each == dtype else 1,
+            **IN_A_GRAPH,
         )
         data = {"clean": batch_of(40)}
         logs = pretrainer.fit(data, batch_size=4, epochs=5, shuffle=False, verbose=0).history

@@ -141,6 +141,7 @@ def begun_in_two_processes(recordings, output):
         (["--hosts", "here"], "--hosts: must be HOST:PORT,HOST:PORT, and so on, not here"),
         (["--hosts", "a:1,b:1", "--host-index", 2], "--host-index must be below the number"),
         (["--hosts", "a:1,b:1", "--shards", 2], "--shards is for one process of JAX"),
+        (["--batch-size", 4, "--accumulate", 3], "--batch-size must be a multiple of 3"),
     ],
 )
 def test_flags_that_cannot_be_are_told(complaint, recordings, tmp_path, flags, message):
