@@ -88,6 +88,13 @@ class PretrainingTrainer(ASiTModel):
         # Keras would look at the precision of the pretrainer, which is float32.
         is_half = optimizer is not None and self.backbone.compute_dtype == "float16"
         is_scaled = isinstance(optimizer, LossScaleOptimizer)
+        if (is_half or is_scaled) and num_replicas() > 1 and (skip_non_finite or accumulate > 1):
+            # Keras looks at one replica's gradients for what the scale is too high for.
+            raise ValueError(
+                "Under a strategy of TensorFlow, float16 trains without `skip_non_finite` and "
+                f"`accumulate`. Received: skip_non_finite={skip_non_finite}, "
+                f"accumulate={accumulate}. Use bfloat16 or float32."
+            )
         if is_half and kwargs.get("auto_scale_loss", True) and not is_scaled:
             optimizer = LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
         super().compile(optimizer=optimizer, **kwargs)
