@@ -76,14 +76,13 @@ def on_devices(arguments):
     arguments.shared = arguments.output
     arguments.num_hosts = 1
     with contextlib.ExitStack() as stack:
-        if not arguments.output.exists():
-            stack.callback(_remove_if_empty, arguments.output)
         replicas = engine(arguments, stack)
         parts = getattr(arguments, "accumulate", 1)
         if arguments.batch_size % (replicas * parts):
+            number = f"{replicas} devices" + (f" times --accumulate {parts}" if parts > 1 else "")
             raise ValueError(
-                f"--batch-size must be a multiple of {replicas * parts}, the devices that share it "
-                f"times the parts of --accumulate. Received: {arguments.batch_size}"
+                f"--batch-size must be a multiple of {replicas * parts}, for {number}. "
+                f"Received: {arguments.batch_size}"
             )
         if arguments.num_hosts > 1:
             stack.enter_context(_telling_of_others(arguments.num_hosts))
@@ -95,6 +94,8 @@ def on_devices(arguments):
             )
             stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
+        elif not arguments.output.exists():
+            stack.callback(_remove_if_empty, arguments.output)
         yield
 
 

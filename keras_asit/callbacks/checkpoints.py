@@ -266,12 +266,14 @@ class Checkpoints(keras.callbacks.Callback):
             return
         if (epoch, batch) == (0, 0):
             self.folder.check_writable(sum(array.nbytes for array in arrays))
+        finished = epoch == self._epochs or (not batch and self.model.stop_training)
         state = {
             "epoch": epoch,
             "batch": batch,
             "epochs": self._epochs,
-            "unreadable": self.log.unreadable(epoch) if batch else [],
-            "finished": epoch == self._epochs or (not batch and self.model.stop_training),
+            # In the pass under way; where none follows, in the last one.
+            "unreadable": self.log.unreadable(epoch - finished) if batch or finished else [],
+            "finished": finished,
             "monitored": monitored,
             "variables": description(variables),
             "model_variables": len(self.model.variables),
@@ -293,6 +295,8 @@ class Checkpoints(keras.callbacks.Callback):
         _assign(self.model, self._arrays)
         set_global_generators(self._state["generators"])
         self._start = Start(*(self._state[name] for name in ("epoch", "batch", "unreadable")))
+        if self._state["finished"]:
+            self.log.begin(self._start.epoch - 1, None, self._start.unreadable)
         if not self._processes.index:
             self.folder.check_writable(sum(array.nbytes for array in self._arrays))
 

@@ -53,9 +53,12 @@ class ReadLog:
         self._passes = {}
 
     def begin(
-        self, epoch: int, files: Callable[[int, int], list[str]], unreadable: Sequence[int] = ()
+        self,
+        epoch: int,
+        files: Callable[[int, int], list[str]] | None,
+        unreadable: Sequence[int] = (),
     ):
-        """Note a pass: a function of its first and last batch, and a list that it adds to."""
+        """Note a pass: a function of its first and last batch, if known, and a list it adds to."""
         # Of millions of files, orders of all passes would fill the memory.
         before = {epoch - 1: self._passes[epoch - 1]} if epoch - 1 in self._passes else {}
         self._passes = {**before, epoch: (files, unreadable)}

@@ -3,8 +3,6 @@
 import keras
 from keras import ops
 
-from keras_asit.replicas import num_replicas
-
 
 def mean_gradients(model, loss_of, parts, averaged):
     """Return the gradients of the mean of the losses of parts, which have equal shapes.
@@ -65,10 +63,10 @@ def _of_tensorflow(model, loss_of, parts, averaged, before):
 
     weights, number = model.trainable_variables, _number(parts)
     state = [0, *[tf.zeros(v.shape, v.dtype) for v in (*weights, *averaged)]]
-    if num_replicas() == 1:
+    if not tf.distribute.has_strategy():
         state = tf.while_loop(lambda index, *_: index < number, add, state, parallel_iterations=1)
     else:
-        # Replicas cannot wait for each other inside of a loop of the graph.
+        # Replicas, one as well, cannot wait for each other inside of a loop of the graph.
         for _ in range(number):
             with tf.control_dependencies([tf.group(*map(tf.convert_to_tensor, state))]):
                 state = add(*state)
@@ -103,8 +101,8 @@ def split(batch, number):
     clips = next(iter(batch.values())).shape[0]
     if clips is not None and clips % number:
         raise ValueError(
-            f"A batch is computed in {number} parts of the same size, so its number of clips must "
-            f"be a multiple of that. Received: {clips} clips"
+            f"A batch, or a replica's share of it, is computed in {number} parts of the same size, "
+            f"so its number of clips must be a multiple of that. Received: {clips} clips"
         )
 
     def parts_of(x):

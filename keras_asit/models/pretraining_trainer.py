@@ -64,7 +64,7 @@ class PretrainingTrainer(ASiTModel):
                 copy of the student and the optimizer. Defaults to `False`.
             accumulate: int. In how many parts, one after another, a batch is computed before the
                 student is updated once, as by the whole: less memory for nearly the same time. It
-                must divide the clips of a batch. Defaults to `1`.
+                must divide the clips of a batch, or a replica's share of them. Defaults to `1`.
             **kwargs: Other arguments of `keras.Model.compile`, such as `jit_compile`; no losses.
         """
         if kwargs.get("loss") is not None:
@@ -231,11 +231,11 @@ class PretrainingTrainer(ASiTModel):
             self.optimizer.apply(gradients, weights)
             return
         # In a step that JAX compiles, an optimizer that scales the loss must be stateless.
-        before = [[variable.value for variable in variables] for variables in (state, weights)]
-        after = self.optimizer.stateless_apply(before[0], gradients, before[1])
-        for variables, values in zip((weights, state), after):
-            for variable, value in zip(variables, values):
-                variable.assign(value)
+        after = self.optimizer.stateless_apply(
+            [v.value for v in state], gradients, [v.value for v in weights]
+        )
+        for variable, value in _pairs((weights, state), after):
+            variable.assign(value)
 
     def _values_before_step(self):
         """Return the number of updates so far, and what `_finish_step` may have to restore."""

@@ -245,7 +245,7 @@ def train_alike(how, *, accumulate=1, **kwargs):
     pretrainer.compile(optimizer, teacher_momentum=0.9, accumulate=accumulate, **how)
     data = {"clean": batch_of(12), "short": batch_of(12, 3, (16, 32))}
     logs = pretrainer.fit(data, batch_size=4, verbose=0).history
-    assert int(pretrainer.step) == 3
+    assert ops.convert_to_numpy(pretrainer.step) == 3
     return logs, weights_of(pretrainer)
 
 
@@ -268,6 +268,28 @@ def test_rematerialization_changes_no_number(how):
 def test_a_batch_in_parts_is_learned_from_as_the_whole(how):
     whole, parts = (train_alike(how, drop_path_rate=0.0, accumulate=number) for number in (1, 2))
     assert_equal(whole, parts, 1e-5)
+
+
+needs_strategies = pytest.mark.skipif(
+    keras.config.backend() != "tensorflow", reason="tf.distribute.Strategy"
+)
+
+
+@needs_strategies
+def test_a_strategy_of_one_replica_learns_in_parts():
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        parts = train_alike({"run_eagerly": False}, drop_path_rate=0.0, accumulate=2)
+    whole = train_alike({"jit_compile": False, "run_eagerly": False}, drop_path_rate=0.0)
+    assert_equal(whole, parts, 1e-5)
+
+
+@needs_strategies
+@pytest.mark.parametrize("how", [{"accumulate": 2}, {"skip_non_finite": True}])
+def test_float16_with_parts_or_skipped_steps_is_refused_under_a_strategy(how, monkeypatch):
+    pretrainer = build(dtype="mixed_float16")
+    monkeypatch.setattr("keras_asit.models.pretraining_trainer.num_replicas", lambda: 2)
+    with pytest.raises(ValueError, match="Under a strategy of TensorFlow, float16 trains without"):
+        pretrainer.compile("adam", **how)
 
 
 def test_parts_are_equal():

@@ -141,7 +141,7 @@ def assert_equal_in(process):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "how"), [(4, []), (2, ["parts", "skipped"])])
+@pytest.mark.parametrize(("number", "how"), [(2, []), (4, []), (2, ["parts", "skipped"])])
 def test_replicas_equal_one(number, how, tmp_path):
     backend, count = keras.config.backend(), str(number)
     if backend == "tensorflow":

@@ -64,6 +64,10 @@ def test_pretrains_and_leaves_presets_logs_and_checkpoints(recordings, run_here,
     _, skipped = report.split("<h2>Could not be read</h2>")
     assert str(recordings / "broken.wav") in skipped.split("</section>")[0]
 
+    # Once more, it reads nothing and tells the same.
+    run_here(recordings, *flags, "--output", tmp_path)
+    assert json.loads((tmp_path / "teacher" / "training.json").read_text())["data"] == read
+
 
 @pytest.mark.filterwarnings("ignore:Skipped 1 of 9")
 @pytest.mark.slow
